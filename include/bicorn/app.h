@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_APP_H
+#define BICORN_APP_H
+
+/*
+ * bicorn/app.h: applications in C.
+ *
+ * An application is a shared object that exports one `struct bicorn_app`
+ * named bicorn_app (or the name after the colon in PATH.so:NAME).  The
+ * server calls it, and lends it `struct bicorn_server`, a table of functions
+ * that the inline helpers below wrap: nothing needs linking.
+ *
+ *	#include <bicorn/app.h>
+ *
+ *	static void
+ *	hello(struct bicorn_exchange *x)
+ *	{
+ *		bicorn_reply(x, 200, "text/plain", "Hello, World!\n", 14);
+ *	}
+ *
+ *	BICORN_APP(.handle = hello)
+ *
+ *	cc -shared -fPIC $(pkg-config --cflags bicorn) hello.c -o hello.so
+ *	bicorn ./hello.so
+ *
+ * C99 and C++ (11 or newer; designated initialisers as above need C++20,
+ * older C++ fills the struct by position).  Needs libc only.
+ *
+ * Threads: handle() runs on many threads at once, each with an exchange of
+ * its own.  An exchange belongs to the thread that was given it, until
+ * handle() returns; nothing of it may be used afterwards or elsewhere.
+ *
+ * Strings are spans: not terminated, owned by the server, valid until
+ * handle() returns, unless said otherwise.
+ *
+ * Changes of the interface:
+ *	1.0 (2026-11)  first
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A module loads when its major number is the server's and its minor number
+ * is not above the server's.  A new minor number only adds: functions at the
+ * end of a struct, whose `size` says how much of it is there.
+ */
+#define BICORN_ABI_MAJOR 1
+#define BICORN_ABI_MINOR 0
+
+/* What functions return that can fail.  0 and above is success. */
+enum bicorn_result {
+	BICORN_OK = 0,
+	BICORN_GONE = -1,    /* the client is gone or too slow: stop writing */
+	BICORN_INVALID = -2, /* an argument is not allowed; nothing was sent */
+	BICORN_STATE = -3,   /* not at this point of the exchange */
+	BICORN_NO_MEMORY = -4,
+	BICORN_IO = -5       /* a file could not be read */
+};
+
+enum bicorn_log_level {
+	BICORN_LOG_DEBUG,
+	BICORN_LOG_INFO,
+	BICORN_LOG_WARNING,
+	BICORN_LOG_ERROR,
+	BICORN_LOG_CRITICAL
+};
+
+/* Bytes, not terminated. */
+struct bicorn_str {
+	const char *ptr;
+	size_t len;
+};
+
+struct bicorn_header {
+	struct bicorn_str name; /* request: as received, in its own case */
+	struct bicorn_str value; /* without white space at its ends */
+};
+
+/* The length given to bicorn_respond() when it is not known beforehand. */
+#define BICORN_LENGTH_UNKNOWN ((int64_t)-1)
+
+/* What the client asked.  Constant while handle() runs. */
+struct bicorn_request {
+	size_t size;
+	struct bicorn_str method;   /* "GET"; case matters */
+	struct bicorn_str target;   /* as received: "/a%20b?c=d" */
+	struct bicorn_str path;     /* percent-decoded, "/a b"; may hold any
+				       byte; "*" for OPTIONS of the server */
+	struct bicorn_str raw_path; /* not decoded: "/a%20b" */
+	struct bicorn_str query;    /* behind the '?', raw; "" when none */
+	struct bicorn_str protocol; /* "HTTP/1.1" or "HTTP/1.0" */
+	struct bicorn_str scheme;   /* "http" or "https", also when a trusted
+				       proxy says so */
+	struct bicorn_str host;     /* "example.org:8000", from the target or
+				       the Host field; "" when none */
+	const struct bicorn_header *headers; /* in the order received;
+				       names the server does not trust (with
+				       '_') are left out */
+	size_t header_count;
+	int64_t content_length;     /* of the body, -1 while not known */
+	struct bicorn_str peer_address; /* "192.0.2.1"; "" on unix sockets */
+	unsigned peer_port;
+	struct bicorn_str local_address; /* the listener's; path if unix */
+	unsigned local_port;        /* 0 on unix sockets */
+	int local_unix;             /* 1 when the listener is a unix socket */
+	int tls;                    /* 1 when the connection is TLS */
+};
+
+struct bicorn_server;
+
+/*
+ * One request and its response.  The server's own part lies behind.
+ */
+struct bicorn_exchange {
+	size_t size;
+	const struct bicorn_server *server;
+	const struct bicorn_request *request;
+	void *app;    /* what load() left in bicorn_load.app */
+	void *thread; /* what thread_start() left in *thread_out */
+};
+
+/* Handed to bicorn_app.load(). */
+struct bicorn_load {
+	size_t size;
+	const struct bicorn_server *server; /* valid until unload() returns */
+	const char *target; /* what APP says behind the host's name, or "" */
+	unsigned threads;   /* how many threads will call handle() */
+	void *app;          /* out: passed to every later call */
+	char *error;        /* out: why it failed, one line, terminated */
+	size_t error_size;
+};
+
+/* What load() returns. */
+enum bicorn_load_result {
+	BICORN_LOADED = 0,
+	BICORN_LOAD_FAILED = 3,   /* the application failed to start */
+	BICORN_LOAD_NOT_FOUND = 4 /* there is no such application */
+};
+
+/* What an application exports.  Only handle is required. */
+struct bicorn_app {
+	size_t size;
+	uint16_t abi_major;
+	uint16_t abi_minor;
+
+	/*
+	 * Answers one exchange.  Runs on a pool thread; may block.  When it
+	 * returns without having responded, the client gets a 500; what was
+	 * written and not finished is finished.
+	 */
+	void (*handle)(struct bicorn_exchange *x);
+
+	/*
+	 * Called once per worker process, after the fork, on its first thread,
+	 * before any other call.  Returns enum bicorn_load_result.
+	 */
+	int (*load)(struct bicorn_load *l);
+
+	/* Called last, when no thread is left, on the thread of load(). */
+	void (*unload)(void *app);
+
+	/*
+	 * Called on each pool thread before and after its exchanges.  A start
+	 * that does not return 0 makes the worker fail to boot.
+	 */
+	int (*thread_start)(void *app, unsigned number, void **thread_out);
+	void (*thread_stop)(void *app, void *thread);
+};
+
+/*
+ * The server's functions.  Use the inline helpers below, which say what
+ * each does.
+ */
+struct bicorn_server {
+	size_t size;
+	uint16_t abi_major;
+	uint16_t abi_minor;
+	const char *software; /* "bicorn/0.1.0" */
+
+	const char *(*setting)(const char *name);
+	void (*log)(int level, const char *text, size_t len);
+
+	int64_t (*read)(struct bicorn_exchange *x, void *buf, size_t len);
+	int (*body)(struct bicorn_exchange *x, struct bicorn_str *out);
+	int (*respond)(struct bicorn_exchange *x, unsigned status,
+	    struct bicorn_str reason, const struct bicorn_header *headers,
+	    size_t count, int64_t length);
+	int (*write)(struct bicorn_exchange *x, const void *data, size_t len);
+	int (*writev)(struct bicorn_exchange *x, const struct bicorn_str *parts,
+	    size_t count);
+	int (*send_file)(struct bicorn_exchange *x, int fd, int64_t offset,
+	    int64_t len);
+	int (*flush)(struct bicorn_exchange *x);
+	int (*trailers)(struct bicorn_exchange *x,
+	    const struct bicorn_header *headers, size_t count);
+	int (*finish)(struct bicorn_exchange *x);
+	void (*abort)(struct bicorn_exchange *x);
+	int (*inform)(struct bicorn_exchange *x, unsigned status,
+	    const struct bicorn_header *headers, size_t count);
+	int (*gone)(struct bicorn_exchange *x);
+	int (*take_over)(struct bicorn_exchange *x, unsigned status,
+	    const struct bicorn_header *headers, size_t count, int *fd_out);
+	int64_t (*raw_read)(struct bicorn_exchange *x, void *buf, size_t len,
+	    int64_t timeout_ms);
+	int (*raw_write)(struct bicorn_exchange *x, const void *data,
+	    size_t len);
+	size_t (*request_trailers)(struct bicorn_exchange *x,
+	    const struct bicorn_header **out);
+};
+
+/* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
+#if defined(__GNUC__)
+#define BICORN_EXPORT __attribute__((visibility("default")))
+#else
+#define BICORN_EXPORT
+#endif
+#ifdef __cplusplus
+#define BICORN_LINKAGE extern "C"
+#else
+#define BICORN_LINKAGE extern
+#endif
+#define BICORN_APP(...) BICORN_APP_AS(bicorn_app, __VA_ARGS__)
+#define BICORN_APP_AS(name, ...) \
+	BICORN_LINKAGE BICORN_EXPORT const struct bicorn_app name; \
+	const struct bicorn_app name = { \
+		.size = sizeof(struct bicorn_app), \
+		.abi_major = BICORN_ABI_MAJOR, \
+		.abi_minor = BICORN_ABI_MINOR, \
+		__VA_ARGS__ \
+	};
+
+/* --- bytes --------------------------------------------------------------- */
+
+static inline struct bicorn_str
+bicorn_str(const char *text)
+{
+	struct bicorn_str s;
+
+	s.ptr = text;
+	s.len = text != NULL ? strlen(text) : 0;
+	return s;
+}
+
+/* 1 when equal, byte for byte. */
+static inline int
+bicorn_str_eq(struct bicorn_str s, const char *text)
+{
+	return s.len == strlen(text) && memcmp(s.ptr, text, s.len) == 0;
+}
+
+/* 1 when equal but for the case of ASCII letters, as field names are. */
+static inline int
+bicorn_str_ieq(struct bicorn_str s, const char *text)
+{
+	size_t i;
+
+	for (i = 0; i < s.len && text[i] != '\0'; i++) {
+		unsigned char a = (unsigned char)s.ptr[i];
+		unsigned char b = (unsigned char)text[i];
+
+		a = (unsigned char)(a - (unsigned)'A' < 26u ? a | 0x20 : a);
+		b = (unsigned char)(b - (unsigned)'A' < 26u ? b | 0x20 : b);
+		if (a != b)
+			return 0;
+	}
+	return i == s.len && text[i] == '\0';
+}
+
+/* --- the request --------------------------------------------------------- */
+
+/*
+ * The value of the first field of that name, in any case; ptr is NULL when
+ * there is none.
+ */
+static inline struct bicorn_str
+bicorn_header(const struct bicorn_exchange *x, const char *name)
+{
+	const struct bicorn_request *r = x->request;
+	size_t i;
+
+	for (i = 0; i < r->header_count; i++)
+		if (bicorn_str_ieq(r->headers[i].name, name))
+			return r->headers[i].value;
+	return bicorn_str(NULL);
+}
+
+/*
+ * Reads the next bytes of the body, 0 at its end.  The body was received
+ * before handle() was called: this waits for the disk at most.
+ * BICORN_IO when a spooled body cannot be read.
+ */
+static inline int64_t
+bicorn_read(struct bicorn_exchange *x, void *buf, size_t len)
+{
+	return x->server->read(x, buf, len);
+}
+
+/*
+ * The whole body at once, wherever bicorn_read() stands.  A body that was
+ * spooled to a file is mapped, not copied.
+ */
+static inline int
+bicorn_body(struct bicorn_exchange *x, struct bicorn_str *out)
+{
+	return x->server->body(x, out);
+}
+
+/* The trailer fields of a chunked request body; returns how many. */
+static inline size_t
+bicorn_request_trailers(struct bicorn_exchange *x,
+    const struct bicorn_header **out)
+{
+	return x->server->request_trailers(x, out);
+}
+
+/* 1 when the client has closed the connection.  Costs no system call. */
+static inline int
+bicorn_gone(struct bicorn_exchange *x)
+{
+	return x->server->gone(x);
+}
+
+/* --- the response -------------------------------------------------------- */
+
+/*
+ * Starts the response.  status is 200..999; reason NULL stands for the
+ * usual one.  The server adds Date, Server, Connection and the framing
+ * (Content-Length or chunked); fields of these names and hop-by-hop fields
+ * in headers are left out.  length is that of the whole body when known; it
+ * counts more than a Content-Length in headers, which counts more than
+ * BICORN_LENGTH_UNKNOWN.  Nothing is sent before the first write.
+ *
+ * BICORN_INVALID: a name or value holds what HTTP forbids (CR, LF, NUL, ...)
+ * and the response is not started.  BICORN_STATE: it was already started
+ * and its head is on its way; before that, a second call replaces the first.
+ */
+static inline int
+bicorn_respond(struct bicorn_exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count, int64_t length)
+{
+	return x->server->respond(x, status, bicorn_str(NULL), headers, count,
+	    length);
+}
+
+/* As bicorn_respond(), with a reason phrase of one's own. */
+static inline int
+bicorn_respond_reason(struct bicorn_exchange *x, unsigned status,
+    struct bicorn_str reason, const struct bicorn_header *headers,
+    size_t count, int64_t length)
+{
+	return x->server->respond(x, status, reason, headers, count, length);
+}
+
+/*
+ * Adds to the body.  The bytes are sent or copied before it returns.  Small
+ * writes are gathered until bicorn_flush(), or until the body is complete.
+ * Bytes beyond the stated length are cut.  To HEAD, 204 and 304 no body is
+ * sent.  Waits only when the client is slower than the application and
+ * response_buffer is full; BICORN_GONE after send_timeout.
+ */
+static inline int
+bicorn_write(struct bicorn_exchange *x, const void *data, size_t len)
+{
+	return x->server->write(x, data, len);
+}
+
+/* Several writes as one (one chunk, where the body is chunked). */
+static inline int
+bicorn_writev(struct bicorn_exchange *x, const struct bicorn_str *parts,
+    size_t count)
+{
+	return x->server->writev(x, parts, count);
+}
+
+/*
+ * Adds len bytes of a file from offset on; len -1: to its end.  fd stays the
+ * caller's, who may close it at once; its file offset does not move.
+ */
+static inline int
+bicorn_send_file(struct bicorn_exchange *x, int fd, int64_t offset,
+    int64_t len)
+{
+	return x->server->send_file(x, fd, offset, len);
+}
+
+/* Sends what was gathered: each piece of a stream to the client now. */
+static inline int
+bicorn_flush(struct bicorn_exchange *x)
+{
+	return x->server->flush(x);
+}
+
+/*
+ * Sets trailer fields, sent behind a chunked body; ignored where the body
+ * is not chunked.  At most once, before bicorn_finish().
+ */
+static inline int
+bicorn_trailers(struct bicorn_exchange *x, const struct bicorn_header *headers,
+    size_t count)
+{
+	return x->server->trailers(x, headers, count);
+}
+
+/*
+ * Ends the response.  The return of handle() does it too; calling it lets
+ * the client have its answer while the application tidies up.
+ */
+static inline int
+bicorn_finish(struct bicorn_exchange *x)
+{
+	return x->server->finish(x);
+}
+
+/*
+ * The response cannot be completed: the connection is closed so that the
+ * client can tell.  Before the head was sent, the client gets a 500.
+ */
+static inline void
+bicorn_abort(struct bicorn_exchange *x)
+{
+	x->server->abort(x);
+}
+
+/*
+ * Sends an informational response now: 103 with Link fields (RFC 8297), or
+ * 100.  Ignored for HTTP/1.0.  BICORN_STATE once the head is on its way.
+ */
+static inline int
+bicorn_inform(struct bicorn_exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count)
+{
+	return x->server->inform(x, status, headers, count);
+}
+
+/* A whole response in one call. */
+static inline int
+bicorn_reply(struct bicorn_exchange *x, unsigned status,
+    const char *content_type, const void *body, size_t len)
+{
+	struct bicorn_header h;
+	int rc;
+
+	h.name.ptr = "Content-Type";
+	h.name.len = sizeof("Content-Type") - 1;
+	h.value = bicorn_str(content_type);
+	rc = bicorn_respond(x, status, &h, content_type != NULL ? 1 : 0,
+	    (int64_t)len);
+	return rc == BICORN_OK ? bicorn_write(x, body, len) : rc;
+}
+
+/* --- taking the connection over (RFC 9110, 7.8) --------------------------- */
+
+/*
+ * Answers with status (101 for an upgrade, 200 for CONNECT) and headers, of
+ * which Connection and Upgrade are sent as they are, and from then on the
+ * bytes of the connection are the application's until handle() returns,
+ * which closes it.  *fd_out is the socket, for poll() only: read and write
+ * with the calls below, which know TLS and what was already received.
+ */
+static inline int
+bicorn_take_over(struct bicorn_exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count, int *fd_out)
+{
+	return x->server->take_over(x, status, headers, count, fd_out);
+}
+
+/*
+ * Reads what is there, waiting up to timeout_ms (-1: for ever) for the
+ * first byte.  0: the client ended the connection; BICORN_GONE: it broke;
+ * BICORN_STATE: nothing came in time.
+ */
+static inline int64_t
+bicorn_raw_read(struct bicorn_exchange *x, void *buf, size_t len,
+    int64_t timeout_ms)
+{
+	return x->server->raw_read(x, buf, len, timeout_ms);
+}
+
+/* Writes all of it, waiting as long as send_timeout for each progress. */
+static inline int
+bicorn_raw_write(struct bicorn_exchange *x, const void *data, size_t len)
+{
+	return x->server->raw_write(x, data, len);
+}
+
+/* --- the server ----------------------------------------------------------- */
+
+/*
+ * The value of a setting of bicorn.conf(5) as text, lists joined with ',';
+ * NULL when there is no such setting or it has no value.  Any thread; valid
+ * until unload().
+ */
+static inline const char *
+bicorn_setting(const struct bicorn_server *server, const char *name)
+{
+	return server->setting(name);
+}
+
+/* Writes one entry to the error log.  Any thread. */
+static inline void
+bicorn_log(const struct bicorn_server *server, int level, const char *text)
+{
+	server->log(level, text, strlen(text));
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

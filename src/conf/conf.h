@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_CONF_CONF_H
+#define BICORN_CONF_CONF_H
+
+/*
+ * Settings: read once by the arbiter, and again for each reload, constant
+ * from then on.  Precedence: built-in < file < BICORN_NAME variables <
+ * BICORN_CMD_ARGS < command line.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+struct err;
+
+struct strlist {
+	const char *const *items;
+	size_t count;
+};
+
+/* Every row of settings.def as a field, and what follows from them. */
+struct settings {
+#define FIELD_BOOL(name) bool name
+#define FIELD_INT(name) int64_t name
+#define FIELD_TIME(name) int64_t name##_ms
+#define FIELD_SIZE(name) int64_t name##_bytes
+#define FIELD_TEXT(name) const char *name
+#define FIELD_LIST(name) struct strlist name
+#define SETTING(name, kind, def, min, max, when, section, flags, arg, help) \
+	FIELD_##kind(name);
+#include "conf/settings.def"
+#undef SETTING
+
+	/* Derived. */
+	const char *app;         /* the target; NULL when none was named */
+	const char *file;        /* the file that was read, NULL: none */
+	bool workers_auto;       /* workers was "auto" */
+	mode_t umask_mode;       /* umask, read */
+	uid_t uid;               /* user, looked up; -1: as started */
+	gid_t gid;               /* group, or the user's; -1: as started */
+	unsigned log_level;      /* enum log_level */
+};
+
+/* What the command line asks for besides settings. */
+enum conf_action {
+	CONF_RUN,
+	CONF_CHECK,   /* --check-config: load the application, say if it works */
+	CONF_PRINT,   /* --print-config */
+	CONF_HELP,    /* --help: conf_help() */
+	CONF_VERSION, /* --version: conf_version() */
+};
+
+/*
+ * Reads everything from all sources.  The caller frees with
+ * settings_free().  On an error, *status_out is the exit code: 2 for the
+ * command line, 1 for the rest, and err names source, setting, value and
+ * what would be right.  argv is not changed and not kept, so a reload
+ * calls it again with the same one.  Relative paths are those of the
+ * current directory at that time.
+ */
+int settings_load(int argc, char *const *argv, struct settings **out,
+    enum conf_action *action_out, int *status_out, struct err *err);
+
+void settings_free(struct settings **sp);
+
+/*
+ * The value of a setting as text, lists joined with ',', as the operator
+ * would write it; NULL when there is none of that name or it is unset.
+ * Any thread; owned by s.
+ */
+const char *settings_text(const struct settings *s, const char *name);
+
+/* --print-config: each setting, its value and where that came from. */
+void settings_print(const struct settings *s, FILE *out);
+
+/* --help, for a terminal of 80 columns. */
+void conf_help(FILE *out);
+
+/* --version: the version, then what is built in. */
+void conf_version(FILE *out);
+
+/* etc/bicorn.conf, and the option part of the manual pages in mdoc. */
+void conf_sample(FILE *out);
+void conf_manual_options(FILE *out);
+void conf_manual_file(FILE *out);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_LOG_LOG_H
+#define BICORN_LOG_LOG_H
+
+/*
+ * The error log.  One sink per process (with the signal flags the only
+ * file-scope state), opened by the arbiter and inherited by its workers.
+ * An entry is one write(2), so entries of several processes do not mix:
+ *
+ *	[2026-11-21 10:22:28 +0000] [30869] [INFO] Listening at: ...
+ *
+ * Any thread.  Functions keep errno.  Levels are coloured when the sink is
+ * a terminal and NO_COLOR is not set.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct err;
+
+enum log_level {
+	LEVEL_DEBUG, /* numbered as in bicorn/app.h */
+	LEVEL_INFO,
+	LEVEL_WARNING,
+	LEVEL_ERROR,
+	LEVEL_CRITICAL,
+};
+
+/*
+ * Opens the sink; before, entries go to stderr at level info.  target is
+ * "-" for stderr or a path, which is created (mode 0644) and appended to.
+ * With uid other than -1 a file is given to that user, so that workers that
+ * dropped their privileges can open it again.
+ */
+int log_open(const char *target, enum log_level level, uid_t uid, gid_t gid,
+    struct err *err);
+
+/* Opens the file again, for rotation; keeps the old one when that fails. */
+int log_reopen(struct err *err);
+
+/* Another level, as after a reload. */
+void log_level_set(enum log_level level);
+
+/* "debug", "info", "warning", "error", "critical", in any case. */
+bool log_level_parse(const char *text, enum log_level *out);
+
+/* Cheap question before work that only an entry needs. */
+bool log_wants(enum log_level level);
+
+void log_at(enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* An entry of any length and any bytes: a traceback.  Line ends stay. */
+void log_text(enum log_level level, const char *text, size_t len);
+
+#define log_debug(...) log_at(LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...) log_at(LEVEL_INFO, __VA_ARGS__)
+#define log_warning(...) log_at(LEVEL_WARNING, __VA_ARGS__)
+#define log_error(...) log_at(LEVEL_ERROR, __VA_ARGS__)
+#define log_critical(...) log_at(LEVEL_CRITICAL, __VA_ARGS__)
+
+/* The descriptor entries go to, for a dump of stacks and the like. */
+int log_fd(void);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_SCOREBOARD_H
+#define BICORN_WORKER_SCOREBOARD_H
+
+/*
+ * The scoreboard: memory shared by the arbiter and its workers, made before
+ * the fork.  Each worker writes its own slot, each thread its own line of
+ * it; the arbiter and the other workers read.  It answers: is the worker
+ * alive, is it ready, how much has it to do, what was it doing when it died.
+ *
+ * Each field is written by one side only, with relaxed atomics: a reader
+ * may see a state that is a moment old, never half a number.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+
+enum worker_state {
+	WORKER_NONE,     /* the slot is free */
+	WORKER_BOOTING,  /* forked, loading the application */
+	WORKER_READY,    /* accepting */
+	WORKER_DRAINING, /* finishes what it has, then leaves */
+};
+
+#define SCORE_METHOD_MAX 24
+#define SCORE_TARGET_MAX 144
+
+/* What a pool thread does.  Written by that thread. */
+struct score_thread {
+	_Alignas(64) _Atomic int64_t started_ms; /* 0: idle */
+	_Atomic uint64_t requests; /* answered by this thread */
+	_Atomic uint32_t sequence; /* odd while the texts below change */
+	uint8_t method_len;
+	uint8_t target_len;
+	char method[SCORE_METHOD_MAX];
+	char target[SCORE_TARGET_MAX];
+};
+
+struct score_worker {
+	/* Written by the arbiter, before the fork and after the reaping. */
+	_Alignas(64) _Atomic pid_t pid;
+	_Atomic uint32_t generation;
+	_Atomic uint32_t number;     /* counts up, over all workers */
+	_Atomic int64_t forked_ms;
+
+	/* Written by the worker's acceptor; the state also by the arbiter. */
+	_Alignas(64) _Atomic int state; /* enum worker_state */
+	_Atomic int64_t beat_ms;        /* last sign of life, 0: none yet */
+	_Atomic uint32_t connections;   /* held at present */
+	_Atomic uint64_t accepted;      /* since it started */
+	_Atomic uint64_t refused;       /* answered by the acceptor itself */
+};
+
+struct scoreboard;
+
+/*
+ * Room for `workers` slots of `threads` lines each.  Shared with every
+ * process forked from now on; freed by the arbiter alone.
+ */
+struct scoreboard *scoreboard_new(size_t workers, size_t threads,
+    struct err *err);
+void scoreboard_free(struct scoreboard **bp);
+
+size_t scoreboard_workers(const struct scoreboard *b);
+size_t scoreboard_threads(const struct scoreboard *b);
+struct score_worker *scoreboard_worker(struct scoreboard *b, size_t i);
+struct score_thread *scoreboard_thread(struct scoreboard *b, size_t worker,
+    size_t thread);
+
+/* Zeroes a slot and its threads.  Arbiter, while no worker has the slot. */
+void scoreboard_clear(struct scoreboard *b, size_t worker);
+
+/* Requests answered by a worker: the sum over its threads. */
+uint64_t scoreboard_requests(struct scoreboard *b, size_t worker);
+
+/*
+ * An eventfd that becomes readable when a worker's state changes: the
+ * arbiter polls it.  scoreboard_notify() is async-signal-safe.
+ */
+int scoreboard_event(const struct scoreboard *b);
+void scoreboard_notify(const struct scoreboard *b);
+
+/* Writing one's line: what this thread now runs, and that it is done. */
+void score_begin(struct score_thread *t, const char *method,
+    size_t method_len, const char *target, size_t target_len, int64_t now_ms);
+void score_end(struct score_thread *t);
+
+/*
+ * Reads a line into a text "GET /path" with control bytes escaped.  False
+ * when the thread is idle.  Any process, any time.
+ */
+bool score_read(const struct score_thread *t, char *out, size_t room,
+    int64_t *started_ms_out);
+
+#endif
