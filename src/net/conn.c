@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "net/conn.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+#include "net/listen.h"
+
+/* Errors that belong to the one connection, not to the listener. */
+static bool
+is_passing(int error)
+{
+	switch (error) {
+	case ECONNABORTED:
+	case EINTR:
+	case EPROTO:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int
+conn_accept(struct conn *c, const struct listener *l)
+{
+	struct addr peer = { 0 };
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	do {
+		fd = accept4(l->fd, &peer.any, &len,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	} while (fd < 0 && is_passing(errno));
+	if (fd < 0)
+		return -1;
+
+	c->fd = fd;
+	c->transport = &transport_plain;
+	c->tls = NULL;
+	c->listener = l;
+	if (l->is_unix)
+		peer.any.sa_family = AF_UNSPEC;
+	c->peer = peer;
+	c->peer_len = (uint8_t)addr_text(&peer, c->peer_text);
+	return 0;
+}
+
+void
+conn_close(struct conn *c)
+{
+	if (c->fd < 0)
+		return;
+	c->transport->fini(c);
+	fd_close(&c->fd);
+}

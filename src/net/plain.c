@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Plain TCP and unix sockets: the transport without a layer of its own. */
+#include "net/transport.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "net/conn.h"
+
+static enum io
+plain_handshake(struct conn *c)
+{
+	(void)c;
+	return IO_OK;
+}
+
+static enum io
+verdict_of_errno(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK ? IO_AGAIN : IO_ERROR;
+}
+
+static enum io
+plain_read(struct conn *c, char *buf, size_t room, size_t *got_out,
+    bool *drained_out)
+{
+	ssize_t n;
+
+	*got_out = 0;
+	do {
+		n = recv(c->fd, buf, room, 0);
+	} while (n < 0 && errno == EINTR);
+	*drained_out = n < (ssize_t)room;
+	if (n < 0)
+		return verdict_of_errno();
+	if (n == 0)
+		return IO_EOF;
+	*got_out = (size_t)n;
+	return IO_OK;
+}
+
+static enum io
+plain_write(struct conn *c, const struct iovec *iov, int count, bool more,
+    size_t *put_out)
+{
+	struct msghdr msg = {
+		.msg_iov = (struct iovec *)iov,
+		.msg_iovlen = (size_t)count,
+	};
+	int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+	ssize_t n;
+
+	*put_out = 0;
+	do {
+		n = count == 1
+		    ? send(c->fd, iov->iov_base, iov->iov_len, flags)
+		    : sendmsg(c->fd, &msg, flags);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return verdict_of_errno();
+	*put_out = (size_t)n;
+	return IO_OK;
+}
+
+static enum io
+plain_sendfile(struct conn *c, int fd, off_t at, size_t len, size_t *put_out)
+{
+	ssize_t n;
+
+	*put_out = 0;
+	do {
+		n = sendfile(c->fd, fd, &at, len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return verdict_of_errno();
+	if (n == 0)
+		return IO_EOF;
+	*put_out = (size_t)n;
+	return IO_OK;
+}
+
+static void
+plain_shutdown(struct conn *c)
+{
+	shutdown(c->fd, SHUT_WR);
+}
+
+static void
+plain_fini(struct conn *c)
+{
+	(void)c;
+}
+
+const struct transport transport_plain = {
+	.handshake = plain_handshake,
+	.read = plain_read,
+	.write = plain_write,
+	.sendfile = plain_sendfile,
+	.shutdown = plain_shutdown,
+	.fini = plain_fini,
+};
