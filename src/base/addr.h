@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BICORN_NET_ADDR_H
-#define BICORN_NET_ADDR_H
+#ifndef BICORN_BASE_ADDR_H
+#define BICORN_BASE_ADDR_H
 
 /* Addresses of peers: their text, and lists of networks.  Any thread. */
 
@@ -31,7 +31,9 @@ unsigned addr_port(const struct addr *a);
 
 /*
  * A list of networks: "127.0.0.1", "10.0.0.0/8", "::1", "*" for all.  Unix
- * peers are always in it.
+ * peers are always in it.  A v4 address mapped into v6 counts as v4.  An
+ * item that is no network, or has bits beyond its prefix, is an error that
+ * names it; empty items are skipped.
  */
 struct addr_list;
 

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whom to believe.  gunicorn's rules, with two exceptions.  Of a chain such
+ * as "https, http" the first part counts, which is the client's side.  And a
+ * name of forwarder_headers is never taken from a stranger, also not under
+ * header_map dangerous, for it may move the application (SCRIPT_NAME).
+ */
+#include "app/trust.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/span.h"
+#include "conf/conf.h"
+
+enum header_map { MAP_DROP, MAP_REFUSE, MAP_DANGEROUS };
+
+/* A field that names the scheme, and the value that means https. */
+struct scheme_field {
+	struct span name;
+	struct span value;
+};
+
+struct trust {
+	struct addr_list *proxies;
+	struct scheme_field *schemes;
+	size_t scheme_count;
+	struct span *forwarders;
+	size_t forwarder_count;
+	uint64_t scheme_lengths; /* bit n: a name of n bytes (63: or more) */
+	uint32_t scheme_initials; /* bit c % 32: a name that begins with c */
+	enum header_map map;
+	bool forward_any; /* forwarder_headers holds "*" */
+};
+
+static unsigned
+length_bit(size_t len)
+{
+	return len < 63 ? (unsigned)len : 63;
+}
+
+/* The same for both cases of a letter. */
+static unsigned
+initial_bit(char c)
+{
+	return (unsigned char)c % 32;
+}
+
+static int
+no_memory(struct err *err)
+{
+	err_set(err, "out of memory");
+	return -1;
+}
+
+static int
+parse_map(const struct settings *s, struct trust *t, struct err *err)
+{
+	static const struct span names[] = { SPAN("drop"), SPAN("refuse"),
+		SPAN("dangerous") };
+	struct span how = span_of(s->header_map);
+
+	if (how.ptr == NULL)
+		how = names[MAP_DROP];
+	for (unsigned i = 0; i < 3; i++) {
+		if (span_ieq(how, names[i])) {
+			t->map = (enum header_map)i;
+			return 0;
+		}
+	}
+	err_set(err, "header_map = %s: must be drop, refuse or dangerous",
+	    s->header_map);
+	return -1;
+}
+
+static int
+add_scheme(struct trust *t, const char *item, struct err *err)
+{
+	struct scheme_field *f = &t->schemes[t->scheme_count];
+	struct span rest = span_of(item), name;
+
+	span_next(&rest, '=', &name);
+	name = span_trim(name);
+	if (rest.ptr == NULL || name.len == 0) {
+		err_set(err, "secure_scheme_headers = %s: must be NAME=VALUE",
+		    item);
+		return -1;
+	}
+	rest = span_trim(rest);
+	f->name.ptr = span_dup(name);
+	f->name.len = name.len;
+	f->value.ptr = span_dup(rest);
+	f->value.len = rest.len;
+	t->scheme_count++;
+	if (f->name.ptr == NULL || f->value.ptr == NULL)
+		return no_memory(err);
+	t->scheme_lengths |= UINT64_C(1) << length_bit(name.len);
+	t->scheme_initials |= UINT32_C(1) << initial_bit(name.ptr[0]);
+	return 0;
+}
+
+static int
+parse_schemes(const struct settings *s, struct trust *t, struct err *err)
+{
+	const struct strlist *list = &s->secure_scheme_headers;
+
+	t->schemes = calloc(list->count + 1, sizeof(t->schemes[0]));
+	if (t->schemes == NULL)
+		return no_memory(err);
+	for (size_t i = 0; i < list->count; i++)
+		if (add_scheme(t, list->items[i], err) != 0)
+			return -1;
+	return 0;
+}
+
+static int
+parse_forwarders(const struct settings *s, struct trust *t, struct err *err)
+{
+	const struct strlist *list = &s->forwarder_headers;
+
+	t->forwarders = calloc(list->count + 1, sizeof(t->forwarders[0]));
+	if (t->forwarders == NULL)
+		return no_memory(err);
+	for (size_t i = 0; i < list->count; i++) {
+		struct span name = span_trim(span_of(list->items[i]));
+		struct span *f = &t->forwarders[t->forwarder_count];
+
+		if (span_eq(name, SPAN("*")))
+			t->forward_any = true;
+		if (name.len == 0)
+			continue;
+		f->ptr = span_dup(name);
+		f->len = name.len;
+		if (f->ptr == NULL)
+			return no_memory(err);
+		t->forwarder_count++;
+	}
+	return 0;
+}
+
+int
+trust_new(const struct settings *s, struct trust **out, struct err *err)
+{
+	struct trust *t = calloc(1, sizeof(*t));
+	int rc = -1;
+
+	*out = NULL;
+	if (t == NULL)
+		return no_memory(err);
+	if (addr_list_new(s->forwarded_allow_ips.items,
+		s->forwarded_allow_ips.count, &t->proxies, err) != 0) {
+		err_prefix(err, "forwarded_allow_ips: ");
+		goto out;
+	}
+	if (parse_map(s, t, err) != 0 || parse_schemes(s, t, err) != 0 ||
+	    parse_forwarders(s, t, err) != 0)
+		goto out;
+	*out = t;
+	t = NULL;
+	rc = 0;
+out:
+	trust_free(&t);
+	return rc;
+}
+
+void
+trust_free(struct trust **tp)
+{
+	struct trust *t = *tp;
+
+	*tp = NULL;
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->scheme_count; i++) {
+		free((char *)t->schemes[i].name.ptr);
+		free((char *)t->schemes[i].value.ptr);
+	}
+	for (size_t i = 0; i < t->forwarder_count; i++)
+		free((char *)t->forwarders[i].ptr);
+	free(t->schemes);
+	free(t->forwarders);
+	addr_list_free(&t->proxies);
+	free(t);
+}
+
+/* The scheme that a field states; TRUST_SCHEME_NONE: it is not about that. */
+static enum trust_scheme
+stated_scheme(const struct trust *t, const struct http_field *f,
+    const char *data)
+{
+	struct span name = http_span(data, f->name), value, first;
+
+	for (size_t i = 0; i < t->scheme_count; i++) {
+		if (!span_ieq(name, t->schemes[i].name))
+			continue;
+		value = http_span(data, f->value);
+		span_next(&value, ',', &first);
+		return span_eq(span_trim(first), t->schemes[i].value) ?
+		    TRUST_SCHEME_HTTPS :
+		    TRUST_SCHEME_HTTP;
+	}
+	return TRUST_SCHEME_NONE;
+}
+
+/* Cheap, and false for nearly every field that is met. */
+static bool
+may_state_scheme(const struct trust *t, const struct http_field *f,
+    const char *data)
+{
+	return (t->scheme_lengths >> length_bit(f->name.len) & 1) != 0 &&
+	    (t->scheme_initials >> initial_bit(data[f->name.at]) & 1) != 0;
+}
+
+static bool
+is_forwarder(const struct trust *t, struct span name)
+{
+	for (size_t i = 0; i < t->forwarder_count; i++)
+		if (span_ieq(name, t->forwarders[i]))
+			return true;
+	return false;
+}
+
+bool
+trust_hides(const struct trust *t, const struct trust_result *r,
+    const struct http_field *field, const char *data)
+{
+	struct span name;
+
+	if (!field->underscore)
+		return false;
+	name = http_span(data, field->name);
+	if (is_forwarder(t, name))
+		return !r->peer_trusted;
+	if (t->forward_any && r->peer_trusted)
+		return false;
+	return t->map != MAP_DANGEROUS;
+}
+
+/* A field that one of the rules is about, of a peer known to be trusted. */
+static enum http_verdict
+apply_scheme(const struct trust *t, const struct http_field *f,
+    const char *data, struct trust_result *out)
+{
+	enum trust_scheme scheme = stated_scheme(t, f, data);
+
+	if (scheme == TRUST_SCHEME_NONE)
+		return HTTP_DONE;
+	if (out->scheme != TRUST_SCHEME_NONE && out->scheme != scheme) {
+		out->reason = "fields that disagree about the scheme";
+		return HTTP_BAD;
+	}
+	out->scheme = scheme;
+	return HTTP_DONE;
+}
+
+enum http_verdict
+trust_apply(const struct trust *t, const struct addr *peer,
+    const struct http_head *h, const char *data, struct trust_result *out)
+{
+	bool asked = false; /* the list is searched when a field needs it */
+
+	*out = (struct trust_result){ .scheme = TRUST_SCHEME_NONE };
+	for (uint32_t i = 0; i < h->field_count; i++) {
+		const struct http_field *f = &h->fields[i];
+
+		if (!f->underscore && !may_state_scheme(t, f, data))
+			continue;
+		if (!asked)
+			out->peer_trusted = addr_list_has(t->proxies, peer);
+		asked = true;
+		if (out->peer_trusted &&
+		    apply_scheme(t, f, data, out) != HTTP_DONE)
+			return HTTP_BAD;
+		if (!trust_hides(t, out, f, data))
+			continue;
+		if (t->map == MAP_REFUSE) {
+			out->reason = "field name with an underscore";
+			return HTTP_BAD;
+		}
+		out->hides = true;
+	}
+	return HTTP_DONE;
+}
