@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "app/module.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/python.h"
+#include "app/target.h"
+#include "base/err.h"
+#include "conf/conf.h"
+
+#ifndef BICORN_PKGLIBDIR
+#define BICORN_PKGLIBDIR "/usr/local/lib/bicorn"
+#endif
+#ifndef BICORN_PYTHON_TAG
+#define BICORN_PYTHON_TAG ""
+#endif
+
+#define EXIT_APP BICORN_LOAD_NOT_FOUND
+
+/* Up to and with the member handle: what every module must have. */
+#define APP_SIZE_MIN \
+	(offsetof(struct bicorn_app, handle) + \
+	    sizeof(((struct bicorn_app *)0)->handle))
+
+static bool
+is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* The directory of this executable, without a slash at its end. */
+static bool
+executable_dir(char *out, size_t room)
+{
+	ssize_t n = readlink("/proc/self/exe", out, room - 1);
+	char *slash;
+
+	if (n <= 0)
+		return false;
+	out[n] = '\0';
+	slash = strrchr(out, '/');
+	if (slash == NULL)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
+/*
+ * Finds a host: in the build tree beside the executable, where libtool puts
+ * it, else where it was installed, also when the whole installation was
+ * moved.  name is "static.so" or "cpython-311/wsgi.so".
+ */
+static bool
+find_host(const char *name, char *out, size_t room)
+{
+	const char *base = strrchr(name, '/');
+	const char *dir = getenv("BICORN_MODULES");
+	char exe[PATH_MAX];
+
+	if (dir != NULL && *dir != '\0') {
+		snprintf(out, room, "%s/%s", dir, name);
+		return is_file(out);
+	}
+	if (executable_dir(exe, sizeof(exe))) {
+		const char *tag = BICORN_PYTHON_TAG;
+		bool ours = base == NULL ||
+		    (!strncmp(name, tag, strlen(tag)) &&
+			name + strlen(tag) == base);
+
+		snprintf(out, room, "%s/.libs/%s", exe,
+		    base != NULL ? base + 1 : name);
+		if (ours && is_file(out))
+			return true;
+		snprintf(out, room, "%s/../lib/bicorn/%s", exe, name);
+		if (is_file(out))
+			return true;
+	}
+	snprintf(out, room, "%s/%s", BICORN_PKGLIBDIR, name);
+	return is_file(out);
+}
+
+/* The path of the WSGI host for the Python that is in use. */
+static int
+find_wsgi(const struct settings *s, char *out, size_t room, struct err *err)
+{
+	const char *built = BICORN_PYTHON_TAG;
+	const char *venv;
+	char tag[32], name[64];
+
+	if (*built == '\0') {
+		err_set(err, "%s: this bicorn was built without Python "
+		    "(configure --with-python builds the WSGI host)", s->app);
+		return -1;
+	}
+	if (python_tag(s, tag, sizeof(tag), &venv, err) != 0)
+		return -1;
+	snprintf(name, sizeof(name), "%s/wsgi.so", tag);
+	if (find_host(name, out, room))
+		return 0;
+	if (venv != NULL && strcmp(tag, built) != 0)
+		err_set(err, "virtual environment %s: made for Python 3.%s, "
+		    "but bicorn has a WSGI host for Python 3.%s only; build "
+		    "one with ./configure PYTHON=%s/bin/python", venv,
+		    tag + strlen("cpython-3"), built + strlen("cpython-3"),
+		    venv);
+	else
+		err_set(err, "the WSGI host is not installed: %s", out);
+	return -1;
+}
+
+static int
+find_native(const char *path, char *out, size_t room, struct err *err)
+{
+	/* Without a slash dlopen() would look in the library path. */
+	snprintf(out, room, "%s%s", strchr(path, '/') != NULL ? "" : "./",
+	    path);
+	if (access(out, R_OK) == 0)
+		return 0;
+	err_sys(err, "%s", path);
+	return -1;
+}
+
+static int
+find_object(const struct settings *s, const struct target *t, char *out,
+    size_t room, struct err *err)
+{
+	switch (t->kind) {
+	case TARGET_NATIVE:
+		return find_native(t->path, out, room, err);
+	case TARGET_STATIC:
+		if (find_host("static.so", out, room))
+			return 0;
+		err_set(err, "the static host is not installed: %s", out);
+		return -1;
+	case TARGET_WSGI:
+		return find_wsgi(s, out, room, err);
+	}
+	return -1;
+}
+
+static int
+check_interface(const char *path, const struct bicorn_app *a, struct err *err)
+{
+	if (a->abi_major != BICORN_ABI_MAJOR ||
+	    a->abi_minor > BICORN_ABI_MINOR) {
+		err_set(err, "%s: made for version %u.%u of the application "
+		    "interface, this bicorn has %u.%u: compile it again "
+		    "against the installed bicorn/app.h", path, a->abi_major,
+		    a->abi_minor, BICORN_ABI_MAJOR, BICORN_ABI_MINOR);
+		return -1;
+	}
+	if (a->size < APP_SIZE_MIN || a->handle == NULL) {
+		err_set(err, "%s: struct bicorn_app has no handle function",
+		    path);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+open_object(const char *path, const char *symbol, struct app *out,
+    struct err *err)
+{
+	out->object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (out->object == NULL) {
+		err_set(err, "cannot load: %s", dlerror());
+		return -1;
+	}
+	out->ops = dlsym(out->object, symbol);
+	if (out->ops == NULL) {
+		err_set(err, "%s: exports no struct bicorn_app named %s "
+		    "(BICORN_APP defines bicorn_app; APP may name another "
+		    "one: %s:NAME)", path, symbol, path);
+		return -1;
+	}
+	return check_interface(path, out->ops, err);
+}
+
+static int
+call_load(const struct settings *s, const struct bicorn_server *server,
+    struct app *a, struct err *err)
+{
+	char why[512] = "";
+	struct bicorn_load l = {
+		.size = sizeof(l),
+		.server = server,
+		.target = a->target,
+		.threads = (unsigned)s->threads,
+		.error = why,
+		.error_size = sizeof(why),
+	};
+	int rc;
+
+	if (!APP_HAS(a->ops, load))
+		return 0;
+	rc = a->ops->load(&l);
+	a->instance = l.app;
+	if (rc == BICORN_LOADED)
+		return 0;
+	why[sizeof(why) - 1] = '\0';
+	err_set(err, "%s: %s", s->app,
+	    why[0] != '\0' ? why : "the application failed to load");
+	return rc == BICORN_LOAD_NOT_FOUND ? EXIT_APP : BICORN_LOAD_FAILED;
+}
+
+int
+app_load(const struct settings *s, const struct bicorn_server *server,
+    struct app *out, struct err *err)
+{
+	char path[PATH_MAX + 64];
+	struct target t;
+	int rc = EXIT_APP;
+
+	*out = (struct app){ 0 };
+	if (target_parse(s->app, &t) != 0) {
+		err_set(err, "%s: out of memory", s->app);
+		return BICORN_LOAD_FAILED;
+	}
+	if (find_object(s, &t, path, sizeof(path), err) != 0 ||
+	    open_object(path, t.symbol != NULL ? t.symbol : "bicorn_app", out,
+		err) != 0)
+		goto out;
+
+	/* The application keeps it as long as it lives. */
+	out->target = strdup(t.kind == TARGET_NATIVE ? "" : t.path);
+	if (out->target == NULL) {
+		err_set(err, "%s: out of memory", s->app);
+		goto out;
+	}
+	rc = call_load(s, server, out, err);
+out:
+	target_fini(&t);
+	return rc;
+}
+
+void
+app_unload(struct app *a)
+{
+	if (a->ops != NULL && APP_HAS(a->ops, unload))
+		a->ops->unload(a->instance);
+	a->ops = NULL;
+	free(a->target);
+	a->target = NULL;
+}

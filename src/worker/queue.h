@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_QUEUE_H
+#define BICORN_WORKER_QUEUE_H
+
+/*
+ * The ready queue: clients with a complete request, waiting for a thread.
+ * The acceptor pushes what one round of events brought; a pool thread that
+ * finds a pipelined request while others wait pushes it back to the end.
+ * Bounded by the number of clients of a worker.
+ */
+
+#include <stddef.h>
+
+struct client;
+struct queue;
+
+/* Returns NULL when out of memory.  The caller frees with queue_free(). */
+struct queue *queue_new(void);
+
+/*
+ * Hands a chain of `count` clients, linked through client.next, to the pool,
+ * which owns them from now on.  Never blocks.
+ */
+void queue_push(struct queue *q, struct client *first, struct client *last,
+    size_t count);
+
+/*
+ * Sleeps until there is a client and gives it to the caller, who then owns
+ * it.  Returns NULL once the queue is closed and empty.
+ */
+struct client *queue_pop(struct queue *q);
+
+/* How many wait, as of a moment ago.  Takes no lock. */
+size_t queue_length(const struct queue *q);
+
+/* Wakes every sleeper; pop returns NULL once nothing is left. */
+void queue_close(struct queue *q);
+
+/* Nulls *qp.  The queue must be closed, empty and without sleepers. */
+void queue_free(struct queue **qp);
+
+#endif

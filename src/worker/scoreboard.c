@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/scoreboard.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/must.h"
+
+/* The process's view; the memory behind it is shared. */
+struct scoreboard {
+	size_t workers;
+	size_t threads;
+	size_t bytes;
+	struct score_worker *slots;
+	struct score_thread *lines; /* threads for each worker, in order */
+	int event;
+};
+
+struct scoreboard *
+scoreboard_new(size_t workers, size_t threads, struct err *err)
+{
+	struct scoreboard *b = calloc(1, sizeof(*b));
+
+	if (b == NULL) {
+		err_sys(err, "scoreboard");
+		return NULL;
+	}
+	b->workers = workers;
+	b->threads = threads;
+	b->bytes = workers * sizeof(struct score_worker) +
+	    workers * threads * sizeof(struct score_thread);
+	b->slots = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	b->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (b->slots == MAP_FAILED || b->event < 0) {
+		err_sys(err, "scoreboard of %zu bytes", b->bytes);
+		scoreboard_free(&b);
+		return NULL;
+	}
+	b->lines = (struct score_thread *)(void *)(b->slots + workers);
+	return b;
+}
+
+void
+scoreboard_free(struct scoreboard **bp)
+{
+	struct scoreboard *b = *bp;
+
+	*bp = NULL;
+	if (b == NULL)
+		return;
+	if (b->slots != MAP_FAILED && b->slots != NULL)
+		munmap(b->slots, b->bytes);
+	fd_close(&b->event);
+	free(b);
+}
+
+size_t
+scoreboard_workers(const struct scoreboard *b)
+{
+	return b->workers;
+}
+
+size_t
+scoreboard_threads(const struct scoreboard *b)
+{
+	return b->threads;
+}
+
+struct score_worker *
+scoreboard_worker(struct scoreboard *b, size_t i)
+{
+	must(i < b->workers);
+	return &b->slots[i];
+}
+
+struct score_thread *
+scoreboard_thread(struct scoreboard *b, size_t worker, size_t thread)
+{
+	must(worker < b->workers && thread < b->threads);
+	return &b->lines[worker * b->threads + thread];
+}
+
+void
+scoreboard_clear(struct scoreboard *b, size_t worker)
+{
+	memset(scoreboard_worker(b, worker), 0, sizeof(struct score_worker));
+	memset(scoreboard_thread(b, worker, 0), 0,
+	    b->threads * sizeof(struct score_thread));
+}
+
+uint64_t
+scoreboard_requests(struct scoreboard *b, size_t worker)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < b->threads; i++)
+		sum += atomic_load_explicit(
+		    &scoreboard_thread(b, worker, i)->requests,
+		    memory_order_relaxed);
+	return sum;
+}
+
+int
+scoreboard_event(const struct scoreboard *b)
+{
+	return b->event;
+}
+
+void
+scoreboard_notify(const struct scoreboard *b)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(b->event, &one, sizeof(one));
+
+	(void)n; /* a full counter is readable as well */
+}
+
+static size_t
+copy_cut(char *to, size_t room, const char *from, size_t len)
+{
+	if (len > room)
+		len = room;
+	memcpy(to, from, len);
+	return len;
+}
+
+void
+score_begin(struct score_thread *t, const char *method, size_t method_len,
+    const char *target, size_t target_len, int64_t now_ms)
+{
+	uint32_t sequence = atomic_load_explicit(&t->sequence,
+	    memory_order_relaxed);
+
+	atomic_store_explicit(&t->sequence, sequence + 1,
+	    memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	t->method_len = (uint8_t)copy_cut(t->method, sizeof(t->method),
+	    method, method_len);
+	t->target_len = (uint8_t)copy_cut(t->target, sizeof(t->target),
+	    target, target_len);
+	atomic_store_explicit(&t->started_ms, now_ms, memory_order_relaxed);
+	atomic_store_explicit(&t->sequence, sequence + 2,
+	    memory_order_release);
+}
+
+void
+score_end(struct score_thread *t)
+{
+	uint64_t requests = atomic_load_explicit(&t->requests,
+	    memory_order_relaxed);
+
+	atomic_store_explicit(&t->requests, requests + 1,
+	    memory_order_relaxed);
+	atomic_store_explicit(&t->started_ms, 0, memory_order_release);
+}
+
+static void
+append_escaped(char *out, size_t room, const char *text, size_t len)
+{
+	size_t used = strlen(out);
+
+	for (size_t i = 0; i < len && used + 5 < room; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+			out[used++] = (char)c;
+		else
+			used += (size_t)snprintf(out + used, room - used,
+			    "\\x%02x", c);
+	}
+	out[used] = '\0';
+}
+
+bool
+score_read(const struct score_thread *t, char *out, size_t room,
+    int64_t *started_ms_out)
+{
+	struct score_thread copy;
+	uint32_t before, after;
+
+	/* A writer that died half-way leaves an odd number: take it so. */
+	for (int i = 0; i < 100; i++) {
+		before = atomic_load_explicit(&t->sequence,
+		    memory_order_acquire);
+		memcpy(copy.method, t->method, sizeof(copy.method));
+		memcpy(copy.target, t->target, sizeof(copy.target));
+		copy.method_len = t->method_len;
+		copy.target_len = t->target_len;
+		*started_ms_out = atomic_load_explicit(&t->started_ms,
+		    memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+		after = atomic_load_explicit(&t->sequence,
+		    memory_order_relaxed);
+		if (before == after && before % 2 == 0)
+			break;
+	}
+	out[0] = '\0';
+	if (*started_ms_out == 0)
+		return false;
+	append_escaped(out, room, copy.method,
+	    copy.method_len <= sizeof(copy.method) ? copy.method_len : 0);
+	append_escaped(out, room, " ", 1);
+	append_escaped(out, room, copy.target,
+	    copy.target_len <= sizeof(copy.target) ? copy.target_len : 0);
+	return true;
+}
