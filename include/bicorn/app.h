@@ -183,8 +183,10 @@ struct bicorn_server {
 	uint16_t abi_minor;
 	const char *software; /* "bicorn/0.1.0" */
 
-	const char *(*setting)(const char *name);
-	void (*log)(int level, const char *text, size_t len);
+	const char *(*setting)(const struct bicorn_server *server,
+	    const char *name);
+	void (*log)(const struct bicorn_server *server, int level,
+	    const char *text, size_t len);
 
 	int64_t (*read)(struct bicorn_exchange *x, void *buf, size_t len);
 	int (*body)(struct bicorn_exchange *x, struct bicorn_str *out);
@@ -499,14 +501,14 @@ bicorn_raw_write(struct bicorn_exchange *x, const void *data, size_t len)
 static inline const char *
 bicorn_setting(const struct bicorn_server *server, const char *name)
 {
-	return server->setting(name);
+	return server->setting(server, name);
 }
 
 /* Writes one entry to the error log.  Any thread. */
 static inline void
 bicorn_log(const struct bicorn_server *server, int level, const char *text)
 {
-	server->log(level, text, strlen(text));
+	server->log(server, level, text, strlen(text));
 }
 
 #ifdef __cplusplus

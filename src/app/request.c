@@ -31,7 +31,7 @@ reserve(struct request *r, size_t count)
 
 static bool
 fill_headers(struct request *r, const struct http_head *h, const char *data,
-    const struct trust *trust, bool trusted)
+    const struct trust *trust, const struct trust_result *trusted)
 {
 	size_t n = 0;
 
@@ -40,7 +40,7 @@ fill_headers(struct request *r, const struct http_head *h, const char *data,
 	for (uint32_t i = 0; i < h->field_count; i++) {
 		const struct http_field *f = &h->fields[i];
 
-		if (f->underscore && trust_hides(trust, trusted, f, data))
+		if (trusted->hides && trust_hides(trust, trusted, f, data))
 			continue;
 		r->headers[n].name = str_of(data, f->name);
 		r->headers[n].value = str_of(data, f->value);
@@ -76,7 +76,7 @@ fill_path(struct request *r, const struct http_head *h, const char *data)
 
 bool
 request_fill(struct request *r, const struct http_head *h, const char *data,
-    const struct trust *trust, bool trusted)
+    const struct trust *trust, const struct trust_result *trusted)
 {
 	struct bicorn_request *v = &r->view;
 

@@ -13,6 +13,7 @@
 
 struct http_head;
 struct trust;
+struct trust_result;
 
 /* Belongs to one pool thread, which uses it for one request after another. */
 struct request {
@@ -28,7 +29,7 @@ struct request {
  * caller's to fill.  False when out of memory.
  */
 bool request_fill(struct request *r, const struct http_head *h,
-    const char *data, const struct trust *trust, bool trusted);
+    const char *data, const struct trust *trust, const struct trust_result *trusted);
 
 void request_fini(struct request *r);
 
