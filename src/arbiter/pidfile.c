@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/pidfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/span.h"
+
+/* More than any pid with white space around it. */
+#define PIDFILE_MAX 64
+
+/* The process that the file names; 0 when it names none. */
+static pid_t
+recorded(const char *path)
+{
+	size_t len;
+	char *text = fd_slurp(path, PIDFILE_MAX, &len);
+	unsigned long long n = 0;
+
+	if (text == NULL)
+		return 0;
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
+		len--;
+	if (!span_uint(span_trim((struct span){ text, len }), &n) ||
+	    n > INT_MAX)
+		n = 0;
+	free(text);
+	return (pid_t)n;
+}
+
+/* EPERM: it lives and belongs to somebody else. */
+static int
+is_alive(pid_t pid)
+{
+	return kill(pid, 0) == 0 || errno == EPERM;
+}
+
+static int
+refuse_running(const char *path, struct err *err)
+{
+	pid_t pid = recorded(path);
+
+	if (pid <= 0 || pid == getpid() || !is_alive(pid))
+		return 0;
+	err_set(err, "pidfile = %s: already running with pid %d (or the file "
+		     "is stale and another process has that number)",
+	    path, (int)pid);
+	return -1;
+}
+
+/* The directory may change in a reload: the file must not. */
+static char *
+absolute(const char *path)
+{
+	char dir[PATH_MAX];
+	char *out = NULL;
+
+	if (path[0] == '/')
+		return strdup(path);
+	if (getcwd(dir, sizeof(dir)) == NULL ||
+	    asprintf(&out, "%s/%s", dir, path) < 0)
+		return NULL;
+	return out;
+}
+
+int
+pidfile_write(const struct pidfile *p, struct err *err)
+{
+	char temp[PATH_MAX], text[32];
+	int fd = -1, rc = -1, len;
+
+	if (p->path == NULL)
+		return 0;
+	if (snprintf(temp, sizeof(temp), "%s.XXXXXX", p->path) >=
+	    (int)sizeof(temp)) {
+		err_set(err, "pidfile = %s: too long", p->path);
+		return -1;
+	}
+	fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0) {
+		err_sys(err, "pidfile = %s", p->path);
+		return -1;
+	}
+	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (fd_write_all(fd, text, (size_t)len) == 0 && fchmod(fd, 0644) == 0 &&
+	    rename(temp, p->path) == 0)
+		rc = 0;
+	if (rc != 0) {
+		err_sys(err, "pidfile = %s", p->path);
+		unlink(temp);
+	}
+	fd_close(&fd);
+	return rc;
+}
+
+int
+pidfile_open(struct pidfile *p, const char *path, struct err *err)
+{
+	p->path = NULL;
+	if (path == NULL)
+		return 0;
+	if (refuse_running(path, err) != 0)
+		return -1;
+	p->path = absolute(path);
+	if (p->path == NULL) {
+		err_sys(err, "pidfile = %s", path);
+		return -1;
+	}
+	if (pidfile_write(p, err) == 0)
+		return 0;
+	free(p->path);
+	p->path = NULL;
+	return -1;
+}
+
+void
+pidfile_close(struct pidfile *p)
+{
+	if (p->path != NULL && recorded(p->path) == getpid())
+		unlink(p->path);
+	free(p->path);
+	p->path = NULL;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_ARBITER_PIDFILE_H
+#define BICORN_ARBITER_PIDFILE_H
+
+/*
+ * The pid file: the arbiter's number and a line end, mode 0644, put in place
+ * by a rename so that no reader ever sees half of it.
+ */
+
+struct err;
+
+struct pidfile {
+	char *path; /* absolute; NULL: there is none */
+};
+
+/*
+ * Writes the file at path.  Fails when it names a process that is alive; a
+ * stale one is replaced.  path NULL: does nothing.
+ */
+int pidfile_open(struct pidfile *p, const char *path, struct err *err);
+
+/* Writes it again, wherever it went. */
+int pidfile_write(const struct pidfile *p, struct err *err);
+
+/* Removes the file if it still names this process; frees the path. */
+void pidfile_close(struct pidfile *p);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/signals.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+
+static const int arbiter_signals[] = {
+	SIGTERM,
+	SIGINT,
+	SIGQUIT,
+	SIGHUP,
+	SIGTTIN,
+	SIGTTOU,
+	SIGUSR1,
+	SIGUSR2,
+	SIGWINCH,
+	SIGCHLD,
+};
+
+#define SIGNAL_COUNT (sizeof(arbiter_signals) / sizeof(arbiter_signals[0]))
+
+static void
+set_action(int number, void (*handler)(int))
+{
+	struct sigaction action = { .sa_handler = handler };
+
+	if (handler != SIG_DFL && handler != SIG_IGN)
+		action.sa_flags = SA_RESTART;
+	sigemptyset(&action.sa_mask);
+	sigaction(number, &action, NULL); /* the numbers are all valid */
+}
+
+static bool
+is_ignored(int number)
+{
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 &&
+	    action.sa_handler == SIG_IGN;
+}
+
+int
+signals_init(struct signals *s, bool daemon, struct err *err)
+{
+	s->fd = -1;
+	sigemptyset(&s->handled);
+	for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+		if (arbiter_signals[i] == SIGHUP && is_ignored(SIGHUP) &&
+		    !daemon)
+			continue;
+		sigaddset(&s->handled, arbiter_signals[i]);
+		/* An ignored SIGCHLD would reap children behind our back. */
+		set_action(arbiter_signals[i], SIG_DFL);
+	}
+	set_action(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &s->handled, &s->before) != 0) {
+		err_sys(err, "signals");
+		return -1;
+	}
+	s->fd = signalfd(-1, &s->handled, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (s->fd < 0) {
+		err_sys(err, "signals");
+		sigprocmask(SIG_SETMASK, &s->before, NULL);
+		return -1;
+	}
+	return 0;
+}
+
+int
+signals_next(struct signals *s)
+{
+	struct signalfd_siginfo info;
+	ssize_t n;
+
+	do
+		n = read(s->fd, &info, sizeof(info));
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+void
+signals_wait(const struct signals *s, int64_t ms)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	poll(&p, 1, (int)ms); /* being woken early does no harm */
+}
+
+static void
+do_nothing(int number)
+{
+	(void)number;
+}
+
+void
+signals_restore(struct signals *s)
+{
+	sigset_t mask = s->before;
+
+	for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+		sigdelset(&mask, arbiter_signals[i]);
+		if (sigismember(&s->handled, arbiter_signals[i]) == 1)
+			set_action(arbiter_signals[i], SIG_DFL);
+	}
+	/* A handler, unlike SIG_IGN, does not cross an exec. */
+	if (sigismember(&s->handled, SIGHUP) == 1)
+		set_action(SIGHUP, do_nothing);
+	fd_close(&s->fd);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+void
+signals_fini(struct signals *s)
+{
+	if (s->fd < 0)
+		return;
+	fd_close(&s->fd);
+	sigprocmask(SIG_SETMASK, &s->before, NULL);
+}
+
+const char *
+signals_name(int number, char out[16])
+{
+	const char *abbrev = sigabbrev_np(number);
+	size_t i;
+
+	if (abbrev == NULL) {
+		snprintf(out, 16, "%d", number);
+		return out;
+	}
+	for (i = 0; abbrev[i] != '\0' && i < 15; i++)
+		out[i] = (char)tolower((unsigned char)abbrev[i]);
+	out[i] = '\0';
+	return out;
+}
