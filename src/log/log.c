@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The error log.  An entry is put together in memory and written at once.
+ * The sink is file-scope state, because an entry may come from anywhere;
+ * only log_open() changes what threads read, while there is one thread.
+ */
+#include "log/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/span.h"
+#include "log/escape.h"
+#include "log/sink.h"
+
+#define ENTRY_ON_STACK 2048
+#define TEXT_ON_STACK 1024
+#define TEXT_MAX 65536 /* of log_at(); a longer one is cut */
+#define HEAD_MAX 128   /* time, process, level, colours */
+
+static struct {
+	struct sink sink;
+	_Atomic int level;
+	bool colour;
+} the_log = { .sink = { .fd = STDERR_FILENO }, .level = LEVEL_INFO };
+
+static const struct {
+	const char *name;
+	const char *colour;
+} levels[] = {
+	[LEVEL_DEBUG] = { "DEBUG", "\033[36m" },
+	[LEVEL_INFO] = { "INFO", "\033[32m" },
+	[LEVEL_WARNING] = { "WARNING", "\033[33m" },
+	[LEVEL_ERROR] = { "ERROR", "\033[31m" },
+	[LEVEL_CRITICAL] = { "CRITICAL", "\033[1;31m" },
+};
+
+static bool
+wants_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (no != NULL && *no != '\0')
+		return false;
+	if (term == NULL || strcmp(term, "dumb") == 0)
+		return false;
+	return isatty(fd) == 1;
+}
+
+int
+log_open(const char *target, enum log_level level, uid_t uid, gid_t gid,
+    struct err *err)
+{
+	struct sink fresh;
+
+	if (sink_open(&fresh, target, STDERR_FILENO, uid, gid, err) != 0)
+		return -1;
+	sink_close(&the_log.sink);
+	the_log.sink = fresh;
+	the_log.colour = wants_colour(fresh.fd);
+	log_level_set(level);
+	return 0;
+}
+
+int
+log_reopen(struct err *err)
+{
+	return sink_reopen(&the_log.sink, err);
+}
+
+void
+log_level_set(enum log_level level)
+{
+	atomic_store_explicit(&the_log.level, (int)level, memory_order_relaxed);
+}
+
+bool
+log_level_parse(const char *text, enum log_level *out)
+{
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+		if (span_ieq(span_of(text), span_of(levels[i].name))) {
+			*out = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+log_wants(enum log_level level)
+{
+	return (int)level >=
+	    atomic_load_explicit(&the_log.level, memory_order_relaxed);
+}
+
+int
+log_fd(void)
+{
+	return the_log.sink.fd;
+}
+
+/* "[2026-11-21 10:22:28 +0000] ", made once per second and thread. */
+static const char *
+stamp(void)
+{
+	static _Thread_local char text[64];
+	static _Thread_local time_t made = (time_t)-1;
+	time_t now = clock_wall();
+	struct tm tm;
+	long zone;
+
+	if (now == made)
+		return text;
+	if (localtime_r(&now, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	zone = tm.tm_gmtoff / 60;
+	snprintf(text, sizeof(text),
+	    "[%04d-%02d-%02d %02d:%02d:%02d %c%02ld%02ld] ", tm.tm_year + 1900,
+	    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+	    zone < 0 ? '-' : '+', labs(zone) / 60, labs(zone) % 60);
+	made = now;
+	return text;
+}
+
+/* Writes what stands in front of the text; returns its length. */
+static size_t
+put_head(char out[HEAD_MAX], enum log_level level)
+{
+	const char *on = the_log.colour ? levels[level].colour : "";
+	const char *off = the_log.colour ? "\033[0m" : "";
+
+	return (size_t)snprintf(out, HEAD_MAX, "%s[%ld] [%s%s%s] ", stamp(),
+	    (long)getpid(), on, levels[level].name, off);
+}
+
+/* Says once what a full pipe or disk has swallowed. */
+static void
+report_lost(void)
+{
+	uint64_t lost = sink_lost(&the_log.sink);
+	char line[HEAD_MAX + 64];
+	size_t n;
+
+	if (lost == 0)
+		return;
+	n = put_head(line, LEVEL_WARNING);
+	n += (size_t)snprintf(line + n, sizeof(line) - n,
+	    "%llu log entries were lost\n", (unsigned long long)lost);
+	sink_write(&the_log.sink, line, n);
+}
+
+static void
+put_entry(enum log_level level, const char *text, size_t len, unsigned flags)
+{
+	char small[ENTRY_ON_STACK], *entry = small;
+	size_t room = HEAD_MAX + len * ESCAPE_GROWTH + ESCAPE_GROWTH + 1, used;
+
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	if (room > sizeof(small))
+		entry = malloc(room);
+	if (entry == NULL) { /* better a part of it than nothing */
+		entry = small;
+		room = sizeof(small);
+	}
+	used = put_head(entry, level);
+	used += escape_put(entry + used, room - used - 1, &text, &len, flags);
+	entry[used++] = '\n';
+	sink_write(&the_log.sink, entry, used);
+	if (entry != small)
+		free(entry);
+	report_lost();
+}
+
+/*
+ * Formats into small, or onto the heap when that is too little; *len_out is
+ * the length.  The caller frees the result unless it is small.
+ */
+static char *
+format_text(char small[TEXT_ON_STACK], size_t *len_out, const char *fmt,
+    va_list ap)
+{
+	size_t room = TEXT_ON_STACK, need;
+	char *text = small, *heap = NULL;
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(small, room, fmt, ap);
+	need = n < 0 ? 0 : (size_t)n;
+	if (need >= TEXT_MAX)
+		need = TEXT_MAX - 1;
+	if (need >= room)
+		heap = malloc(need + 1);
+	if (heap != NULL) {
+		text = heap;
+		room = need + 1;
+		vsnprintf(text, room, fmt, again);
+	}
+	va_end(again);
+	*len_out = need < room ? need : room - 1;
+	return text;
+}
+
+void
+log_at(enum log_level level, const char *fmt, ...)
+{
+	char small[TEXT_ON_STACK], *text;
+	int saved = errno;
+	size_t len;
+	va_list ap;
+
+	if (!log_wants(level))
+		return;
+	va_start(ap, fmt);
+	text = format_text(small, &len, fmt, ap);
+	va_end(ap);
+	put_entry(level, text, len, 0);
+	if (text != small)
+		free(text);
+	errno = saved;
+}
+
+void
+log_text(enum log_level level, const char *text, size_t len)
+{
+	int saved = errno;
+
+	if (log_wants(level))
+		put_entry(level, text, len, ESCAPE_LINES);
+	errno = saved;
+}

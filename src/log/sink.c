@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening, opening again and writing: see sink.h. */
+#include "log/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+
+/* How long a line may wait for a reader that was reading until now. */
+#define PATIENCE_MS 100
+
+#define OPEN_FLAGS (O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+
+/*
+ * Opens a path that is our own.  O_NONBLOCK means nothing to a file; a pipe
+ * without a reader would stop us here without it.
+ */
+static int
+open_path(const char *path, uid_t uid, gid_t gid, struct err *err)
+{
+	int fd = open(path, OPEN_FLAGS | O_CREAT, 0644);
+	struct stat st;
+
+	if (fd < 0 && errno == ENXIO) {
+		err_set(err, "%s: no process reads from it", path);
+		return -1;
+	}
+	if (fd < 0) {
+		err_sys(err, "%s", path);
+		return -1;
+	}
+	/*
+	 * Only a privileged process can give a file away, and only such a
+	 * one has workers of another user, so failing does no harm.
+	 */
+	if (uid != (uid_t)-1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    (st.st_uid != uid || (gid != (gid_t)-1 && st.st_gid != gid)) &&
+	    fchown(fd, uid, gid) != 0 && geteuid() == 0) {
+		err_sys(err, "%s: cannot give it to user %ld", path, (long)uid);
+		fd_close(&fd);
+	}
+	return fd;
+}
+
+/*
+ * A stream that others share must stay in blocking mode for them.  A pipe
+ * can be opened once more, which makes a description of our own.
+ */
+static int
+open_pipe_again(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, OPEN_FLAGS);
+}
+
+static void
+use_standard(struct sink *s, int standard)
+{
+	struct stat st;
+
+	s->fd = standard;
+	if (fstat(standard, &st) != 0)
+		return;
+	s->is_socket = S_ISSOCK(st.st_mode);
+	if (S_ISFIFO(st.st_mode)) {
+		int fd = open_pipe_again(standard);
+
+		if (fd >= 0) {
+			s->fd = fd;
+			s->owned = true;
+		}
+	}
+}
+
+/* The streams by their paths: a socket cannot be opened by such a path. */
+static int
+standard_of(const char *target, int standard)
+{
+	if (strcmp(target, "-") == 0)
+		return standard;
+	if (strcmp(target, "/dev/stdout") == 0)
+		return STDOUT_FILENO;
+	if (strcmp(target, "/dev/stderr") == 0)
+		return STDERR_FILENO;
+	return -1;
+}
+
+int
+sink_open(struct sink *s, const char *target, int standard, uid_t uid,
+    gid_t gid, struct err *err)
+{
+	memset(s, 0, sizeof(*s));
+	s->uid = uid;
+	s->gid = gid;
+	s->fd = -1;
+	standard = standard_of(target, standard);
+	if (standard >= 0) {
+		use_standard(s, standard);
+		return 0;
+	}
+	s->path = strdup(target);
+	if (s->path == NULL) {
+		err_set(err, "out of memory");
+		return -1;
+	}
+	s->fd = open_path(target, uid, gid, err);
+	s->owned = true;
+	if (s->fd < 0) {
+		sink_close(s);
+		return -1;
+	}
+	return 0;
+}
+
+int
+sink_reopen(struct sink *s, struct err *err)
+{
+	int fd, rc = 0;
+
+	if (s->path == NULL)
+		return 0;
+	fd = open_path(s->path, s->uid, s->gid, err);
+	if (fd < 0)
+		return -1;
+	/* A write in progress keeps the old file until it is done. */
+	if (dup3(fd, s->fd, O_CLOEXEC) < 0) {
+		err_sys(err, "%s", s->path);
+		rc = -1;
+	}
+	fd_close(&fd);
+	return rc;
+}
+
+void
+sink_close(struct sink *s)
+{
+	if (s->owned)
+		fd_close(&s->fd);
+	free(s->path);
+	s->path = NULL;
+	s->fd = -1;
+	s->owned = false;
+}
+
+/* Whether the reader made room. */
+static bool
+wait_room(struct sink *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLOUT };
+	int n;
+
+	if (atomic_load_explicit(&s->stuck, memory_order_relaxed))
+		return false;
+	do
+		n = poll(&p, 1, PATIENCE_MS);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		return true;
+	atomic_store_explicit(&s->stuck, true, memory_order_relaxed);
+	return false;
+}
+
+static ssize_t
+put_some(struct sink *s, const char *data, size_t len)
+{
+	if (s->is_socket)
+		return send(s->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return write(s->fd, data, len);
+}
+
+static bool
+put_all(struct sink *s, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = put_some(s, data, len);
+
+		if (n > 0) {
+			data += n;
+			len -= (size_t)n;
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return false;
+		if (!wait_room(s))
+			return false;
+	}
+	return true;
+}
+
+void
+sink_write(struct sink *s, const char *data, size_t len)
+{
+	int saved = errno;
+
+	if (!put_all(s, data, len))
+		atomic_fetch_add_explicit(&s->lost, 1, memory_order_relaxed);
+	else if (atomic_load_explicit(&s->stuck, memory_order_relaxed))
+		atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
+	errno = saved;
+}
