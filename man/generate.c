@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Prints what the settings table says for etc/bicorn.conf and the manual
+ * pages.  Runs during the build only.
+ */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "conf/conf.h"
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*print)(FILE *out);
+	} texts[] = {
+		{ "sample", conf_sample },
+		{ "options", conf_manual_options },
+		{ "file", conf_manual_file },
+	};
+
+	for (size_t i = 0; argc == 2 && i < sizeof(texts) / sizeof(*texts);
+	     i++) {
+		if (strcmp(argv[1], texts[i].name) == 0) {
+			texts[i].print(stdout);
+			return fflush(stdout) != 0 || ferror(stdout);
+		}
+	}
+	fputs("usage: generate sample|options|file\n", stderr);
+	return 2;
+}
