@@ -48,7 +48,10 @@ struct score_worker {
 	_Atomic uint32_t number;     /* counts up, over all workers */
 	_Atomic int64_t forked_ms;
 
-	/* Written by the worker's acceptor; the state also by the arbiter. */
+	/*
+	 * Written by the worker's acceptor; the state also by the arbiter,
+	 * connections also by the threads that close one.
+	 */
 	_Alignas(64) _Atomic int state; /* enum worker_state */
 	_Atomic int64_t beat_ms;        /* last sign of life, 0: none yet */
 	_Atomic uint32_t connections;   /* held at present */

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_CLIENT_H
+#define BICORN_WORKER_CLIENT_H
+
+/*
+ * A client: one connection as the worker sees it, and who owns it.
+ *
+ * At every instant one side owns a client, and only the owner touches it:
+ *
+ *	ACCEPTOR  owner word is 0.  All states but CLIENT_READY.
+ *	QUEUE     OWNED_BY_POOL, state CLIENT_READY, linked into the queue.
+ *	POOL      OWNED_BY_POOL, held by the thread that popped it.
+ *	RETURNED  OWNED_BY_POOL, on worker.returned, for the acceptor to take.
+ *
+ * The acceptor sets OWNED_BY_POOL before it pushes; whoever has the client
+ * in the pool clears it, either by client_release() (the connection is idle
+ * again, no message is sent) or through client_return() and the acceptor.
+ *
+ * An event that arrives while the pool owns the client only sets its bit in
+ * the owner word, which is seen when the word is cleared.  Registration with
+ * epoll is edge-triggered and made once, so no event may be forgotten: what
+ * an edge said is kept in `readable` and `peer_closed` until a read finds
+ * the socket drained.
+ *
+ * Memory is given back by the acceptor alone, after the batch of events in
+ * hand, so that no event can name a freed client.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/wheel.h"
+#include "net/conn.h"
+#include "worker/outbound.h"
+#include "worker/source.h"
+
+struct inbound;
+
+enum client_state {
+	CLIENT_HANDSHAKE, /* the transport opens */
+	CLIENT_IDLE,      /* between two requests: holds no buffer */
+	CLIENT_HEAD,      /* the head of a request has begun */
+	CLIENT_BODY,      /* its body is arriving */
+	CLIENT_READY,     /* a complete request: queue and pool */
+	CLIENT_FLUSH,     /* output is left that the socket did not take */
+	CLIENT_LINGER,    /* half-closed, reads to the end */
+	CLIENT_CLOSED,    /* the socket is closed; memory to be given back */
+};
+
+enum owner_bits {
+	OWNED_BY_POOL = 1,
+	EVENT_READ = 2,  /* bytes, or the end, can be read */
+	EVENT_WRITE = 4, /* the socket takes bytes again */
+	EVENT_GONE = 8,  /* the peer has closed, or the connection broke */
+};
+
+struct client {
+	struct source source; /* SOURCE_CLIENT; first: epoll points here */
+	_Atomic uint32_t owner;
+
+	/* Owned by the owner. */
+	struct conn conn;
+	enum client_state state;
+	bool readable;    /* the socket may hold bytes no edge will tell of */
+	bool peer_closed; /* the peer ended its side */
+	bool keep;        /* after CLIENT_FLUSH: wait for another request */
+	bool fresh;       /* nothing was received yet */
+	struct inbound *in;  /* the request being received or answered */
+	struct outbound out; /* what the socket did not take */
+	int64_t deadline_ms; /* of the state; the timer may be earlier */
+	uint64_t drained;    /* CLIENT_LINGER: bytes read and dropped */
+	struct client *next; /* in the queue, or on worker.returned */
+
+	/* Owned by the acceptor. */
+	struct timer timer;
+	struct client *prev_open; /* all open clients of the worker */
+	struct client *next_open;
+};
+
+#endif

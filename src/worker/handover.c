@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* How a client changes hands between the pool and the acceptor. */
+#include <unistd.h>
+
+#include "base/must.h"
+#include "worker/client.h"
+#include "worker/inbound.h"
+#include "worker/scoreboard.h"
+#include "worker/worker_private.h"
+
+void
+worker_wake(struct worker *w)
+{
+	const uint64_t one = 1;
+	ssize_t n = write(w->wake_fd, &one, sizeof(one));
+
+	(void)n; /* a full counter wakes as well */
+}
+
+void
+client_take_events(struct client *c, uint32_t bits)
+{
+	if (bits & EVENT_READ)
+		c->readable = true;
+	if (bits & EVENT_GONE)
+		c->readable = c->peer_closed = true;
+}
+
+bool
+client_release(struct client *c)
+{
+	must(c->in == NULL && c->state == CLIENT_IDLE);
+	for (;;) {
+		uint32_t seen = OWNED_BY_POOL;
+
+		/* What this thread wrote is there for the acceptor. */
+		if (atomic_compare_exchange_strong_explicit(&c->owner, &seen,
+			0, memory_order_release, memory_order_relaxed))
+			return true;
+		seen = atomic_exchange_explicit(&c->owner, OWNED_BY_POOL,
+		    memory_order_relaxed);
+		client_take_events(c, seen);
+		if (seen & (EVENT_READ | EVENT_GONE))
+			return false;
+	}
+}
+
+/* Puts c on a list of the worker; true when the list was empty. */
+static bool
+push(_Atomic(struct client *) *list, struct client *c)
+{
+	struct client *top = atomic_load_explicit(list, memory_order_relaxed);
+
+	do {
+		c->next = top;
+	} while (!atomic_compare_exchange_weak_explicit(list, &top, c,
+	    memory_order_release, memory_order_relaxed));
+	return top == NULL;
+}
+
+void
+client_return(struct worker *w, struct client *c)
+{
+	/* The acceptor takes all at once: only the first has to wake it. */
+	if (push(&w->returned, c))
+		worker_wake(w);
+}
+
+void
+client_finish(struct worker *w, struct client *c)
+{
+	inbound_drop(w, c);
+	outbound_drop(&c->out);
+	conn_close(&c->conn);
+	c->state = CLIENT_CLOSED;
+	atomic_fetch_sub_explicit(&w->score->connections, 1,
+	    memory_order_relaxed);
+	push(&w->finished, c);
+	/* Memory can wait for the next round; room for a client cannot. */
+	if (atomic_load_explicit(&w->hungry, memory_order_relaxed) ||
+	    worker_draining(w))
+		worker_wake(w);
+}
+
+bool
+client_gone(const struct client *c)
+{
+	return c->peer_closed ||
+	    (atomic_load_explicit(&c->owner, memory_order_relaxed) &
+		EVENT_GONE) != 0;
+}

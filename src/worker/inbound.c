@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/inbound.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/must.h"
+#include "base/span.h"
+#include "conf/conf.h"
+#include "log/log.h"
+#include "net/conn.h"
+#include "worker/client.h"
+#include "worker/spool.h"
+#include "worker/worker_private.h"
+
+/* What a request's buffer begins with: most heads fit. */
+#define FIRST_ROOM 4096
+/* A spare one keeps no more than this. */
+#define SPARE_ROOM 16384
+/* Read at once, on the stack, when the body goes to a file. */
+#define SPOOL_READ 65536
+
+/* --- taking and giving back ----------------------------------------------- */
+
+/*
+ * The list is pushed to by anyone and popped from by taking all of it, which
+ * is safe without counting versions.
+ */
+static void
+spare_push(struct worker *w, struct inbound *first, struct inbound *last)
+{
+	struct inbound *top = atomic_load_explicit(&w->spare_inbound,
+	    memory_order_relaxed);
+
+	do {
+		last->next = top;
+	} while (!atomic_compare_exchange_weak_explicit(&w->spare_inbound,
+	    &top, first, memory_order_release, memory_order_relaxed));
+}
+
+static struct inbound *
+spare_pop(struct worker *w)
+{
+	struct inbound *all, *last;
+
+	if (atomic_load_explicit(&w->spare_inbound, memory_order_relaxed) ==
+	    NULL)
+		return NULL;
+	all = atomic_exchange_explicit(&w->spare_inbound, NULL,
+	    memory_order_acquire);
+	if (all == NULL || all->next == NULL)
+		return all;
+	for (last = all->next; last->next != NULL;)
+		last = last->next;
+	spare_push(w, all->next, last);
+	return all;
+}
+
+static struct inbound *
+inbound_take(struct worker *w)
+{
+	struct inbound *in = spare_pop(w);
+
+	if (in == NULL) {
+		in = calloc(1, sizeof(*in));
+		if (in == NULL)
+			return NULL;
+		in->spool = -1;
+	}
+	in->next = NULL;
+	return in;
+}
+
+void
+inbound_free(struct inbound *in)
+{
+	buf_fini(&in->in);
+	buf_fini(&in->trailer);
+	http_head_fini(&in->head);
+	fd_close(&in->spool);
+	free(in);
+}
+
+/* Everything of a request but the bytes in the buffer. */
+static void
+reset(struct inbound *in)
+{
+	http_head_reset(&in->head);
+	in->chunked = (struct http_chunked){ 0 };
+	in->trailer.len = 0;
+	in->head_done = false;
+	in->complete = false;
+	in->body_len = 0;
+	in->body_total = 0;
+	fd_close(&in->spool);
+}
+
+static void
+give_back(struct worker *w, struct inbound *in)
+{
+	reset(in);
+	in->in.len = 0;
+	if (in->in.room > SPARE_ROOM)
+		buf_fini(&in->in);
+	if (in->trailer.room > SPARE_ROOM)
+		buf_fini(&in->trailer);
+	spare_push(w, in, in);
+}
+
+void
+inbound_drop(struct worker *w, struct client *c)
+{
+	if (c->in != NULL)
+		give_back(w, c->in);
+	c->in = NULL;
+}
+
+void
+inbound_done(struct worker *w, struct client *c)
+{
+	struct inbound *in = c->in;
+
+	buf_drop(&in->in, in->head.length + in->body_len);
+	if (in->in.len == 0)
+		inbound_drop(w, c);
+	else
+		reset(in);
+}
+
+/* --- the body ------------------------------------------------------------- */
+
+static enum inbound_verdict
+refuse(struct inbound *in, unsigned status, const char *reason)
+{
+	in->refusal = status;
+	in->reason = reason;
+	return INBOUND_REFUSE;
+}
+
+static enum inbound_verdict
+spool_failed(struct inbound *in)
+{
+	bool full = errno == ENOSPC || errno == EDQUOT;
+
+	log_error("Cannot keep the body of a request in a file: %s",
+	    strerror(errno));
+	return full ? refuse(in, 507, "no space left for the body")
+		    : refuse(in, 500, "the body could not be stored");
+}
+
+/*
+ * Moves the part of the body that is in memory to the end of the file, which
+ * is made when there is none yet.
+ */
+static enum inbound_verdict
+spool_memory(struct worker *w, struct inbound *in)
+{
+	char *body = in->in.data + in->head.length;
+	size_t len = in->body_len;
+
+	if (in->spool < 0)
+		in->spool = spool_open(w->settings->tmp_upload_dir);
+	if (in->spool < 0 ||
+	    fd_pwrite_all(in->spool, body, len,
+		(off_t)(in->body_total - len)) != 0)
+		return spool_failed(in);
+	memmove(body, body + len, in->in.len - in->head.length - len);
+	in->in.len -= len;
+	in->body_len = 0;
+	return INBOUND_MORE;
+}
+
+static bool
+over_limit(const struct worker *w, uint64_t length)
+{
+	int64_t limit = w->settings->limit_request_body_bytes;
+
+	return limit != 0 && length > (uint64_t)limit;
+}
+
+static bool
+over_buffer(const struct worker *w, uint64_t length)
+{
+	return length > (uint64_t)w->settings->body_buffer_bytes;
+}
+
+/*
+ * Takes raw bytes of the body, which stand in data[0..len).  *used_out: how
+ * many were the body's; *kept_out: how many bytes of content stand at data
+ * now.
+ */
+static enum inbound_verdict
+body_decode(struct worker *w, struct inbound *in, char *data, size_t len,
+    size_t *used_out, size_t *kept_out)
+{
+	enum http_verdict v;
+	uint64_t left;
+
+	if (in->head.chunked) {
+		v = http_chunked_decode(&in->chunked, data, len, used_out,
+		    kept_out, &w->limits, &in->trailer);
+		if (v == HTTP_BAD)
+			return refuse(in, in->chunked.status,
+			    in->chunked.reason);
+		in->complete = v == HTTP_DONE;
+		in->body_total += *kept_out;
+		if (over_limit(w, in->body_total))
+			return refuse(in, 413, "the body is too large");
+	} else {
+		left = (uint64_t)in->head.content_length - in->body_total;
+		*used_out = len < left ? len : (size_t)left;
+		*kept_out = *used_out;
+		in->body_total += *kept_out;
+		in->complete = *used_out == left;
+	}
+	return in->complete ? INBOUND_READY : INBOUND_MORE;
+}
+
+/* Decodes what stands in the buffer behind head and body. */
+static enum inbound_verdict
+body_in_memory(struct worker *w, struct inbound *in)
+{
+	size_t at = in->head.length + in->body_len, used, kept;
+	enum inbound_verdict v, spooled;
+
+	v = body_decode(w, in, in->in.data + at, in->in.len - at, &used,
+	    &kept);
+	if (v == INBOUND_REFUSE)
+		return v;
+	memmove(in->in.data + at + kept, in->in.data + at + used,
+	    in->in.len - at - used);
+	in->in.len -= used - kept;
+	in->body_len += kept;
+	if (over_buffer(w, in->body_len) ||
+	    (!in->head.chunked &&
+		over_buffer(w, (uint64_t)in->head.content_length))) {
+		spooled = spool_memory(w, in);
+		if (spooled == INBOUND_REFUSE)
+			return spooled;
+	}
+	return v;
+}
+
+/* Decodes bytes that were just read, into the file. */
+static enum inbound_verdict
+body_in_file(struct worker *w, struct inbound *in, char *data, size_t len)
+{
+	uint64_t at = in->body_total;
+	size_t used, kept;
+	enum inbound_verdict v;
+
+	v = body_decode(w, in, data, len, &used, &kept);
+	if (v == INBOUND_REFUSE)
+		return v;
+	if (fd_pwrite_all(in->spool, data, kept, (off_t)at) != 0)
+		return spool_failed(in);
+	if (!buf_add(&in->in, data + used, len - used))
+		return refuse(in, 503, "out of memory");
+	return v;
+}
+
+/* --- the head ------------------------------------------------------------- */
+
+/* A 100 is sent only now that the body is wanted (RFC 9110, 10.1.1). */
+static void
+send_continue(struct client *c)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct iovec iov = { (void *)text, sizeof(text) - 1 };
+	size_t put = 0;
+
+	if (!outbound_empty(&c->out) ||
+	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
+		IO_ERROR)
+		return;
+	/* What does not fit goes in front of the response. */
+	outbound_add(&c->out, text + put, sizeof(text) - 1 - put);
+}
+
+/* The head is complete: is the request one to go on with? */
+static enum inbound_verdict
+head_complete(struct worker *w, struct client *c, struct inbound *in)
+{
+	struct http_head *h = &in->head;
+	enum inbound_verdict v;
+
+	if (trust_apply(w->trust, &c->conn.peer, h, in->in.data,
+		&in->trust) == HTTP_BAD)
+		return refuse(in, 400, in->trust.reason);
+	in->head_done = true;
+	if (!h->chunked && h->content_length <= 0) {
+		in->complete = true;
+		return INBOUND_READY;
+	}
+	if (!h->chunked && over_limit(w, (uint64_t)h->content_length))
+		return refuse(in, 413, "the body is too large");
+	c->state = CLIENT_BODY;
+	v = body_in_memory(w, in);
+	if (v == INBOUND_MORE && h->expect_continue &&
+	    in->in.len == h->length + in->body_len && in->body_total == 0)
+		send_continue(c);
+	return v;
+}
+
+static enum inbound_verdict
+head_parse(struct worker *w, struct client *c, struct inbound *in)
+{
+	switch (http_head_parse(&in->head, in->in.data, in->in.len,
+	    &w->limits)) {
+	case HTTP_MORE:
+		return INBOUND_MORE;
+	case HTTP_BAD:
+		return refuse(in, in->head.status, in->head.reason);
+	case HTTP_DONE:
+		return head_complete(w, c, in);
+	}
+	return INBOUND_MORE;
+}
+
+/* --- reading -------------------------------------------------------------- */
+
+/* The client ended its side before the request was complete. */
+static enum inbound_verdict
+ended(struct inbound *in)
+{
+	if (in == NULL || in->in.len == 0)
+		return INBOUND_END;
+	return refuse(in, 400, "the client ended the request half-way");
+}
+
+/* Room for the next read; one byte more than a known body needs, so that a
+ * read that fills less shows the socket to be drained. */
+static bool
+make_room(struct worker *w, struct inbound *in)
+{
+	size_t want = FIRST_ROOM;
+	uint64_t left;
+
+	if (in->in.room - in->in.len > FIRST_ROOM / 2)
+		return true;
+	if (in->head_done && !in->head.chunked) {
+		left = (uint64_t)in->head.content_length - in->body_total;
+		want = left < (uint64_t)w->settings->body_buffer_bytes
+		    ? (size_t)left + 1
+		    : want;
+	}
+	return buf_reserve(&in->in, want);
+}
+
+static enum inbound_verdict
+read_failed(struct inbound *in, struct client *c, enum io io)
+{
+	switch (io) {
+	case IO_AGAIN:
+		return INBOUND_MORE;
+	case IO_EOF:
+		c->peer_closed = true;
+		return ended(in);
+	default:
+		return INBOUND_END;
+	}
+}
+
+static enum inbound_verdict
+read_to_memory(struct worker *w, struct client *c, struct inbound *in)
+{
+	bool drained;
+	size_t got;
+	enum io io;
+
+	if (!make_room(w, in))
+		return refuse(in, 503, "out of memory");
+	io = c->conn.transport->read(&c->conn, in->in.data + in->in.len,
+	    in->in.room - in->in.len, &got, &drained);
+	c->readable = !drained || c->peer_closed;
+	if (io != IO_OK)
+		return read_failed(in, c, io);
+	in->in.len += got;
+	return in->head_done ? body_in_memory(w, in) : head_parse(w, c, in);
+}
+
+static enum inbound_verdict
+read_to_file(struct worker *w, struct client *c, struct inbound *in)
+{
+	char scratch[SPOOL_READ];
+	bool drained;
+	size_t got;
+	enum io io;
+
+	io = c->conn.transport->read(&c->conn, scratch, sizeof(scratch), &got,
+	    &drained);
+	c->readable = !drained || c->peer_closed;
+	if (io != IO_OK)
+		return read_failed(in, c, io);
+	return body_in_file(w, in, scratch, got);
+}
+
+/* One read, and what it brings; INBOUND_MORE: go on while c->readable. */
+static enum inbound_verdict
+read_once(struct worker *w, struct client *c)
+{
+	if (c->in == NULL) {
+		c->in = inbound_take(w);
+		if (c->in == NULL)
+			return INBOUND_END;
+	}
+	return c->in->spool >= 0 ? read_to_file(w, c, c->in)
+				 : read_to_memory(w, c, c->in);
+}
+
+/* A body's deadline moves when bytes of it came, a head's never. */
+static void
+note_progress(struct worker *w, struct client *c, bool was_body,
+    uint64_t before, int64_t now_ms)
+{
+	if (c->state == CLIENT_BODY) {
+		if (!was_body || c->in->body_total != before)
+			c->deadline_ms = now_ms + w->settings->body_timeout_ms;
+	} else if (c->state == CLIENT_IDLE) {
+		c->state = CLIENT_HEAD;
+		c->deadline_ms = now_ms + w->settings->header_timeout_ms;
+	}
+}
+
+enum inbound_verdict
+inbound_step(struct worker *w, struct client *c, int64_t now_ms)
+{
+	enum inbound_verdict v = INBOUND_MORE;
+	uint64_t before = c->in != NULL ? c->in->body_total : 0;
+	bool was_body = c->state == CLIENT_BODY;
+
+	must(was_body || c->state == CLIENT_IDLE || c->state == CLIENT_HEAD);
+	if (c->in != NULL && !c->in->head_done)
+		v = head_parse(w, c, c->in);
+	while (v == INBOUND_MORE && c->readable)
+		v = read_once(w, c);
+	if (c->in != NULL && c->in->in.len == 0)
+		inbound_drop(w, c);
+	if (c->in == NULL)
+		return v;
+	c->fresh = false;
+	if (v == INBOUND_MORE)
+		note_progress(w, c, was_body, before, now_ms);
+	return v;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_INBOUND_H
+#define BICORN_WORKER_INBOUND_H
+
+/*
+ * A request while it is received and answered: the bytes, the parsed head,
+ * the body in memory or in a spool file.  Taken when the first byte of a
+ * request arrives and given back when the request is done and nothing is
+ * left behind it, so an idle connection has none.  Belongs to its client.
+ *
+ * In memory the buffer holds, one behind the other: the head, the body as
+ * far as it is in memory (decoded), and what the client sent behind it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/trust.h"
+#include "base/buf.h"
+#include "http/chunked.h"
+#include "http/head.h"
+
+struct client;
+struct worker;
+
+struct inbound {
+	struct inbound *next; /* spare ones */
+	struct buf in;
+	struct http_head head;
+	struct http_chunked chunked;
+	struct trust_result trust;
+	struct buf trailer;   /* of a chunked body: raw lines */
+	bool head_done;
+	bool complete;        /* the body is all there */
+	size_t body_len;      /* bytes of the body in `in`, behind the head */
+	uint64_t body_total;  /* bytes of the body, in memory or in the file */
+	int spool;            /* the file, -1: the body is in memory */
+	unsigned refusal;     /* status to refuse with, after INBOUND_REFUSE */
+	const char *reason;   /* why: static text */
+};
+
+enum inbound_verdict {
+	INBOUND_MORE,   /* wait for the next edge */
+	INBOUND_READY,  /* the request is complete */
+	INBOUND_REFUSE, /* answer in->refusal and close */
+	INBOUND_END,    /* the client went without asking anything */
+};
+
+/*
+ * Reads what the socket has and moves the request of c on; takes an inbound
+ * for c when bytes are there.  Sets c->state and c->deadline_ms.  Called by
+ * the owner of c, acceptor or pool; never blocks, but for the disk.
+ */
+enum inbound_verdict inbound_step(struct worker *w, struct client *c,
+    int64_t now_ms);
+
+/*
+ * Drops the request that was answered.  What the client sent behind it stays
+ * and is the beginning of the next one; if there is nothing, the inbound is
+ * given back.
+ */
+void inbound_done(struct worker *w, struct client *c);
+
+/* Gives back the inbound of c, if it has one. */
+void inbound_drop(struct worker *w, struct client *c);
+
+static inline const char *
+inbound_body(const struct inbound *in)
+{
+	return in->in.data + in->head.length;
+}
+
+/* Frees one for good. */
+void inbound_free(struct inbound *in);
+
+#endif

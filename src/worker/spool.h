@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_SPOOL_H
+#define BICORN_WORKER_SPOOL_H
+
+/*
+ * Files that hold what is too large for memory.  They have no name, so
+ * nothing is left of them whatever happens to the process.
+ */
+
+/* A file in dir, open for reading and writing; -1 with errno. */
+int spool_open(const char *dir);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_WORKER_PRIVATE_H
+#define BICORN_WORKER_WORKER_PRIVATE_H
+
+/* A worker process from inside: what acceptor and pool share. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bicorn/app.h>
+
+#include "app/module.h"
+#include "base/wheel.h"
+#include "http/head.h"
+#include "worker/source.h"
+
+struct acceptor;
+struct client;
+struct heritage;
+struct inbound;
+struct pool;
+struct queue;
+struct score_worker;
+struct settings;
+struct trust;
+struct worker;
+
+/* The table that applications get, and the way back from it. */
+struct lent {
+	struct bicorn_server table;
+	struct worker *worker;
+};
+
+/* Set once, before there are threads; for pool threads to read. */
+struct worker {
+	/* Constant after the boot. */
+	const struct heritage *heritage;
+	const struct settings *settings;
+	struct http_limits limits;
+	struct trust *trust;
+	struct lent lent;
+	struct app app;
+	struct queue *queue;
+	struct pool *pool;
+	struct score_worker *score;
+	int wake_fd; /* eventfd that wakes the acceptor */
+	uint64_t max_requests; /* jitter included; 0: no limit */
+
+	/* Any thread. */
+	_Atomic(struct client *) returned; /* for the acceptor to go on with */
+	_Atomic(struct client *) finished; /* ... and to give back */
+	_Atomic(struct inbound *) spare_inbound; /* given back by anyone */
+	_Atomic bool draining;  /* answers say Connection: close */
+	_Atomic bool hungry;    /* the acceptor waits for a client to close */
+	_Atomic uint64_t served; /* counted when max_requests is set */
+};
+
+/* Wakes the acceptor out of epoll_wait.  Any thread. */
+void worker_wake(struct worker *w);
+
+/* True when this request is one after which the connection must close. */
+static inline bool
+worker_draining(struct worker *w)
+{
+	return atomic_load_explicit(&w->draining, memory_order_relaxed);
+}
+
+/* --- hand-overs; the caller owns c before, and no longer after ----------- */
+
+/*
+ * From the pool: the connection is idle and nothing is known to be there to
+ * read.  False when events came in meanwhile: they are now in c->readable
+ * and c->peer_closed, and the caller still owns c.
+ */
+bool client_release(struct client *c);
+
+/* From the pool: the acceptor has to go on with c, in its c->state. */
+void client_return(struct worker *w, struct client *c);
+
+/* From the pool: c is over.  Closes the socket. */
+void client_finish(struct worker *w, struct client *c);
+
+/* Moves the events that arrived from the owner word to the flags. */
+void client_take_events(struct client *c, uint32_t bits);
+
+/* True when the peer is known to have closed.  The owner in the pool. */
+bool client_gone(const struct client *c);
+
+#endif
