@@ -8,6 +8,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct err;
@@ -32,14 +33,29 @@ struct listen_options {
 	mode_t umask;    /* for a unix socket */
 	uid_t uid;       /* owner of a unix socket, -1: as it comes */
 	gid_t gid;
+
+	/*
+	 * Every spec that is open or to be opened beside this one, itself
+	 * included or not; may be NULL.  [::]:PORT takes v4 clients as well
+	 * unless one of these is 0.0.0.0:PORT.
+	 */
+	const char *const *beside;
+	size_t beside_count;
 };
 
 /*
- * Opens what spec says: HOST, HOST:PORT, :PORT, [v6]:PORT, tcp://HOST:PORT,
- * unix:PATH, unix:@NAME (abstract), fd://N.  HOST may be a name, which then
- * opens its first address.  A unix socket that nobody answers on is
- * replaced; one that is in use, or a path that is no socket, is an error.
- * The caller frees with listen_close().
+ * Opens what spec says: HOST, HOST:PORT, :PORT (all addresses, v4 and v6),
+ * [v6]:PORT, tcp://HOST:PORT, unix:PATH, unix:@NAME (abstract), fd://N.
+ * PORT is 8000 when left out.  HOST may be a name, which then opens its
+ * first v4 address, or its first one when there is no v4.  A unix socket
+ * that nobody answers on is replaced; one that is in use, or a path that is
+ * no socket, is an error.  The caller frees with listen_close().
+ *
+ * On failure errno tells whether trying again makes sense: EADDRINUSE; it
+ * is EINVAL for a spec that cannot be right.  Changes the umask for a moment
+ * and may wait for a name server and, up to half a second, to tell a unix
+ * socket that is being set up from one that was left behind: only for the
+ * arbiter, which has one thread.
  */
 int listen_open(const char *spec, const struct listen_options *options,
     struct listener **out, struct err *err);
