@@ -22,6 +22,7 @@ struct http_chunked {
 	uint64_t total;        /* data bytes so far */
 	uint32_t line;         /* length of the size or trailer line so far */
 	uint32_t trailers;     /* trailer lines so far */
+	uint32_t overhead;     /* framing bytes beyond what chunks deserve */
 	uint8_t state;
 	uint16_t status;    /* after HTTP_BAD: 400, 431 or 503 */
 	const char *reason; /* after HTTP_BAD: static text */

@@ -85,14 +85,21 @@ struct http_head {
 	uint16_t status;  /* 400, 414, 417, 431, 501, 505; 503: no memory */
 	const char *reason; /* for the log and the answer, static text */
 
-	/* State between calls. */
-	uint32_t line_at;  /* where the line that is not complete begins */
-	uint32_t searched; /* no LF before this offset, from line_at on */
+	/* State between calls: the parser's own. */
+	uint32_t line_at;  /* where the line in hand begins */
+	uint32_t part_at;  /* where the part of it in hand begins */
+	uint32_t searched; /* all bytes before this one are dealt with */
 	uint32_t field_room;
-	bool seen_connection;
+	uint16_t seen; /* one bit for each enum http_field_id */
+	uint8_t phase;
+	uint8_t empty_lines;
+	uint8_t wishes; /* what the Connection fields name */
 };
 
-/* Bytes that a head may have at most under these limits. */
+/*
+ * Bytes that a head may have at most under these limits.  Whoever keeps that
+ * many never has a head that is incomplete: it is complete or refused.
+ */
 size_t http_head_max(const struct http_limits *limits);
 
 /* A zeroed struct is ready for use; reset makes it so again, and keeps the
@@ -108,6 +115,10 @@ void http_head_fini(struct http_head *h);
  *
  * Before the request line, at most two empty lines are skipped (RFC 9112,
  * 2.2).  A bare CR or LF as a line end is refused.
+ *
+ * What is wrong is refused at the first byte that makes it wrong, however
+ * the bytes are divided among the calls: TLS on a plain port, say, is seen
+ * without waiting for the end of a line.
  */
 enum http_verdict http_head_parse(struct http_head *h, const char *data,
     size_t len, const struct http_limits *limits);

@@ -18,8 +18,9 @@ size_t http_uri_decode(struct span in, char *out);
 
 /*
  * Splits "example.org:8000" or "[::1]:8000".  port_out is the text behind
- * the colon, empty when there is none.  False when it is no host and port
- * that RFC 9110, 7.2 allows.
+ * the colon, empty when there is none.  host_out keeps the brackets of an IPv6
+ * address.  False when it is no host and port that RFC 9110, 7.2 allows: a
+ * user, an empty host, a port above 65535.  Both are empty then.
  */
 bool http_uri_authority(struct span in, struct span *host_out,
     struct span *port_out);

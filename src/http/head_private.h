@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_HTTP_HEAD_PRIVATE_H
+#define BICORN_HTTP_HEAD_PRIVATE_H
+
+/* What the files of the head parser share: head.c finds the parts of a head,
+ * head_line.c and head_field.c say what they mean. */
+
+#include "http/head.h"
+#include "http/scan.h"
+
+enum http_phase {
+	HTTP_PHASE_START, /* perhaps an empty line before the head */
+	HTTP_PHASE_START_LF,
+	HTTP_PHASE_METHOD,
+	HTTP_PHASE_TARGET,
+	HTTP_PHASE_VERSION, /* with CR LF */
+	HTTP_PHASE_NAME,    /* at the beginning of a line or in a name */
+	HTTP_PHASE_SPACE,   /* between colon and value */
+	HTTP_PHASE_VALUE,
+	HTTP_PHASE_VALUE_LF,
+	HTTP_PHASE_END_LF,
+	HTTP_PHASE_DONE,
+	HTTP_PHASE_BAD,
+};
+
+/* Bits of http_head.wishes. */
+enum http_wish {
+	HTTP_WISH_CLOSE = 1,
+	HTTP_WISH_KEEP_ALIVE = 2,
+	HTTP_WISH_UPGRADE = 4,
+};
+
+/* As http_head_parse(), with that scanner; for tests and measurements. */
+enum http_verdict http_head_parse_with(struct http_head *h, const char *data,
+    size_t len, const struct http_limits *limits, http_scan_fn *scan);
+
+/* Leaves status and reason and returns HTTP_BAD. */
+enum http_verdict http_head_fail(struct http_head *h, uint16_t status,
+    const char *reason);
+
+/*
+ * Takes the target apart once the request line is complete.  HTTP_DONE or
+ * HTTP_BAD.
+ */
+enum http_verdict http_head_target(struct http_head *h, const char *data);
+
+/* Which field it is, by its name. */
+enum http_field_id http_field_id(struct span name);
+
+/* Obeys a complete field.  HTTP_DONE or HTTP_BAD. */
+enum http_verdict http_head_field_done(struct http_head *h, const char *data,
+    const struct http_field *f);
+
+/* Obeys the fields as a whole.  HTTP_DONE or HTTP_BAD. */
+enum http_verdict http_head_finish(struct http_head *h);
+
+#endif
