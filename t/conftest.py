@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the test suite; the tools are in harness.py."""
+import os
+import subprocess
+import textwrap
+
+import pytest
+
+import harness
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "python: needs a bicorn that was built with Python")
+    config.addinivalue_line(
+        "markers", "slow: takes long; only with BICORN_SLOW=1")
+
+
+def pytest_report_header(config):
+    return "bicorn: %s, python: %s, sanitizers: %s" % (
+        harness.BICORN, harness.PYTHON if harness.HAS_PYTHON else "no",
+        harness.SANITIZERS or "none")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.get_closest_marker("python") and not harness.HAS_PYTHON:
+            item.add_marker(pytest.mark.skip("built without Python"))
+        if item.get_closest_marker("slow") and \
+                not os.environ.get("BICORN_SLOW"):
+            item.add_marker(pytest.mark.skip("slow: BICORN_SLOW=1 runs it"))
+
+
+@pytest.fixture
+def bicorn():
+    """Starts servers: bicorn("myapp:app", "--workers", 2, cwd=...).
+
+    Each is stopped at the end of the test, and must not have said that it
+    or a sanitizer found a fault."""
+    servers = []
+
+    def start(*args, **kw):
+        server = harness.Server(*args, **kw)
+        servers.append(server)
+        return server
+
+    yield start
+    alarms = []
+    for server in servers:
+        try:
+            server.stop()
+        finally:
+            server.kill()
+            alarms += server.alarms()
+            if server.log.text():
+                print("--- log of %d ---" % server.pid)
+                print(server.log.text())
+    assert not alarms, "\n".join(alarms)
+
+
+@pytest.fixture
+def run():
+    """Runs bicorn to its end: run("--version").stdout"""
+    return harness.run
+
+
+@pytest.fixture
+def wsgi(tmp_path, bicorn):
+    """Serves the text of a Python module: wsgi('def app(e, s): ...')."""
+    if not harness.HAS_PYTHON:
+        pytest.skip("built without Python")
+
+    def start(text, *args, target="webapp:app", **kw):
+        (tmp_path / "webapp.py").write_text(textwrap.dedent(text))
+        kw.setdefault("cwd", tmp_path)
+        return bicorn(*args, target, **kw)
+
+    return start
+
+
+@pytest.fixture
+def compile_app(tmp_path):
+    """Builds an application in C and returns the path of the module."""
+
+    def build(text, name="app.so", flags=()):
+        source = tmp_path / (name + ".c")
+        source.write_text(textwrap.dedent(text))
+        module = tmp_path / name
+        subprocess.run(
+            [*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g", "-Wall",
+             "-I", str(harness.SOURCE / "include"), *flags,
+             str(source), "-o", str(module)], check=True)
+        return module
+
+    return build
