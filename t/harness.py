@@ -7,7 +7,7 @@ and shows the log.
 """
 import os
 import re
-import signal
+import signal as signals
 import socket
 import struct
 import subprocess
@@ -472,7 +472,7 @@ class Server:
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def stop(self, number=signal.SIGTERM, timeout=None):
+    def stop(self, number=signals.SIGTERM, timeout=None):
         """Asks it to end and returns its exit code."""
         if self.process.poll() is None:
             self.signal(number)
@@ -499,7 +499,7 @@ class Server:
                 break
             for pid in left:
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signals.SIGKILL)
                 except OSError:
                     pass
             time.sleep(0.01)
