@@ -58,7 +58,16 @@ ALARMS = re.compile(
     r"|bicorn: bug:|Fatal Python error|stack smashing|corrupted|double free")
 
 
-def environment(extra=None):
+def runs_python(args):
+    """Whether that command line loads the interpreter, which keeps memory
+    on purpose: leaks cannot be looked for then."""
+    app = str(args[-1]) if args else ""
+    return HAS_PYTHON and not (
+        app.endswith((".so", "/")) or ".so:" in app or app.startswith("-")
+        or os.path.isdir(app))
+
+
+def environment(extra=None, leaks=False):
     """The environment of this process without what bicorn would read."""
     env = {k: v for k, v in os.environ.items()
            if not k.startswith(("BICORN", "PYTHON", "GUNICORN", "LC_"))
@@ -68,11 +77,10 @@ def environment(extra=None):
     env["LANG"] = "C.UTF-8"
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     if SANITIZERS:
-        # The interpreter keeps memory on purpose; its own allocator would
-        # hide errors from the sanitizer.
+        # The interpreter's own allocator would hide errors.
         env["PYTHONMALLOC"] = "malloc"
         env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + \
-            ":detect_leaks=0:abort_on_error=0:handle_abort=0"
+            ":detect_leaks=%d:abort_on_error=0:handle_abort=0" % leaks
         env["UBSAN_OPTIONS"] = "print_stacktrace=1"
         env["TSAN_OPTIONS"] = os.environ.get("TSAN_OPTIONS", "") + \
             ":die_after_fork=0:suppressions=%s" % (SOURCE / "t/tsan.supp")
@@ -87,7 +95,8 @@ def environment(extra=None):
 def run(*args, cwd=None, env=None, stdin=None, timeout=None):
     """Runs bicorn to its end: --help, --check-config, settings refused."""
     return subprocess.run(
-        [str(BICORN), *map(str, args)], cwd=cwd, env=environment(env),
+        [str(BICORN), *map(str, args)], cwd=cwd,
+        env=environment(env, not runs_python(args)),
         input=stdin, capture_output=True, text=True, errors="replace",
         timeout=timeout or DEADLINE)
 
@@ -404,7 +413,8 @@ class Server:
         if bind is not None:
             command += ["--bind", str(bind)]
         self.process = subprocess.Popen(
-            [*command, *map(str, args)], cwd=cwd, env=environment(env),
+            [*command, *map(str, args)], cwd=cwd,
+            env=environment(env, not runs_python(args)),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True, **popen)
         self.pid = self.process.pid

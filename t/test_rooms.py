@@ -82,6 +82,22 @@ def test_includes(path):
     assert not wrong, "%s may not include %s" % (room, ", ".join(wrong))
 
 
+def test_makefile_has_every_source():
+    text = (SOURCE / "Makefile.am").read_text()
+    listed = set(re.findall(r"^\t(src/\S+)", text, re.M))
+    listed |= set(re.findall(r"^\w+_SOURCES = (src/\S+)", text, re.M))
+    assert {str(p.relative_to(SOURCE)) for p in sources()} == listed
+
+
+def test_makefile_has_every_unit_test():
+    text = (SOURCE / "Makefile.am").read_text()
+    for folder in ("unit", "fuzz"):
+        there = {str(p.relative_to(SOURCE).with_suffix(""))
+                 for p in (SOURCE / "t" / folder).glob("*.c")}
+        assert there == set(re.findall(r"^\t(t/%s/\w+)(?= |$)" % folder,
+                                       text, re.M))
+
+
 # Third parties, and where they may be seen: in .c files of one room.
 THIRD_PARTIES = {
     "libconfig.h": "conf",
