@@ -37,8 +37,10 @@
  *	1.0 (2026-11)  first
  */
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #ifdef __cplusplus
@@ -219,23 +221,37 @@ struct bicorn_server {
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
 #if defined(__GNUC__)
 #define BICORN_EXPORT __attribute__((visibility("default")))
+#define BICORN_FORMAT __attribute__((format(printf, 3, 4)))
 #else
 #define BICORN_EXPORT
+#define BICORN_FORMAT
 #endif
 #ifdef __cplusplus
 #define BICORN_LINKAGE extern "C"
 #else
 #define BICORN_LINKAGE extern
 #endif
+/* Members left out are NULL; C++ compilers would warn of them. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#define BICORN_QUIET \
+	_Pragma("GCC diagnostic push") _Pragma( \
+	    "GCC diagnostic ignored \"-Wmissing-field-initializers\"")
+#define BICORN_LOUD _Pragma("GCC diagnostic pop")
+#else
+#define BICORN_QUIET
+#define BICORN_LOUD
+#endif
 #define BICORN_APP(...) BICORN_APP_AS(bicorn_app, __VA_ARGS__)
 #define BICORN_APP_AS(name, ...) \
+	BICORN_QUIET \
 	BICORN_LINKAGE BICORN_EXPORT const struct bicorn_app name; \
 	const struct bicorn_app name = { \
 		.size = sizeof(struct bicorn_app), \
 		.abi_major = BICORN_ABI_MAJOR, \
 		.abi_minor = BICORN_ABI_MINOR, \
 		__VA_ARGS__ \
-	};
+	}; \
+	BICORN_LOUD
 
 /* --- bytes --------------------------------------------------------------- */
 
@@ -509,6 +525,20 @@ static inline void
 bicorn_log(const struct bicorn_server *server, int level, const char *text)
 {
 	server->log(server, level, text, strlen(text));
+}
+
+/* As bicorn_log(), with a format of printf(3).  Cut after 1023 bytes. */
+BICORN_FORMAT static inline void
+bicorn_logf(const struct bicorn_server *server, int level, const char *format,
+    ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	if (vsnprintf(text, sizeof(text), format, ap) >= 0)
+		bicorn_log(server, level, text);
+	va_end(ap);
 }
 
 #ifdef __cplusplus
