@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/activation.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/span.h"
+
+#define FIRST_FD 3
+#define FDS_MAX 1024
+
+static unsigned long long
+number_of(const char *name)
+{
+	unsigned long long n = 0;
+
+	if (!span_uint(span_of(getenv(name)), &n))
+		return 0;
+	return n;
+}
+
+static int
+fill(const char **items, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *text;
+
+		if (asprintf(&text, "fd://%zu", FIRST_FD + i) < 0)
+			return -1;
+		items[i] = text;
+	}
+	return 0;
+}
+
+int
+activation_take(struct strlist *out, struct err *err)
+{
+	size_t count = 0;
+	const char **items;
+
+	if (number_of("LISTEN_PID") == (unsigned long long)getpid() &&
+	    number_of("LISTEN_FDS") <= FDS_MAX)
+		count = (size_t)number_of("LISTEN_FDS");
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	*out = (struct strlist){ NULL, 0 };
+	if (count == 0)
+		return 0;
+	items = calloc(count, sizeof(*items));
+	*out = (struct strlist){ items, count };
+	if (items != NULL && fill(items, count) == 0)
+		return 0;
+	err_sys(err, "LISTEN_FDS");
+	activation_free(out);
+	return -1;
+}
+
+void
+activation_free(struct strlist *list)
+{
+	for (size_t i = 0; list->items != NULL && i < list->count; i++)
+		free((char *)list->items[i]);
+	free((void *)list->items);
+	*list = (struct strlist){ NULL, 0 };
+}

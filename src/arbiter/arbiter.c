@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arbiter's loop: it sleeps until a signal, a worker's report or a
+ * deadline, takes notice of all of them, and does what is due.
+ */
+#include "arbiter/arbiter.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arbiter/arbiter_private.h"
+#include "arbiter/generation.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/title.h"
+#include "log/access.h"
+#include "log/log.h"
+#include "worker/scoreboard.h"
+
+/* Having overslept by so much, we were stopped and not just busy. */
+#define OVERSLEPT_MS 2000
+
+/* --- signals --------------------------------------------------------------- */
+
+/* To the newest generation: the one that will be there in a moment. */
+static void
+change_workers(struct arbiter *a, int by)
+{
+	struct generation *g = a->candidate != NULL ? a->candidate :
+						      a->serving;
+
+	if (g == NULL || (by < 0 && g->wanted <= 1))
+		return;
+	if (by > 0 && g->wanted >= g->limit) {
+		log_warning("No more than %zu workers before a reload",
+		    g->limit);
+		return;
+	}
+	g->wanted += (size_t)by;
+	if (g->backoff.failures == 0)
+		g->backoff.next_ms = 0;
+}
+
+static void
+reopen_logs(struct arbiter *a)
+{
+	struct generation *lists[] = { a->serving, a->candidate, a->retired };
+	struct err err;
+
+	/* First here: a worker without privileges cannot make the file. */
+	if (log_reopen(&err) != 0)
+		log_error("%s", err.text);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (struct generation *g = lists[i]; g != NULL; g = g->next) {
+			if (g->access != NULL &&
+			    access_reopen(g->access, &err) != 0)
+				log_error("%s", err.text);
+			children_reopen(g);
+		}
+}
+
+/* Sent whenever a terminal changes its size: means something to daemons. */
+static void
+leave_without_workers(struct arbiter *a)
+{
+	if (!a->daemonised) {
+		log_debug("SIGWINCH ignored: not a daemon");
+		return;
+	}
+	if (a->serving != NULL)
+		a->serving->wanted = 0;
+}
+
+static void
+act_on_signal(struct arbiter *a, int number)
+{
+	switch (number) {
+	case SIGTERM:
+		stop_begin(a, STOP_GRACEFUL);
+		break;
+	case SIGINT:
+	case SIGQUIT:
+		stop_begin(a, STOP_QUICK);
+		break;
+	case SIGHUP:
+		if (a->serving != NULL)
+			reload_begin(a);
+		break;
+	case SIGTTIN:
+		change_workers(a, 1);
+		break;
+	case SIGTTOU:
+		change_workers(a, -1);
+		break;
+	case SIGUSR1:
+		reopen_logs(a);
+		break;
+	case SIGUSR2:
+		log_warning("Replacing the running binary is not supported; "
+			    "restart it instead");
+		break;
+	case SIGWINCH:
+		leave_without_workers(a);
+		break;
+	}
+}
+
+static void
+take_signals(struct arbiter *a)
+{
+	char name[16];
+	int number;
+
+	while ((number = signals_next(&a->signals)) != 0) {
+		if (number != SIGCHLD &&
+		    (number != SIGWINCH || a->daemonised))
+			log_info("Handling signal: %s",
+			    signals_name(number, name));
+		act_on_signal(a, number);
+	}
+}
+
+/* --- the loop -------------------------------------------------------------- */
+
+static void
+take_event(const struct generation *g)
+{
+	uint64_t count;
+	ssize_t n;
+
+	if (g == NULL)
+		return;
+	n = read(scoreboard_event(g->board), &count, sizeof(count));
+	(void)n; /* nothing there is fine: the slots tell */
+}
+
+static int64_t
+next_deadline(const struct arbiter *a)
+{
+	const struct generation *lists[] = { a->serving, a->candidate,
+		a->retired };
+	int64_t due = CLOCK_NEVER;
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (const struct generation *g = lists[i]; g != NULL;
+		     g = g->next) {
+			int64_t its = watch_deadline(a, g);
+
+			due = its < due ? its : due;
+		}
+	return due;
+}
+
+/* Sleeps until something happens. */
+static void
+sleep_until(struct arbiter *a, int64_t due)
+{
+	struct pollfd fds[] = {
+		{ .fd = a->signals.fd, .events = POLLIN },
+		{ .fd = -1, .events = POLLIN },
+		{ .fd = -1, .events = POLLIN },
+	};
+	int64_t now_ms = clock_ms(), ms = due - now_ms;
+
+	if (a->serving != NULL)
+		fds[1].fd = scoreboard_event(a->serving->board);
+	if (a->candidate != NULL)
+		fds[2].fd = scoreboard_event(a->candidate->board);
+	if (ms > 3600 * 1000)
+		ms = 3600 * 1000;
+	poll(fds, 3, ms < 0 ? 0 : (int)ms);
+	/*
+	 * When this process was stopped, its workers were too, most likely:
+	 * they get the chance to show that they live.
+	 */
+	if (clock_ms() > now_ms + (ms < 0 ? 0 : ms) + OVERSLEPT_MS)
+		a->awake_ms = clock_ms();
+	take_event(a->serving);
+	take_event(a->candidate);
+}
+
+static void
+free_retired(struct arbiter *a)
+{
+	struct generation **at = &a->retired, *g;
+
+	while ((g = *at) != NULL) {
+		if (generation_alive(g) > 0) {
+			at = &g->next;
+			continue;
+		}
+		*at = g->next;
+		generation_free(&g);
+	}
+}
+
+static void
+announce_ready(const struct generation *g)
+{
+	log_info("Ready: %zu worker%s", g->wanted, g->wanted == 1 ? "" : "s");
+}
+
+/* The generation in service has all its workers for the first time. */
+static void
+complete_serving(struct arbiter *a)
+{
+	a->serving->complete = true;
+	a->started = true;
+	announce_ready(a->serving);
+	daemon_ready(&a->daemon);
+}
+
+static void
+complete_candidate(struct arbiter *a)
+{
+	a->candidate->complete = true;
+	a->started = true;
+	reload_finish(a);
+	announce_ready(a->serving);
+	daemon_ready(&a->daemon);
+}
+
+static void
+do_what_is_due(struct arbiter *a)
+{
+	struct generation *lists[] = { a->serving, a->candidate, a->retired };
+	int64_t now_ms = clock_ms();
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (struct generation *g = lists[i]; g != NULL; g = g->next)
+			watch_generation(a, g, now_ms);
+	a->looked_ms = now_ms;
+	if (a->candidate != NULL && generation_full(a->candidate))
+		complete_candidate(a);
+	if (a->serving != NULL && !a->serving->complete &&
+	    generation_full(a->serving))
+		complete_serving(a);
+	if (a->serving != NULL)
+		children_maintain(a, a->serving, now_ms);
+	if (a->candidate != NULL)
+		children_maintain(a, a->candidate, now_ms);
+	free_retired(a);
+}
+
+static bool
+is_over(const struct arbiter *a)
+{
+	return a->stop != STOP_NOT && a->retired == NULL;
+}
+
+static void
+loop(struct arbiter *a)
+{
+	do_what_is_due(a);
+	while (!is_over(a)) {
+		sleep_until(a, next_deadline(a));
+		take_signals(a);
+		children_reap(a, clock_ms());
+		do_what_is_due(a);
+	}
+}
+
+/* --- beginning and end ----------------------------------------------------- */
+
+/* A terminal that does not show the log is told as well. */
+static void
+say_why(struct arbiter *a, const char *text)
+{
+	log_error("%s", text);
+	if (log_fd() != STDERR_FILENO)
+		fprintf(stderr, "bicorn: error: %s\n", text);
+	daemon_failed(&a->daemon, 1, text);
+}
+
+static void
+say_goodbye(struct arbiter *a)
+{
+	enum log_level level = a->reason != NULL ? LEVEL_ERROR : LEVEL_INFO;
+
+	log_at(level, "Shutting down: Master");
+	if (a->reason != NULL)
+		log_at(level, "Reason: %s", a->reason);
+	if (a->reason != NULL)
+		daemon_failed(&a->daemon, a->exit_code, a->reason);
+	daemon_ready(&a->daemon);
+}
+
+int
+arbiter_run(int argc, char *const *argv, struct settings *s,
+    struct title *title)
+{
+	struct arbiter a = {
+		.argc = argc,
+		.argv = argv,
+		.title = title,
+		.origin.fd = -1,
+		.signals.fd = -1,
+		.daemon.report = -1,
+	};
+	struct err err = { "" };
+
+	if (boot_start(&a, s, &err) == 0) {
+		title_set(title, "bicorn: master [%s]",
+		    generation_name(a.serving));
+		loop(&a);
+		say_goodbye(&a);
+	} else if (err.text[0] != '\0') {
+		say_why(&a, err.text);
+		a.exit_code = 1;
+	}
+	boot_undo(&a);
+	return a.exit_code;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_ARBITER_ARBITER_PRIVATE_H
+#define BICORN_ARBITER_ARBITER_PRIVATE_H
+
+/* The arbiter's state, and what its files do to each other. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "arbiter/daemon.h"
+#include "arbiter/origin.h"
+#include "arbiter/pidfile.h"
+#include "arbiter/signals.h"
+#include "conf/conf.h"
+
+struct err;
+struct generation;
+struct title;
+
+enum arbiter_stop {
+	STOP_NOT,
+	STOP_GRACEFUL, /* workers finish what they have */
+	STOP_QUICK,    /* they leave at once */
+	STOP_NOW,      /* they are killed */
+};
+
+struct arbiter {
+	/* Constant after boot. */
+	int argc;
+	char *const *argv;
+	struct title *title;
+	pid_t pid;
+	bool daemonised;
+	struct origin origin;
+	struct pidfile pidfile;
+	struct strlist inherited; /* sockets of the service manager */
+	uid_t uid;                /* of the workers, until the next start */
+	gid_t gid;
+
+	struct signals signals;
+	struct daemon daemon;
+
+	struct generation *serving;   /* NULL once it stops */
+	struct generation *candidate; /* NULL: no reload is under way */
+	struct generation *retired;   /* list */
+	unsigned generations;         /* made so far */
+	unsigned workers;             /* forked so far */
+	bool started;                 /* was complete once */
+
+	int64_t looked_ms; /* when heartbeats were looked at last ... */
+	int64_t awake_ms;  /* ... and since when they count, see watch.c */
+
+	enum arbiter_stop stop;
+	int exit_code;
+	const char *reason; /* of a stop that nobody asked for, or NULL */
+};
+
+/*
+ * boot.c: everything up to the loop, and undoing it.  s is taken.  An error
+ * without a text: it was told to stop meanwhile.
+ */
+int boot_start(struct arbiter *a, struct settings *s, struct err *err);
+void boot_undo(struct arbiter *a);
+
+/* Where to listen by these settings. */
+const struct strlist *boot_binds(const struct arbiter *a,
+    const struct settings *s);
+
+/* children.c */
+
+/* Forks and retires workers so that g has what it wants, by and by. */
+void children_maintain(struct arbiter *a, struct generation *g,
+    int64_t now_ms);
+
+/* Collects those that died, strangers too (process 1 of a container). */
+void children_reap(struct arbiter *a, int64_t now_ms);
+
+/* Tells all of g to leave, and kills them at kill_ms. */
+void children_dismiss(struct generation *g, int number, int64_t kill_ms);
+
+/* USR1: has the workers of g open their logs again. */
+void children_reopen(struct generation *g);
+
+/* child.c: a worker's life after the fork. */
+_Noreturn void child_run(struct arbiter *a, struct generation *g, size_t slot);
+
+/* Puts raw_env into the environment. */
+int child_environment(const struct settings *s, struct err *err);
+
+/* watch.c */
+
+/* Takes notice of what g's workers report, or fail to report. */
+void watch_generation(struct arbiter *a, struct generation *g, int64_t now_ms);
+
+/* Only what the worker of one slot reports. */
+void watch_state(struct generation *g, size_t slot, int64_t now_ms);
+
+/* When something is due in g that no event will tell. */
+int64_t watch_deadline(const struct arbiter *a, const struct generation *g);
+
+/* reload.c */
+void reload_begin(struct arbiter *a);
+
+/* The candidate takes over, its workers all being READY. */
+void reload_finish(struct arbiter *a);
+
+/* The candidate is given up; why ends a sentence. */
+void reload_abandon(struct arbiter *a, const char *why);
+
+/* stop.c */
+void stop_begin(struct arbiter *a, enum arbiter_stop how);
+
+/* Stops for a reason of our own. */
+void stop_halt(struct arbiter *a, int exit_code, const char *reason);
+
+/* Closes its sockets and moves it to the retired, whose workers leave. */
+void stop_retire(struct arbiter *a, struct generation *g);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* From the settings to the first generation. */
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "arbiter/activation.h"
+#include "arbiter/arbiter.h"
+#include "arbiter/arbiter_private.h"
+#include "arbiter/generation.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "log/log.h"
+#include "worker/worker.h"
+
+/* An address may be taken for a moment, by the one we replace. */
+#define LISTEN_TRIES 5
+#define LISTEN_RETRY_MS 1000
+
+static int
+open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
+{
+	if (origin_init(&a->origin, s->chdir, err) != 0 ||
+	    origin_leave(&a->origin, err) != 0)
+		return -1;
+	if (s->daemon && daemon_start(&a->daemon, err) != 0)
+		return -1;
+	a->daemonised = s->daemon;
+	a->pid = getpid();
+	if (log_open(s->errorlog, (enum log_level)s->log_level, s->uid, s->gid,
+		err) != 0 ||
+	    signals_init(&a->signals, s->daemon, err) != 0)
+		return -1;
+	log_info("Starting bicorn %s", PACKAGE_VERSION);
+	if (s->file != NULL)
+		log_info("Settings: %s", s->file);
+	return 0;
+}
+
+const struct strlist *
+boot_binds(const struct arbiter *a, const struct settings *s)
+{
+	return a->inherited.count > 0 ? &a->inherited : &s->bind;
+}
+
+/* Whether somebody wants us to stop; other signals come too early. */
+static bool
+is_stopped(struct arbiter *a)
+{
+	int number;
+
+	while ((number = signals_next(&a->signals)) != 0)
+		if (number == SIGTERM || number == SIGINT || number == SIGQUIT)
+			return true;
+	return false;
+}
+
+static int
+open_sockets(struct arbiter *a, struct generation *g, struct err *err)
+{
+	const struct sockets_peers none = { { NULL, NULL } };
+	const struct settings *s = g->settings;
+
+	for (int tries = 1;; tries++) {
+		if (sockets_open(&g->sockets, boot_binds(a, s), s, &none,
+			err) == 0)
+			return 0;
+		if (errno != EADDRINUSE || tries == LISTEN_TRIES)
+			return -1;
+		log_error("%s", err->text);
+		log_error("Retrying in 1 second.");
+		signals_wait(&a->signals, LISTEN_RETRY_MS);
+		if (is_stopped(a)) {
+			err->text[0] = '\0';
+			return -1;
+		}
+	}
+}
+
+static void
+announce(const struct arbiter *a)
+{
+	generation_announce(a->serving);
+	log_info("Using worker: gthread");
+}
+
+int
+boot_start(struct arbiter *a, struct settings *s, struct err *err)
+{
+	struct generation *g;
+
+	a->uid = s->uid;
+	a->gid = s->gid;
+	if (open_surroundings(a, s, err) != 0 ||
+	    pidfile_open(&a->pidfile, s->pidfile, err) != 0 ||
+	    activation_take(&a->inherited, err) != 0) {
+		settings_free(&s);
+		return -1;
+	}
+	if (generation_new(++a->generations, s, &g, err) != 0)
+		return -1;
+	if (open_sockets(a, g, err) != 0) {
+		generation_free(&g);
+		return -1;
+	}
+	a->serving = g;
+	announce(a);
+	return 0;
+}
+
+void
+boot_undo(struct arbiter *a)
+{
+	pidfile_close(&a->pidfile);
+	activation_free(&a->inherited);
+	signals_fini(&a->signals);
+	origin_fini(&a->origin);
+}
+
+int
+arbiter_check(const struct settings *s, struct err *err)
+{
+	if (s->chdir != NULL && chdir(s->chdir) != 0) {
+		err_sys(err, "chdir = %s", s->chdir);
+		return -1;
+	}
+	if (child_environment(s, err) != 0)
+		return -1;
+	return worker_check(s, err) == WORKER_EXIT_OK ? 0 : -1;
+}

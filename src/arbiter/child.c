@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a worker does between the fork and worker_main(): it lets go of the
+ * arbiter's things and of its privileges.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "arbiter/arbiter_private.h"
+#include "arbiter/generation.h"
+#include "arbiter/privileges.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/title.h"
+#include "log/log.h"
+#include "worker/heritage.h"
+#include "worker/worker.h"
+
+/*
+ * Sockets of other generations above all: as long as somebody has one open,
+ * its clients wait instead of being refused.
+ */
+static void
+forget_others(struct arbiter *a, const struct generation *mine)
+{
+	struct generation *g, *next;
+
+	if (a->serving != mine)
+		generation_free(&a->serving);
+	if (a->candidate != mine)
+		generation_free(&a->candidate);
+	for (g = a->retired; g != NULL; g = next) {
+		next = g->next;
+		generation_free(&g);
+	}
+	fd_close(&a->origin.fd);
+	fd_close(&a->daemon.report);
+}
+
+static int
+stdin_from_null(struct err *err)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) {
+		err_sys(err, "/dev/null");
+		return -1;
+	}
+	fd_close(&fd);
+	return 0;
+}
+
+int
+child_environment(const struct settings *s, struct err *err)
+{
+	for (size_t i = 0; i < s->raw_env.count; i++) {
+		const char *item = s->raw_env.items[i];
+		const char *equals = strchr(item, '=');
+		char *name;
+		int rc;
+
+		if (equals == NULL || equals == item) {
+			err_set(err, "raw_env = %s: must be NAME=VALUE", item);
+			return -1;
+		}
+		name = strndup(item, (size_t)(equals - item));
+		rc = name != NULL ? setenv(name, equals + 1, 1) : -1;
+		free(name);
+		if (rc != 0) {
+			err_sys(err, "raw_env = %s", item);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int
+prepare(const struct settings *s, struct err *err)
+{
+	if (stdin_from_null(err) != 0 || child_environment(s, err) != 0 ||
+	    privileges_drop(s->uid, s->gid, err) != 0)
+		return -1;
+	umask(s->umask_mode);
+	/* After the drop, which would undo it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
+		err_sys(err, "prctl");
+		return -1;
+	}
+	return 0;
+}
+
+_Noreturn void
+child_run(struct arbiter *a, struct generation *g, size_t slot)
+{
+	const struct heritage h = {
+		.settings = g->settings,
+		.listeners = g->sockets.items,
+		.listener_count = g->sockets.count,
+		.access = g->access,
+		.board = g->board,
+		.slot = slot,
+		.generation = g->number,
+		.arbiter = a->pid,
+	};
+	struct err err;
+	int code;
+
+	signals_restore(&a->signals);
+	forget_others(a, g);
+	prctl(PR_SET_NAME, "bicorn-worker");
+	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
+	if (prepare(g->settings, &err) != 0) {
+		log_error("%s", err.text);
+		code = WORKER_EXIT_BOOT;
+	} else if (getppid() != a->pid) {
+		code = WORKER_EXIT_OK; /* it died before it was watched */
+	} else {
+		log_info("Booting worker with pid: %d", (int)getpid());
+		code = worker_main(&h);
+	}
+	fflush(NULL); /* what the application has printed */
+	_exit(code);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/generation.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "log/access.h"
+#include "log/log.h"
+#include "worker/scoreboard.h"
+
+/*
+ * Slots beyond the workers asked for: for replacements while others leave,
+ * and for SIGTTIN.
+ */
+#define SPARE_SLOTS 64
+#define SPARE_LIMIT 48
+
+static int
+open_parts(struct generation *g, struct err *err)
+{
+	const struct settings *s = g->settings;
+
+	g->children = calloc(g->room, sizeof(*g->children));
+	if (g->children == NULL) {
+		err_sys(err, "table of workers");
+		return -1;
+	}
+	g->board = scoreboard_new(g->room, (size_t)s->threads, err);
+	if (g->board == NULL)
+		return -1;
+	if (s->accesslog == NULL)
+		return 0;
+	return access_open(s->accesslog, s->access_log_format, s->uid, s->gid,
+	    &g->access, err);
+}
+
+int
+generation_new(unsigned number, struct settings *s,
+    struct generation **out, struct err *err)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+
+	*out = NULL;
+	if (g == NULL) {
+		err_sys(err, "generation");
+		settings_free(&s);
+		return -1;
+	}
+	g->number = number;
+	g->settings = s;
+	g->wanted = (size_t)s->workers;
+	g->room = 2 * g->wanted + SPARE_SLOTS;
+	g->limit = g->wanted + SPARE_LIMIT;
+	if (open_parts(g, err) != 0) {
+		generation_free(&g);
+		return -1;
+	}
+	*out = g;
+	return 0;
+}
+
+void
+generation_free(struct generation **gp)
+{
+	struct generation *g = *gp;
+
+	*gp = NULL;
+	if (g == NULL)
+		return;
+	sockets_forget(&g->sockets);
+	access_free(&g->access);
+	scoreboard_free(&g->board);
+	free(g->children);
+	settings_free(&g->settings);
+	free(g);
+}
+
+size_t
+generation_alive(const struct generation *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->room; i++)
+		n += g->children[i].pid != 0;
+	return n;
+}
+
+size_t
+generation_active(const struct generation *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->room; i++)
+		n += g->children[i].pid != 0 && !g->children[i].leaving;
+	return n;
+}
+
+bool
+generation_full(const struct generation *g)
+{
+	size_t ready = 0;
+
+	for (size_t i = 0; i < g->room; i++)
+		ready += g->children[i].pid != 0 && !g->children[i].leaving &&
+		    g->children[i].ready_ms != 0;
+	return ready >= g->wanted && g->wanted > 0;
+}
+
+const char *
+generation_name(const struct generation *g)
+{
+	const struct settings *s = g->settings;
+
+	if (s->proc_name != NULL)
+		return s->proc_name;
+	return s->app != NULL ? s->app : "bicorn";
+}
+
+void
+generation_announce(const struct generation *g)
+{
+	char *names = sockets_names(&g->sockets);
+
+	if (names != NULL)
+		log_info("Listening at: %s (%d)", names, (int)getpid());
+	free(names);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reloading: the new settings are read aside, and a candidate generation
+ * boots by them.  The one that serves is not touched before every worker of
+ * the candidate is READY; when anything fails before, it just serves on.
+ */
+#include <string.h>
+
+#include "arbiter/arbiter_private.h"
+#include "arbiter/generation.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "conf/table.h"
+#include "log/log.h"
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* What cannot change while it runs stays as it was. */
+static void
+keep_fixed(const struct arbiter *a, struct settings *s)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const char *name = setting_table[i].name;
+
+		if (setting_table[i].when == WHEN_RESTART &&
+		    !same_text(settings_text(s, name),
+			settings_text(a->serving->settings, name)))
+			log_warning("%s was changed: that counts from the next "
+				    "start on",
+			    name);
+	}
+	s->uid = a->uid;
+	s->gid = a->gid;
+}
+
+static int
+read_settings(const struct arbiter *a, struct settings **out, struct err *err)
+{
+	enum conf_action action;
+	struct err ignored;
+	int status, rc;
+
+	*out = NULL;
+	if (origin_enter(&a->origin, err) != 0)
+		return -1;
+	rc = settings_load(a->argc, a->argv, out, &action, &status, err);
+	if (origin_leave(&a->origin, rc == 0 ? err : &ignored) != 0)
+		rc = -1;
+	if (rc != 0)
+		settings_free(out);
+	return rc;
+}
+
+/* The error log as the settings want it. */
+static int
+open_log(const struct settings *s, const struct settings *before,
+    struct err *err)
+{
+	if (same_text(s->errorlog, before->errorlog)) {
+		log_level_set((enum log_level)s->log_level);
+		return 0;
+	}
+	return log_open(s->errorlog, (enum log_level)s->log_level, s->uid,
+	    s->gid, err);
+}
+
+static void
+get_peers(const struct arbiter *a, struct sockets_peers *out)
+{
+	out->sets[0] = &a->serving->sockets;
+	out->sets[1] = a->candidate != NULL ? &a->candidate->sockets : NULL;
+}
+
+static int
+make_candidate(struct arbiter *a, struct generation **out, struct err *err)
+{
+	struct sockets_peers peers;
+	struct generation *g;
+	struct settings *s;
+
+	*out = NULL;
+	get_peers(a, &peers);
+	if (read_settings(a, &s, err) != 0)
+		return -1;
+	keep_fixed(a, s);
+	if (generation_new(a->generations + 1, s, &g, err) != 0)
+		return -1;
+	if (sockets_open(&g->sockets, boot_binds(a, s), s, &peers, err) == 0 &&
+	    open_log(s, a->serving->settings, err) == 0) {
+		*out = g;
+		return 0;
+	}
+	sockets_close(&g->sockets, &peers);
+	generation_free(&g);
+	return -1;
+}
+
+static void
+refuse(const struct arbiter *a, const char *why)
+{
+	log_error("Reload failed: %s; generation %u serves on", why,
+	    a->serving->number);
+}
+
+void
+reload_begin(struct arbiter *a)
+{
+	struct generation *g;
+	struct err err;
+
+	log_info("Hang up: Master");
+	if (pidfile_write(&a->pidfile, &err) != 0)
+		log_error("%s", err.text);
+	if (make_candidate(a, &g, &err) != 0) {
+		refuse(a, err.text);
+		return;
+	}
+	if (a->candidate != NULL) {
+		log_info("Another reload: generation %u is given up",
+		    a->candidate->number);
+		stop_retire(a, a->candidate);
+	}
+	a->generations = g->number;
+	a->candidate = g;
+	if (g->settings->file != NULL)
+		log_info("Settings: %s", g->settings->file);
+}
+
+void
+reload_finish(struct arbiter *a)
+{
+	struct generation *old = a->serving;
+
+	a->serving = a->candidate;
+	a->candidate = NULL;
+	generation_announce(a->serving);
+	stop_retire(a, old);
+}
+
+void
+reload_abandon(struct arbiter *a, const char *why)
+{
+	struct generation *g = a->candidate;
+	struct err err;
+
+	if (open_log(a->serving->settings, g->settings, &err) != 0)
+		log_error("%s", err.text);
+	stop_retire(a, g);
+	refuse(a, why);
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "net/listen.h"
+
+static struct listener *
+find(const struct sockets *k, const char *spec)
+{
+	for (size_t i = 0; k != NULL && i < k->count; i++)
+		if (strcmp(k->items[i]->spec, spec) == 0)
+			return k->items[i];
+	return NULL;
+}
+
+static struct listener *
+find_peer(const struct sockets_peers *peers, const char *spec)
+{
+	struct listener *l = find(peers->sets[0], spec);
+
+	return l != NULL ? l : find(peers->sets[1], spec);
+}
+
+/* The name says http or https, which a reload may change. */
+static char *
+name_of(const struct listener *l, bool tls)
+{
+	const char *rest = strstr(l->name, "://");
+	char *name = NULL;
+
+	if (rest == NULL || l->is_unix)
+		return strdup(l->name);
+	if (asprintf(&name, "%s%s", tls ? "https" : "http", rest) < 0)
+		return NULL;
+	return name;
+}
+
+/* The same socket under a descriptor of its own. */
+static int
+share(const struct listener *like, const struct listen_options *options,
+    struct listener **out, struct err *err)
+{
+	struct listener *l = malloc(sizeof(*l));
+
+	*out = NULL;
+	if (l == NULL) {
+		err_sys(err, "listen %s", like->spec);
+		return -1;
+	}
+	*l = *like;
+	l->tls = options->tls;
+	l->fd = fcntl(like->fd, F_DUPFD_CLOEXEC, 3);
+	l->spec = strdup(like->spec);
+	l->name = name_of(like, options->tls);
+	l->host = like->host != NULL ? strdup(like->host) : NULL;
+	if (l->fd < 0 || l->spec == NULL || l->name == NULL ||
+	    (l->host == NULL) != (like->host == NULL)) {
+		err_sys(err, "listen %s", like->spec);
+		listen_close(&l, false);
+		return -1;
+	}
+	if (!options->reuse_port)
+		listen(l->fd, options->backlog); /* it may have changed */
+	*out = l;
+	return 0;
+}
+
+/*
+ * With reuse_port each worker listens for itself, see listen_again().  The
+ * arbiter only holds the address: a socket that listens, and on which
+ * nobody accepts, would get its share of the connections.
+ */
+static int
+open_new(const char *spec, const struct listen_options *options,
+    struct listener **out, struct err *err)
+{
+	if (listen_open(spec, options, out, err) != 0)
+		return -1;
+	if (options->reuse_port && !(*out)->is_unix && !(*out)->inherited)
+		shutdown((*out)->fd, SHUT_RD);
+	return 0;
+}
+
+static int
+add(struct sockets *k, const char *spec, const struct listen_options *options,
+    const struct sockets_peers *peers, struct err *err)
+{
+	const struct listener *like = find_peer(peers, spec);
+	struct listener *l = NULL;
+
+	if (find(k, spec) != NULL)
+		return 0;
+	if (like != NULL ? share(like, options, &l, err) != 0 :
+			   open_new(spec, options, &l, err) != 0)
+		return -1;
+	k->items[k->count++] = l;
+	return 0;
+}
+
+int
+sockets_open(struct sockets *out, const struct strlist *specs,
+    const struct settings *s, const struct sockets_peers *peers,
+    struct err *err)
+{
+	const struct listen_options options = {
+		.backlog = (int)s->backlog,
+		.reuse_port = s->reuse_port,
+		.tls = s->certfile != NULL,
+		.umask = s->umask_mode,
+		.uid = s->uid,
+		.gid = s->gid,
+		.beside = specs->items,
+		.beside_count = specs->count,
+	};
+	int saved;
+
+	out->count = 0;
+	out->items = calloc(specs->count + 1, sizeof(struct listener *));
+	if (out->items == NULL) {
+		err_sys(err, "listeners");
+		return -1;
+	}
+	for (size_t i = 0; i < specs->count; i++) {
+		if (add(out, specs->items[i], &options, peers, err) == 0)
+			continue;
+		saved = errno;
+		sockets_close(out, peers);
+		errno = saved;
+		return -1;
+	}
+	return 0;
+}
+
+static void
+close_all(struct sockets *k, const struct sockets_peers *peers)
+{
+	for (size_t i = 0; i < k->count; i++)
+		listen_close(&k->items[i], peers != NULL &&
+			find_peer(peers, k->items[i]->spec) == NULL);
+	free(k->items);
+	k->items = NULL;
+	k->count = 0;
+}
+
+void
+sockets_close(struct sockets *k, const struct sockets_peers *peers)
+{
+	close_all(k, peers);
+}
+
+void
+sockets_forget(struct sockets *k)
+{
+	close_all(k, NULL);
+}
+
+char *
+sockets_names(const struct sockets *k)
+{
+	struct buf b = { 0 };
+	bool ok = buf_reserve(&b, 1);
+
+	for (size_t i = 0; i < k->count; i++)
+		ok = ok && buf_fmt(&b, "%s%s", i > 0 ? "," : "",
+		    k->items[i]->name);
+	ok = ok && buf_add(&b, "", 1);
+	if (!ok)
+		buf_fini(&b);
+	return b.data;
+}

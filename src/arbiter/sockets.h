@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_ARBITER_SOCKETS_H
+#define BICORN_ARBITER_SOCKETS_H
+
+/*
+ * The listeners of a generation.  A listener that an older generation has,
+ * by the same spec, is the same socket under another descriptor, so that
+ * nothing in its backlog is lost and each generation closes its own.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf.h"
+
+struct err;
+struct listener;
+
+struct sockets {
+	struct listener **items;
+	size_t count;
+};
+
+/* The sets of generations that are in service; either may be NULL. */
+struct sockets_peers {
+	const struct sockets *sets[2];
+};
+
+/*
+ * Opens what specs name, each once, sharing with the peers.  On an error
+ * nothing is open, and errno is EADDRINUSE when an address was taken.
+ */
+int sockets_open(struct sockets *out, const struct strlist *specs,
+    const struct settings *s, const struct sockets_peers *peers,
+    struct err *err);
+
+/*
+ * Closes them.  Paths of unix sockets are removed too, but those that one
+ * of the peers has as well.
+ */
+void sockets_close(struct sockets *k, const struct sockets_peers *peers);
+
+/* Only this process's descriptors: nothing is removed. */
+void sockets_forget(struct sockets *k);
+
+/* "http://127.0.0.1:8000,unix:/run/x", on the heap; NULL without memory. */
+char *sockets_names(const struct sockets *k);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Stopping, and generations that leave. */
+#include <signal.h>
+
+#include "arbiter/arbiter_private.h"
+#include "arbiter/generation.h"
+#include "base/clock.h"
+#include "conf/conf.h"
+#include "log/log.h"
+
+/* How long a quick stop waits for the workers. */
+#define QUICK_MS 2000
+
+/*
+ * Its sockets are closed first: once the last worker has closed them too,
+ * new clients are refused and not left waiting.
+ */
+void
+stop_retire(struct arbiter *a, struct generation *g)
+{
+	struct sockets_peers peers = { { NULL, NULL } };
+
+	if (g == a->serving)
+		a->serving = NULL;
+	if (g == a->candidate)
+		a->candidate = NULL;
+	if (a->serving != NULL)
+		peers.sets[0] = &a->serving->sockets;
+	if (a->candidate != NULL)
+		peers.sets[1] = &a->candidate->sockets;
+	sockets_close(&g->sockets, &peers);
+	g->retired = true;
+	g->next = a->retired;
+	a->retired = g;
+	children_dismiss(g, SIGTERM,
+	    clock_ms() + g->settings->graceful_timeout_ms);
+}
+
+/* Workers that have no handler yet would dump their core on SIGQUIT. */
+static void
+dismiss_all(struct arbiter *a, enum arbiter_stop how)
+{
+	int64_t now_ms = clock_ms();
+
+	for (struct generation *g = a->retired; g != NULL; g = g->next) {
+		if (how == STOP_QUICK)
+			children_dismiss(g, SIGINT, now_ms + QUICK_MS);
+		if (how == STOP_NOW)
+			children_dismiss(g, SIGKILL, now_ms);
+	}
+}
+
+void
+stop_begin(struct arbiter *a, enum arbiter_stop how)
+{
+	/* Whoever asks again is in a hurry. */
+	if (a->stop == STOP_GRACEFUL && how == STOP_GRACEFUL)
+		how = STOP_QUICK;
+	else if (a->stop >= STOP_QUICK)
+		how = STOP_NOW;
+	a->stop = how;
+	if (a->candidate != NULL)
+		stop_retire(a, a->candidate);
+	if (a->serving != NULL)
+		stop_retire(a, a->serving);
+	dismiss_all(a, how);
+}
+
+void
+stop_halt(struct arbiter *a, int exit_code, const char *reason)
+{
+	a->exit_code = exit_code;
+	a->reason = reason;
+	stop_begin(a, STOP_QUICK);
+}
