@@ -62,7 +62,8 @@ enum bicorn_result {
 	BICORN_INVALID = -2, /* an argument is not allowed; nothing was sent */
 	BICORN_STATE = -3,   /* not at this point of the exchange */
 	BICORN_NO_MEMORY = -4,
-	BICORN_IO = -5       /* a file could not be read */
+	BICORN_IO = -5,      /* a file could not be read */
+	BICORN_TIMEOUT = -6  /* nothing came in time */
 };
 
 enum bicorn_log_level {
@@ -491,7 +492,7 @@ bicorn_take_over(struct bicorn_exchange *x, unsigned status,
 /*
  * Reads what is there, waiting up to timeout_ms (-1: for ever) for the
  * first byte.  0: the client ended the connection; BICORN_GONE: it broke;
- * BICORN_STATE: nothing came in time.
+ * BICORN_TIMEOUT: nothing came in time; BICORN_STATE: it was not taken over.
  */
 static inline int64_t
 bicorn_raw_read(struct bicorn_exchange *x, void *buf, size_t len,
