@@ -34,7 +34,7 @@ http_field_split(const char *data, uint32_t at, uint32_t len,
 		return "control byte in a field";
 	field_out->name = part_of(data, name);
 	field_out->value = part_of(data, span_trim(value));
-	field_out->id = (uint8_t)http_field_id(name);
+	field_out->id = (uint8_t)http_field_id(name.ptr, name.len);
 	field_out->underscore = memchr(name.ptr, '_', name.len) != NULL;
 	return NULL;
 }

@@ -25,13 +25,6 @@
 #define VERSION_LEN 10 /* "HTTP/1.1" CR LF */
 #define VERSION_CR 8
 
-struct window {
-	const char *data;
-	uint32_t base; /* where the masks begin */
-	uint32_t end;  /* and where they end */
-	struct http_masks masks;
-};
-
 enum http_verdict
 http_head_fail(struct http_head *h, uint16_t status, const char *reason)
 {
@@ -43,7 +36,7 @@ http_head_fail(struct http_head *h, uint16_t status, const char *reason)
 
 /* The first byte from `at` on whose bit is set; the window's end if none. */
 static inline uint32_t
-next(const uint64_t *mask, const struct window *w, uint32_t at)
+next(const uint64_t *mask, const struct http_window *w, uint32_t at)
 {
 	uint32_t word = (at - w->base) / 64, bit = (at - w->base) % 64;
 	uint64_t bits = mask[word] >> bit;
@@ -73,7 +66,7 @@ part(uint32_t from, uint32_t to)
 /* --- the request line ---------------------------------------------------- */
 
 static enum http_verdict
-take_start(struct http_head *h, const struct window *w, uint32_t *at)
+take_start(struct http_head *h, const struct http_window *w, uint32_t *at)
 {
 	h->content_length = -1;
 	h->host = -1;
@@ -90,7 +83,7 @@ take_start(struct http_head *h, const struct window *w, uint32_t *at)
 }
 
 static enum http_verdict
-take_start_lf(struct http_head *h, const struct window *w, uint32_t *at)
+take_start_lf(struct http_head *h, const struct http_window *w, uint32_t *at)
 {
 	if (*at == w->end)
 		return HTTP_MORE;
@@ -107,7 +100,7 @@ line_too_long(struct http_head *h)
 }
 
 static enum http_verdict
-take_method(struct http_head *h, const struct window *w, uint32_t *at,
+take_method(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
 	uint32_t i = *at, end = h->line_at + METHOD_MAX;
@@ -132,7 +125,7 @@ take_method(struct http_head *h, const struct window *w, uint32_t *at,
 }
 
 static enum http_verdict
-take_target(struct http_head *h, const struct window *w, uint32_t *at,
+take_target(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
 	uint32_t i = *at;
@@ -172,11 +165,17 @@ version_byte_ok(uint32_t place, char c)
 
 /* Reads as far as it can; the line is what stands before CR LF. */
 static enum http_verdict
-take_version_bytes(struct http_head *h, const struct window *w, uint32_t *at,
+take_version_bytes(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
 	uint32_t i = *at;
 
+	if (i == h->part_at && w->end - i >= VERSION_LEN &&
+	    i + VERSION_CR - h->line_at <= limit &&
+	    !memcmp(w->data + i, "HTTP/1.1\r\n", VERSION_LEN)) {
+		*at = i + VERSION_LEN;
+		return HTTP_DONE;
+	}
 	for (; i < w->end && i - h->part_at < VERSION_LEN; i++) {
 		uint32_t place = i - h->part_at;
 
@@ -196,7 +195,7 @@ take_version_bytes(struct http_head *h, const struct window *w, uint32_t *at,
 }
 
 static enum http_verdict
-take_version(struct http_head *h, const struct window *w, uint32_t *at,
+take_version(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
 	enum http_verdict v = take_version_bytes(h, w, at, limit);
@@ -256,7 +255,7 @@ bad_name(struct http_head *h, char c, bool first)
 }
 
 static inline enum http_verdict
-take_name(struct http_head *h, const struct window *w, uint32_t *at,
+take_name(struct http_head *h, const struct http_window *w, uint32_t *at,
     const struct http_limits *limits)
 {
 	uint32_t begin = h->line_at, i = *at;
@@ -265,6 +264,14 @@ take_name(struct http_head *h, const struct window *w, uint32_t *at,
 	if (i == w->end)
 		return HTTP_MORE;
 	if (i == begin) {
+		begin = i = http_head_plain_fields(h, w, i, limits);
+		h->line_at = begin;
+		if (h->phase == HTTP_PHASE_BAD)
+			return HTTP_BAD;
+		if (i == w->end) {
+			*at = i;
+			return HTTP_MORE;
+		}
 		if (w->data[i] == '\r') {
 			*at = i + 1;
 			return next_phase(h, HTTP_PHASE_END_LF, i + 1);
@@ -287,7 +294,7 @@ take_name(struct http_head *h, const struct window *w, uint32_t *at,
 }
 
 static inline enum http_verdict
-take_space(struct http_head *h, const struct window *w, uint32_t *at,
+take_space(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
 	uint32_t i = *at;
@@ -303,7 +310,7 @@ take_space(struct http_head *h, const struct window *w, uint32_t *at,
 }
 
 static inline enum http_verdict
-take_value(struct http_head *h, const struct window *w, uint32_t *at,
+take_value(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
 	uint32_t i = next(w->masks.stop, w, *at), end = i;
@@ -326,7 +333,7 @@ take_value(struct http_head *h, const struct window *w, uint32_t *at,
 }
 
 static inline enum http_verdict
-take_value_lf(struct http_head *h, const struct window *w, uint32_t *at)
+take_value_lf(struct http_head *h, const struct http_window *w, uint32_t *at)
 {
 	struct http_field *f = &h->fields[h->field_count];
 	struct span name;
@@ -337,7 +344,7 @@ take_value_lf(struct http_head *h, const struct window *w, uint32_t *at)
 		return http_head_fail(h, 400, "CR without LF");
 	name = http_span(w->data, f->name);
 	f->underscore = memchr(name.ptr, '_', name.len) != NULL;
-	f->id = (uint8_t)http_field_id(name);
+	f->id = (uint8_t)http_field_id(name.ptr, name.len);
 	if (f->id != HTTP_F_OTHER &&
 	    http_head_field_done(h, w->data, f) != HTTP_DONE)
 		return HTTP_BAD;
@@ -348,7 +355,7 @@ take_value_lf(struct http_head *h, const struct window *w, uint32_t *at)
 }
 
 static enum http_verdict
-take_end(struct http_head *h, const struct window *w, uint32_t *at)
+take_end(struct http_head *h, const struct http_window *w, uint32_t *at)
 {
 	if (*at == w->end)
 		return HTTP_MORE;
@@ -364,7 +371,7 @@ take_end(struct http_head *h, const struct window *w, uint32_t *at)
 /* --- the whole ----------------------------------------------------------- */
 
 static inline enum http_verdict
-take_phase(struct http_head *h, const struct window *w, uint32_t *at,
+take_phase(struct http_head *h, const struct http_window *w, uint32_t *at,
     const struct http_limits *limits)
 {
 	switch ((enum http_phase)h->phase) {
@@ -397,7 +404,7 @@ take_phase(struct http_head *h, const struct window *w, uint32_t *at,
 
 /* Goes through one window, from h->searched on. */
 static enum http_verdict
-take_window(struct http_head *h, const struct window *w,
+take_window(struct http_head *h, const struct http_window *w,
     const struct http_limits *limits)
 {
 	uint32_t at = w->base;
@@ -416,7 +423,7 @@ http_head_parse_with(struct http_head *h, const char *data, size_t len,
 {
 	uint32_t end = len < HEAD_CAP ? (uint32_t)len : HEAD_CAP;
 	enum http_verdict v = HTTP_MORE;
-	struct window w;
+	struct http_window w;
 
 	if (h->phase == HTTP_PHASE_DONE)
 		return HTTP_DONE;

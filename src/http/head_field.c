@@ -55,12 +55,23 @@ either(bool is, enum http_field_id id)
 	return is ? id : HTTP_F_OTHER;
 }
 
-enum http_field_id
-http_field_id(struct span name)
-{
-	const char *p = name.ptr;
+#define LETTER(c) (UINT32_C(1) << ((c) & 31))
 
-	switch (name.len) {
+const uint32_t http_field_letters[18] = {
+	[2] = LETTER('t'),
+	[4] = LETTER('h'),
+	[6] = LETTER('e'),
+	[7] = LETTER('u') | LETTER('t'),
+	[10] = LETTER('c') | LETTER('k'),
+	[12] = LETTER('c'),
+	[14] = LETTER('c'),
+	[17] = LETTER('t'),
+};
+
+enum http_field_id
+http_field_id_known(const char *p, size_t len)
+{
+	switch (len) {
 	case 2:
 		return either((p[0] | 0x20) == 't' && (p[1] | 0x20) == 'e',
 		    HTTP_F_TE);
@@ -84,7 +95,7 @@ http_field_id(struct span name)
 		    HTTP_F_CONTENT_LENGTH);
 	case 17:
 		return either(same8(p, "transfer-encoding", 17) &&
-			(p[8] | 0x20) == 'e',
+			(p[8] | 0x20) == '-',
 		    HTTP_F_TRANSFER_ENCODING);
 	default:
 		return HTTP_F_OTHER;
@@ -147,6 +158,11 @@ obey_connection(struct http_head *h, struct span value)
 {
 	struct span wish;
 
+	/* What most browsers and proxies send. */
+	if (value.len == 10 && same8(value.ptr, "keep-alive", 10)) {
+		h->wishes |= HTTP_WISH_KEEP_ALIVE;
+		return;
+	}
 	while (span_next(&value, ',', &wish)) {
 		wish = span_trim(wish);
 		if (span_ieq(wish, SPAN("close")))

@@ -30,6 +30,14 @@ enum http_wish {
 	HTTP_WISH_UPGRADE = 4,
 };
 
+/* The bytes in hand: data[base..end), and what they are. */
+struct http_window {
+	const char *data;
+	uint32_t base;
+	uint32_t end;
+	struct http_masks masks;
+};
+
 /* As http_head_parse(), with that scanner; for tests and measurements. */
 enum http_verdict http_head_parse_with(struct http_head *h, const char *data,
     size_t len, const struct http_limits *limits, http_scan_fn *scan);
@@ -44,8 +52,29 @@ enum http_verdict http_head_fail(struct http_head *h, uint16_t status,
  */
 enum http_verdict http_head_target(struct http_head *h, const char *data);
 
+/*
+ * Takes the complete and plain field lines that stand at at, the beginning
+ * of a line, until there is one that needs a closer look, and returns where
+ * that begins.  h->phase tells whether a field was refused.
+ */
+uint32_t http_head_plain_fields(struct http_head *h,
+    const struct http_window *w, uint32_t at,
+    const struct http_limits *limits);
+
 /* Which field it is, by its name. */
-enum http_field_id http_field_id(struct span name);
+enum http_field_id http_field_id_known(const char *name, size_t len);
+
+/* For each length, the first letters of known names: bit 1 is 'a'. */
+extern const uint32_t http_field_letters[18];
+
+static inline enum http_field_id
+http_field_id(const char *name, size_t len)
+{
+	if (len >= 18 ||
+	    !(http_field_letters[len] >> ((unsigned char)*name & 31) & 1))
+		return HTTP_F_OTHER;
+	return http_field_id_known(name, len);
+}
 
 /* Obeys a complete field.  HTTP_DONE or HTTP_BAD. */
 enum http_verdict http_head_field_done(struct http_head *h, const char *data,

@@ -1,22 +1,76 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/scan.h"
 
-#include <string.h>
+#include <stdbool.h>
 
 #include "http/bytes.h"
 
-/* Bits from the last byte on are set: what ends every search. */
-static void
-close_masks(struct http_masks *out, size_t len)
-{
-	size_t word = len / 64;
-	uint64_t behind = ~UINT64_C(0) << (len % 64);
+/*
+ * Each scanner does whole blocks of 64 bytes, then the rest.  The rest is
+ * the end of a last block that reaches back over bytes already seen, where
+ * there are that many; a head of less than 64 bytes is done in overlapping
+ * smaller pieces.  Nothing behind the end is ever read.
+ */
 
-	if (len % 64 == 0)
-		out->stop[word] = out->name[word] = out->mark[word] = 0;
-	out->stop[word] |= behind;
-	out->name[word] |= behind;
-	out->mark[word] |= behind;
+struct bits {
+	uint64_t stop;
+	uint64_t name;
+	uint64_t mark;
+};
+
+static inline void
+put(struct http_masks *out, size_t word, struct bits b)
+{
+	out->stop[word] = b.stop;
+	out->name[word] = b.name;
+	out->mark[word] = b.mark;
+}
+
+/*
+ * The last word: n < 64 bits count, the others are set to end searches.
+ * Another such word is for those who look at two words at once.
+ */
+static inline void
+put_last(struct http_masks *out, size_t word, struct bits b, size_t n)
+{
+	uint64_t behind = ~UINT64_C(0) << n;
+
+	out->stop[word] = b.stop | behind;
+	out->name[word] = b.name | behind;
+	out->mark[word] = b.mark | behind;
+	out->stop[word + 1] = ~UINT64_C(0);
+	out->name[word + 1] = ~UINT64_C(0);
+	out->mark[word + 1] = ~UINT64_C(0);
+}
+
+/* b without its first n bits. */
+static inline struct bits
+later(struct bits b, size_t n)
+{
+	return (struct bits){ b.stop >> n, b.name >> n, b.mark >> n };
+}
+
+/* a, and b from bit n on. */
+static inline struct bits
+both(struct bits a, struct bits b, size_t n)
+{
+	return (struct bits){ a.stop | b.stop << n, a.name | b.name << n,
+		a.mark | b.mark << n };
+}
+
+static struct bits
+scan_bytes(const unsigned char *p, size_t len)
+{
+	struct bits b = { 0 };
+
+	for (size_t i = 0; i < len; i++) {
+		uint64_t byte = http_bytes[p[i]];
+
+		b.stop |= (byte & 1) << i;
+		b.name |= (byte >> 1 & 1) << i;
+		b.mark |= (byte >> 2 & 1) << i;
+	}
+	return b;
 }
 
 #define ONES UINT64_C(0x0101010101010101)
@@ -38,21 +92,19 @@ classes8(const unsigned char *p)
 	return x;
 }
 
-static void
-scan_block(const unsigned char *p, struct http_masks *out, size_t word)
+static inline struct bits
+scan64(const unsigned char *p)
 {
-	uint64_t stop = 0, name = 0, mark = 0;
+	struct bits b = { 0 };
 
 	for (unsigned k = 0; k < 64; k += 8) {
 		uint64_t x = classes8(p + k);
 
-		stop |= gather(x) << k;
-		name |= gather(x >> 1) << k;
-		mark |= gather(x >> 2) << k;
+		b.stop |= gather(x) << k;
+		b.name |= gather(x >> 1) << k;
+		b.mark |= gather(x >> 2) << k;
 	}
-	out->stop[word] = stop;
-	out->name[word] = name;
-	out->mark[word] = mark;
+	return b;
 }
 
 static void
@@ -60,17 +112,12 @@ scan_portable(const char *data, size_t len, size_t before,
     struct http_masks *out)
 {
 	const unsigned char *p = (const unsigned char *)data;
-	unsigned char last[64] = { 0 };
 	size_t word;
 
 	(void)before;
 	for (word = 0; word < len / 64; word++)
-		scan_block(p + word * 64, out, word);
-	if (len % 64 > 0) {
-		memcpy(last, p + word * 64, len % 64);
-		scan_block(last, out, word);
-	}
-	close_masks(out, len);
+		put(out, word, scan64(p + word * 64));
+	put_last(out, word, scan_bytes(p + word * 64, len % 64), len % 64);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -93,13 +140,12 @@ scan_portable(const char *data, size_t len, size_t before,
 	    SET_ROW(is, 12), SET_ROW(is, 13), SET_ROW(is, 14), SET_ROW(is, 15)
 #define NIBBLE_BITS 1, 2, 4, 8, 16, 32, 64, (char)128, 0, 0, 0, 0, 0, 0, 0, 0
 
-struct bits {
-	uint64_t stop;
-	uint64_t token;
-	uint64_t mark;
-};
+#define SSE __attribute__((target("ssse3")))
+#define AVX2 __attribute__((target("avx2")))
+#define AVX512 \
+	__attribute__((target("avx512f,avx512bw,avx512vbmi")))
 
-__attribute__((target("ssse3"))) static inline uint64_t
+SSE static inline uint64_t
 members16(__m128i v, __m128i high, __m128i set)
 {
 	__m128i in = _mm_and_si128(_mm_shuffle_epi8(set, v), high);
@@ -108,7 +154,7 @@ members16(__m128i v, __m128i high, __m128i set)
 	return (uint16_t)~_mm_movemask_epi8(out);
 }
 
-__attribute__((target("ssse3"))) static inline struct bits
+SSE static inline struct bits
 scan16(const char *p)
 {
 	__m128i v = _mm_loadu_si128((const __m128i *)p);
@@ -117,51 +163,57 @@ scan16(const char *p)
 
 	return (struct bits){
 		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_STOP))),
-		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_TOKEN))),
+		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_TOKEN))) ^ 0xffff,
 		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_MARK))),
 	};
 }
 
-__attribute__((target("ssse3"))) static inline void
-scan64_sse(const char *p, struct http_masks *out, size_t word)
+SSE static inline struct bits
+scan64_sse(const char *p)
 {
-	struct bits a = scan16(p), b = scan16(p + 16), c = scan16(p + 32),
-		    d = scan16(p + 48);
-
-	out->stop[word] =
-	    a.stop | b.stop << 16 | c.stop << 32 | d.stop << 48;
-	out->name[word] =
-	    ~(a.token | b.token << 16 | c.token << 32 | d.token << 48);
-	out->mark[word] =
-	    a.mark | b.mark << 16 | c.mark << 32 | d.mark << 48;
+	return both(both(scan16(p), scan16(p + 16), 16),
+	    both(scan16(p + 32), scan16(p + 48), 16), 32);
 }
 
-__attribute__((target("ssse3"))) static void
+/* Less than 64 bytes, nothing in front of them. */
+SSE static struct bits
+scan_short(const char *p, size_t len)
+{
+	struct bits b;
+
+	if (len < 16)
+		return scan_bytes((const unsigned char *)p, len);
+	b = scan16(p);
+	for (size_t i = 16; i + 16 <= len; i += 16)
+		b = both(b, scan16(p + i), i);
+	return both(b, scan16(p + len - 16), len - 16);
+}
+
+SSE static void
 scan_sse(const char *data, size_t len, size_t before, struct http_masks *out)
 {
-	char last[64] = { 0 };
-	size_t word;
+	size_t word, rest = len % 64;
 
-	(void)before;
 	for (word = 0; word < len / 64; word++)
-		scan64_sse(data + word * 64, out, word);
-	if (len % 64 > 0) {
-		memcpy(last, data + word * 64, len % 64);
-		scan64_sse(last, out, word);
-	}
-	close_masks(out, len);
+		put(out, word, scan64_sse(data + word * 64));
+	put_last(out, word,
+	    before + len < 64 ?
+		scan_short(data, len) :
+		later(later(scan64_sse(data + len - 64), 63 - rest), 1),
+	    rest);
 }
 
-__attribute__((target("avx2"))) static inline uint64_t
-members32(__m256i v, __m256i high, __m256i set)
+/* Bit i: whether byte i is no member; inverted by the caller at will. */
+AVX2 static inline uint64_t
+strangers32(__m256i v, __m256i high, __m256i set)
 {
 	__m256i in = _mm256_and_si256(_mm256_shuffle_epi8(set, v), high);
 	__m256i out = _mm256_cmpeq_epi8(in, _mm256_setzero_si256());
 
-	return (uint32_t)~_mm256_movemask_epi8(out);
+	return (uint32_t)_mm256_movemask_epi8(out);
 }
 
-__attribute__((target("avx2"))) static inline struct bits
+AVX2 static inline struct bits
 scan32(const char *p)
 {
 	__m256i v = _mm256_loadu_si256((const __m256i *)p);
@@ -170,39 +222,84 @@ scan32(const char *p)
 	    _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15)));
 
 	return (struct bits){
-		members32(v, high,
+		strangers32(v, high,
 		    _mm256_setr_epi8(SET(HTTP_IS_STOP), SET(HTTP_IS_STOP))),
-		members32(v, high,
+		strangers32(v, high,
 		    _mm256_setr_epi8(SET(HTTP_IS_TOKEN), SET(HTTP_IS_TOKEN))),
-		members32(v, high,
+		strangers32(v, high,
 		    _mm256_setr_epi8(SET(HTTP_IS_MARK), SET(HTTP_IS_MARK))),
 	};
 }
 
-__attribute__((target("avx2"))) static inline void
-scan64_avx2(const char *p, struct http_masks *out, size_t word)
+AVX2 static inline struct bits
+scan64_avx2(const char *p)
 {
-	struct bits a = scan32(p), b = scan32(p + 32);
+	struct bits b = both(scan32(p), scan32(p + 32), 32);
 
-	out->stop[word] = a.stop | b.stop << 32;
-	out->name[word] = ~(a.token | b.token << 32);
-	out->mark[word] = a.mark | b.mark << 32;
+	b.stop = ~b.stop;
+	b.mark = ~b.mark;
+	return b;
 }
 
-__attribute__((target("avx2"))) static void
+AVX2 static void
 scan_avx2(const char *data, size_t len, size_t before, struct http_masks *out)
 {
-	char last[64] = { 0 };
-	size_t word;
+	size_t word, rest = len % 64;
+
+	for (word = 0; word < len / 64; word++)
+		put(out, word, scan64_avx2(data + word * 64));
+	put_last(out, word,
+	    before + len < 64 ?
+		scan_short(data, len) :
+		later(later(scan64_avx2(data + len - 64), 63 - rest), 1),
+	    rest);
+}
+
+/*
+ * From Ice Lake and Zen 4 on: the table of 128 bytes fits two registers, and
+ * a masked load ends where the data ends.  Earlier processors with AVX-512
+ * lack the instruction, and with it the drop in clock rate that they pay for
+ * wide registers.
+ */
+AVX512 static inline struct bits
+scan64_avx512(__m512i v)
+{
+	__m512i low = _mm512_loadu_si512(http_bytes);
+	__m512i high = _mm512_loadu_si512(http_bytes + 64);
+	__m512i class = _mm512_permutex2var_epi8(low, v, high);
+	uint64_t beyond = _mm512_movepi8_mask(v);
+
+	return (struct bits){
+		_mm512_test_epi8_mask(class, _mm512_set1_epi8(HTTP_B_STOP)) &
+		    ~beyond,
+		_mm512_test_epi8_mask(class,
+		    _mm512_set1_epi8(HTTP_B_NOT_TOKEN)) | beyond,
+		_mm512_test_epi8_mask(class, _mm512_set1_epi8(HTTP_B_MARK)) &
+		    ~beyond,
+	};
+}
+
+AVX512 static void
+scan_avx512(const char *data, size_t len, size_t before,
+    struct http_masks *out)
+{
+	size_t word, rest = len % 64;
+	__mmask64 there = (UINT64_C(1) << rest) - 1;
 
 	(void)before;
 	for (word = 0; word < len / 64; word++)
-		scan64_avx2(data + word * 64, out, word);
-	if (len % 64 > 0) {
-		memcpy(last, data + word * 64, len % 64);
-		scan64_avx2(last, out, word);
-	}
-	close_masks(out, len);
+		put(out, word,
+		    scan64_avx512(_mm512_loadu_si512(data + word * 64)));
+	put_last(out, word,
+	    scan64_avx512(_mm512_maskz_loadu_epi8(there, data + word * 64)),
+	    rest);
+}
+
+static bool
+has_avx512(void)
+{
+	return __builtin_cpu_supports("avx512vbmi") &&
+	    __builtin_cpu_supports("avx512bw");
 }
 
 http_scan_fn *
@@ -215,6 +312,8 @@ http_scan_at(enum http_scan_level level)
 		return __builtin_cpu_supports("ssse3") ? scan_sse : NULL;
 	case HTTP_SCAN_AVX2:
 		return __builtin_cpu_supports("avx2") ? scan_avx2 : NULL;
+	case HTTP_SCAN_AVX512:
+		return has_avx512() ? scan_avx512 : NULL;
 	default:
 		return NULL;
 	}
@@ -223,6 +322,8 @@ http_scan_at(enum http_scan_level level)
 http_scan_fn *
 http_scan_best(void)
 {
+	if (has_avx512())
+		return scan_avx512;
 	if (__builtin_cpu_supports("avx2"))
 		return scan_avx2;
 	return __builtin_cpu_supports("ssse3") ? scan_sse : scan_portable;

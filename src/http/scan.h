@@ -18,12 +18,13 @@
 
 /*
  * Bit i of word i / 64 stands for byte i.  Bits behind the last byte are
- * set, and there is always at least one, so that a search needs no bound.
+ * set, to the end of its word and in the word behind it, so that a search
+ * needs no bound.
  */
 struct http_masks {
-	uint64_t stop[HTTP_SCAN_WORDS + 1]; /* HTTP_IS_STOP */
-	uint64_t name[HTTP_SCAN_WORDS + 1]; /* not HTTP_IS_TOKEN */
-	uint64_t mark[HTTP_SCAN_WORDS + 1]; /* HTTP_IS_MARK */
+	uint64_t stop[HTTP_SCAN_WORDS + 2]; /* HTTP_IS_STOP */
+	uint64_t name[HTTP_SCAN_WORDS + 2]; /* not HTTP_IS_TOKEN */
+	uint64_t mark[HTTP_SCAN_WORDS + 2]; /* HTTP_IS_MARK */
 };
 
 /*
@@ -37,6 +38,7 @@ enum http_scan_level {
 	HTTP_SCAN_PORTABLE,
 	HTTP_SCAN_SSE, /* SSSE3 */
 	HTTP_SCAN_AVX2,
+	HTTP_SCAN_AVX512, /* with VBMI */
 	HTTP_SCAN_LEVELS
 };
 
