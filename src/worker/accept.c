@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* Accepting connections, no more than this worker's share of them. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "conf/conf.h"
+#include "log/log.h"
+#include "net/listen.h"
+#include "worker/acceptor_private.h"
+#include "worker/client.h"
+#include "worker/heritage.h"
+#include "worker/scoreboard.h"
+#include "worker/worker_private.h"
+
+/* Accepted at once, before the clients that are here get a turn. */
+#define ACCEPT_BURST 32
+/* A pause when this worker has more clients than another one. */
+#define PAUSE_BALANCE_MS 2
+/* ... and when the system has no descriptor or memory left. */
+#define PAUSE_RESOURCE_MS 100
+#define COMPLAIN_EVERY_MS 10000
+
+static uint32_t
+held(const struct acceptor *a)
+{
+	return atomic_load_explicit(&a->w->score->connections,
+	    memory_order_relaxed);
+}
+
+static bool
+is_full(const struct acceptor *a)
+{
+	return held(a) >= (uint64_t)a->w->settings->worker_connections;
+}
+
+/* The fewest connections that another worker of this generation holds. */
+static uint32_t
+least_of_others(const struct acceptor *a)
+{
+	const struct heritage *h = a->w->heritage;
+	uint32_t least = UINT32_MAX;
+
+	for (size_t i = 0; i < scoreboard_workers(h->board); i++) {
+		struct score_worker *s = scoreboard_worker(h->board, i);
+		uint32_t n;
+
+		if (i == h->slot ||
+		    atomic_load_explicit(&s->state, memory_order_relaxed) !=
+			WORKER_READY ||
+		    atomic_load_explicit(&s->generation,
+			memory_order_relaxed) != h->generation)
+			continue;
+		n = atomic_load_explicit(&s->connections,
+		    memory_order_relaxed);
+		if (n < least)
+			least = n;
+	}
+	return least;
+}
+
+/*
+ * The kernel wakes whichever worker waited first, so at low load one worker
+ * would get nearly all connections, and keep them.  A worker that holds
+ * clearly more than another one leaves the next to the others for a moment.
+ */
+static bool
+has_its_share(const struct acceptor *a)
+{
+	uint32_t mine = held(a), least;
+
+	if (mine < 2 || a->w->settings->reuse_port)
+		return false;
+	least = least_of_others(a);
+	return least != UINT32_MAX && mine > least + 1 + least / 16;
+}
+
+static void
+pause_for(struct acceptor *a, int64_t ms)
+{
+	a->resume_ms = a->now_ms + ms;
+}
+
+static struct client *
+client_take(struct acceptor *a)
+{
+	struct client *c = a->spare;
+
+	if (c == NULL)
+		return malloc(sizeof(*c));
+	a->spare = c->next;
+	return c;
+}
+
+static void
+client_put(struct acceptor *a, struct client *c)
+{
+	c->next = a->spare;
+	a->spare = c;
+}
+
+static void
+enter(struct acceptor *a, struct client *c)
+{
+	c->next_open = a->open;
+	if (a->open != NULL)
+		a->open->prev_open = c;
+	a->open = c;
+	atomic_fetch_add_explicit(&a->w->score->connections, 1,
+	    memory_order_relaxed);
+	atomic_fetch_add_explicit(&a->w->score->accepted, 1,
+	    memory_order_relaxed);
+}
+
+/*
+ * Output is asked for only when some is left over: a registration for it
+ * would raise an edge for each new connection.
+ */
+static bool
+watch(struct acceptor *a, struct client *c)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+		.data.ptr = &c->source,
+	};
+
+	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, c->conn.fd, &ev) == 0;
+}
+
+static void
+complain(struct acceptor *a, const char *what)
+{
+	if (a->complained_ms + COMPLAIN_EVERY_MS > a->now_ms)
+		return;
+	a->complained_ms = a->now_ms;
+	log_warning("Accepting pauses: %s", what);
+}
+
+/* 1: accepted, 0: nothing there, -1: cannot at present. */
+static int
+accept_one(struct acceptor *a, const struct listener *l)
+{
+	struct client *c = client_take(a);
+
+	if (c == NULL) {
+		complain(a, "out of memory");
+		return -1;
+	}
+	memset(c, 0, sizeof(*c));
+	if (conn_accept(&c->conn, l) != 0) {
+		int error = errno;
+
+		client_put(a, c);
+		if (error == EAGAIN || error == EWOULDBLOCK)
+			return 0;
+		complain(a, strerror(error));
+		return -1;
+	}
+	c->source.kind = SOURCE_CLIENT;
+	c->state = CLIENT_IDLE;
+	c->fresh = true;
+	c->deadline_ms = a->now_ms + a->w->settings->header_timeout_ms;
+	if (!watch(a, c)) {
+		complain(a, strerror(errno));
+		conn_close(&c->conn);
+		client_put(a, c);
+		return -1;
+	}
+	enter(a, c);
+	tend_timer(a, c);
+	return 1;
+}
+
+void
+accept_some(struct acceptor *a, const struct listener *l)
+{
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		if (!a->registered || a->resume_ms > a->now_ms || is_full(a))
+			return;
+		if (has_its_share(a)) {
+			pause_for(a, PAUSE_BALANCE_MS);
+			return;
+		}
+		switch (accept_one(a, l)) {
+		case 0:
+			return;
+		case -1:
+			pause_for(a, PAUSE_RESOURCE_MS);
+			return;
+		}
+	}
+}
+
+/*
+ * EPOLLEXCLUSIVE: a connection wakes one worker.  Level-triggered, so that
+ * what one worker leaves is seen by the next.
+ */
+static void
+set_registered(struct acceptor *a, bool on)
+{
+	for (size_t i = 0; i < a->listening_count; i++) {
+		struct listening *l = &a->listening[i];
+		struct epoll_event ev = {
+			.events = EPOLLIN | EPOLLEXCLUSIVE,
+			.data.ptr = &l->source,
+		};
+
+		if (epoll_ctl(a->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+			l->listener->fd, &ev) != 0)
+			log_error("epoll_ctl for %s: %s", l->listener->name,
+			    strerror(errno));
+	}
+	a->registered = on;
+}
+
+void
+accept_adjust(struct acceptor *a)
+{
+	bool full = is_full(a), wanted;
+
+	if (a->drain_end_ms != CLOCK_NEVER)
+		return;
+	wanted = !full && a->resume_ms <= a->now_ms;
+	atomic_store_explicit(&a->w->hungry, full, memory_order_relaxed);
+	if (full && !is_full(a))
+		wanted = true; /* one was closed before it saw the flag */
+	if (wanted == a->registered)
+		return;
+	set_registered(a, wanted);
+	/* After a pause one is taken whatever the others hold. */
+}
+
+void
+accept_stop(struct acceptor *a)
+{
+	if (a->registered)
+		set_registered(a, false);
+	for (size_t i = 0; i < a->listening_count; i++)
+		while (!is_full(a) &&
+		    accept_one(a, a->listening[i].listener) > 0)
+			;
+	a->listening_count = 0;
+}

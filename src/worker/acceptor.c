@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/acceptor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/must.h"
+#include "conf/conf.h"
+#include "log/access.h"
+#include "log/log.h"
+#include "worker/acceptor_private.h"
+#include "worker/client.h"
+#include "worker/heritage.h"
+#include "worker/inbound.h"
+#include "worker/queue.h"
+#include "worker/scoreboard.h"
+#include "worker/signals.h"
+#include "worker/worker_private.h"
+
+/* Events that one epoll_wait brings at most. */
+#define EVENTS_MAX 128
+/* The acceptor shows signs of life at least so often. */
+#define BEAT_MS 1000
+/* While it leaves, clients that say nothing for so long are closed. */
+#define DRAIN_IDLE_MS 1000
+
+static int
+add_source(struct acceptor *a, int fd, struct source *source)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = source };
+
+	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static int
+add_listeners(struct acceptor *a)
+{
+	const struct heritage *h = a->w->heritage;
+
+	a->listening = calloc(h->listener_count, sizeof(*a->listening));
+	if (a->listening == NULL)
+		return -1;
+	for (size_t i = 0; i < h->listener_count; i++) {
+		a->listening[i].source.kind = SOURCE_LISTENER;
+		a->listening[i].listener = h->listeners[i];
+	}
+	a->listening_count = h->listener_count;
+	return 0;
+}
+
+struct acceptor *
+acceptor_new(struct worker *w, struct err *err)
+{
+	struct acceptor *a = calloc(1, sizeof(*a));
+
+	if (a == NULL)
+		goto failed;
+	a->w = w;
+	a->epoll = epoll_create1(EPOLL_CLOEXEC);
+	a->wake.kind = SOURCE_WAKE;
+	a->now_ms = clock_ms();
+	a->drain_end_ms = a->idle_close_ms = CLOCK_NEVER;
+	a->complained_ms = INT64_MIN / 2;
+	wheel_init(&a->wheel, a->now_ms);
+	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
+	    add_listeners(a) == 0)
+		return a;
+failed:
+	err_sys(err, "acceptor");
+	acceptor_free(&a);
+	return NULL;
+}
+
+/* --- clients that come back, and memory ----------------------------------- */
+
+static struct client *
+take_list(_Atomic(struct client *) *list)
+{
+	if (atomic_load_explicit(list, memory_order_relaxed) == NULL)
+		return NULL;
+	return atomic_exchange_explicit(list, NULL, memory_order_acquire);
+}
+
+static void
+take_returned(struct acceptor *a)
+{
+	struct client *c = take_list(&a->w->returned), *next;
+
+	for (; c != NULL; c = next) {
+		next = c->next;
+		/* RETURNED to ACCEPTOR. */
+		client_take_events(c, atomic_exchange_explicit(&c->owner, 0,
+		    memory_order_acquire));
+		tend_client(a, c);
+		if (c->state != CLIENT_CLOSED && c->state != CLIENT_READY)
+			tend_timer(a, c);
+	}
+}
+
+static void
+reclaim(struct acceptor *a)
+{
+	struct client *c = take_list(&a->w->finished), *next;
+
+	for (; c != NULL; c = next) {
+		next = c->next;
+		wheel_clear(&a->wheel, &c->timer);
+		if (c->prev_open != NULL)
+			c->prev_open->next_open = c->next_open;
+		else
+			a->open = c->next_open;
+		if (c->next_open != NULL)
+			c->next_open->prev_open = c->prev_open;
+		c->next = a->spare;
+		a->spare = c;
+	}
+}
+
+static void
+push_batch(struct acceptor *a)
+{
+	if (a->batch_count == 0)
+		return;
+	/* ACCEPTOR to QUEUE. */
+	queue_push(a->w->queue, a->batch_first, a->batch_last,
+	    a->batch_count);
+	a->batch_first = a->batch_last = NULL;
+	a->batch_count = 0;
+}
+
+/* --- events --------------------------------------------------------------- */
+
+static uint32_t
+bits_of(uint32_t events)
+{
+	uint32_t bits = 0;
+
+	if (events & EPOLLIN)
+		bits |= EVENT_READ;
+	if (events & EPOLLOUT)
+		bits |= EVENT_WRITE;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+		bits |= EVENT_GONE;
+	return bits;
+}
+
+static void
+client_event(struct acceptor *a, struct client *c, uint32_t events)
+{
+	uint32_t bits = bits_of(events);
+
+	/* Only the acceptor makes it non-zero, so zero is certain. */
+	if (atomic_load_explicit(&c->owner, memory_order_acquire) != 0) {
+		uint32_t before = atomic_fetch_or_explicit(&c->owner, bits,
+		    memory_order_acq_rel);
+
+		if (before & OWNED_BY_POOL)
+			return; /* who clears the word will see the bits */
+		/* It was released in between: POOL to ACCEPTOR. */
+		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
+	}
+	if (c->state == CLIENT_CLOSED)
+		return; /* an event of this batch made it so */
+	client_take_events(c, bits);
+	tend_client(a, c);
+}
+
+static void
+dispatch(struct acceptor *a, const struct epoll_event *ev)
+{
+	struct source *s = ev->data.ptr;
+	uint64_t count;
+
+	switch (s->kind) {
+	case SOURCE_CLIENT:
+		client_event(a, (struct client *)(void *)s, ev->events);
+		return;
+	case SOURCE_LISTENER:
+		accept_some(a, ((struct listening *)(void *)s)->listener);
+		return;
+	case SOURCE_WAKE:
+		if (read(a->w->wake_fd, &count, sizeof(count)) < 0)
+			must(errno == EAGAIN || errno == EINTR);
+		return;
+	}
+}
+
+/* --- deadlines ------------------------------------------------------------ */
+
+static struct client *
+client_of(struct timer *t)
+{
+	return (struct client *)(void *)((char *)t -
+	    offsetof(struct client, timer));
+}
+
+static void
+run_timers(struct acceptor *a)
+{
+	struct timer *t;
+
+	while ((t = wheel_due(&a->wheel, a->now_ms)) != NULL) {
+		struct client *c = client_of(t);
+
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) !=
+		    0) {
+			/*
+			 * The pool has it, and says nothing when it releases
+			 * it, from now on for at least this long.
+			 */
+			int64_t wait = a->w->settings->keepalive_ms;
+
+			wheel_set(&a->wheel, t,
+			    a->now_ms + (wait > WHEEL_TICK_MS ? wait
+							     : WHEEL_TICK_MS));
+		} else if (c->state == CLIENT_CLOSED) {
+			continue;
+		} else if (c->deadline_ms > a->now_ms) {
+			wheel_set(&a->wheel, t, c->deadline_ms);
+		} else {
+			tend_expired(a, c);
+		}
+	}
+}
+
+/* --- leaving -------------------------------------------------------------- */
+
+static void
+begin_drain(struct acceptor *a)
+{
+	struct worker *w = a->w;
+
+	if (a->drain_end_ms != CLOCK_NEVER)
+		return;
+	a->drain_end_ms = a->now_ms + w->settings->graceful_timeout_ms;
+	a->idle_close_ms = a->now_ms + DRAIN_IDLE_MS;
+	atomic_store_explicit(&w->draining, true, memory_order_relaxed);
+	atomic_store_explicit(&w->score->state, WORKER_DRAINING,
+	    memory_order_relaxed);
+	scoreboard_notify(w->heritage->board);
+	accept_stop(a);
+}
+
+/* Clients that are between two requests and will not be missed. */
+static void
+close_idle(struct acceptor *a)
+{
+	struct client *c, *next;
+
+	if (a->now_ms < a->idle_close_ms)
+		return;
+	a->idle_close_ms = a->now_ms + WHEEL_TICK_MS;
+	for (c = a->open; c != NULL; c = next) {
+		next = c->next_open;
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) ==
+			0 &&
+		    c->state == CLIENT_IDLE) {
+			c->fresh = false;
+			tend_expired(a, c);
+		}
+	}
+}
+
+static void
+reopen_logs(struct acceptor *a)
+{
+	struct err err;
+
+	if (log_reopen(&err) != 0)
+		log_error("%s", err.text);
+	if (a->w->heritage->access != NULL &&
+	    access_reopen(a->w->heritage->access, &err) != 0)
+		log_error("%s", err.text);
+}
+
+static bool
+served_enough(struct worker *w)
+{
+	return w->max_requests > 0 &&
+	    atomic_load_explicit(&w->served, memory_order_relaxed) >=
+		w->max_requests;
+}
+
+/* True when it is time to go. */
+static bool
+heed_signals(struct acceptor *a)
+{
+	struct worker *w = a->w;
+
+	if (signals_take(SIGNALS_REOPEN))
+		reopen_logs(a);
+	if (signals_seen(SIGNALS_QUIT))
+		return true;
+	if (signals_seen(SIGNALS_DRAIN) ||
+	    getppid() != w->heritage->arbiter)
+		begin_drain(a);
+	else if (served_enough(w) && a->drain_end_ms == CLOCK_NEVER) {
+		log_info("Autorestarting worker after current request.");
+		begin_drain(a);
+	}
+	if (a->drain_end_ms == CLOCK_NEVER)
+		return false;
+	close_idle(a);
+	return a->open == NULL || a->now_ms >= a->drain_end_ms;
+}
+
+/* --- the loop ------------------------------------------------------------- */
+
+static int
+wait_limit(const struct acceptor *a)
+{
+	int64_t next = a->idle_close_ms < a->drain_end_ms ? a->idle_close_ms
+							  : a->drain_end_ms;
+
+	if (a->resume_ms > a->now_ms && a->resume_ms < next)
+		next = a->resume_ms;
+	if (next == CLOCK_NEVER || next > a->now_ms + BEAT_MS)
+		return BEAT_MS;
+	return next > a->now_ms ? (int)(next - a->now_ms) : 0;
+}
+
+static void
+one_round(struct acceptor *a)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n;
+
+	n = epoll_wait(a->epoll, events, EVENTS_MAX,
+	    wheel_wait(&a->wheel, a->now_ms, wait_limit(a)));
+	must(n >= 0 || errno == EINTR);
+	a->now_ms = clock_ms();
+	atomic_store_explicit(&a->w->score->beat_ms, a->now_ms,
+	    memory_order_relaxed);
+	for (int i = 0; i < n; i++)
+		dispatch(a, &events[i]);
+	take_returned(a);
+	run_timers(a);
+	push_batch(a);
+	reclaim(a); /* no event of this round is left to name them */
+	accept_adjust(a);
+}
+
+bool
+acceptor_run(struct acceptor *a)
+{
+	accept_adjust(a);
+	while (!heed_signals(a))
+		one_round(a);
+	return a->open == NULL;
+}
+
+void
+acceptor_free(struct acceptor **ap)
+{
+	struct acceptor *a = *ap;
+	struct client *c;
+
+	*ap = NULL;
+	if (a == NULL)
+		return;
+	while ((c = a->open) != NULL) {
+		a->open = c->next_open;
+		inbound_drop(a->w, c);
+		outbound_drop(&c->out);
+		conn_close(&c->conn);
+		free(c);
+	}
+	while ((c = a->spare) != NULL) {
+		a->spare = c->next;
+		free(c);
+	}
+	fd_close(&a->epoll);
+	free(a->listening);
+	free(a);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_ACCEPTOR_PRIVATE_H
+#define BICORN_WORKER_ACCEPTOR_PRIVATE_H
+
+/* The acceptor from inside.  All of it belongs to the acceptor's thread. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/wheel.h"
+#include "worker/source.h"
+
+struct client;
+struct listener;
+struct worker;
+
+/* A listener as epoll knows it. */
+struct listening {
+	struct source source; /* SOURCE_LISTENER */
+	const struct listener *listener;
+};
+
+struct acceptor {
+	struct worker *w;
+	int epoll;
+	int64_t now_ms; /* of the round in hand */
+	struct wheel wheel;
+	struct source wake; /* SOURCE_WAKE */
+
+	/* Clients: all that are open, and memory for new ones. */
+	struct client *open;
+	struct client *spare;
+
+	/* Complete requests of this round, for one push. */
+	struct client *batch_first;
+	struct client *batch_last;
+	size_t batch_count;
+
+	/* Accepting. */
+	struct listening *listening;
+	size_t listening_count;
+	bool registered;      /* the listeners are in epoll */
+	int64_t resume_ms;    /* do not accept before */
+	int64_t complained_ms; /* the last warning about accept() */
+
+	/* Leaving. */
+	int64_t drain_end_ms;  /* CLOCK_NEVER: not draining */
+	int64_t idle_close_ms; /* then idle clients are closed */
+};
+
+/* --- accept.c ------------------------------------------------------------- */
+
+/* Accepts what this worker ought to take from l. */
+void accept_some(struct acceptor *a, const struct listener *l);
+
+/* Listens, or does not, as load and limits say; every round. */
+void accept_adjust(struct acceptor *a);
+
+/* Takes what is left in the backlog; from then on nothing is accepted. */
+void accept_stop(struct acceptor *a);
+
+/* --- tend.c: clients that the acceptor owns ------------------------------- */
+
+/* Goes on with c, whose flags say what events came. */
+void tend_client(struct acceptor *a, struct client *c);
+
+/* The deadline of c is over. */
+void tend_expired(struct acceptor *a, struct client *c);
+
+/* Sees to it that the timer of c fires no later than its deadline. */
+void tend_timer(struct acceptor *a, struct client *c);
+
+/* Closes c at once. */
+void tend_close(struct acceptor *a, struct client *c);
+
+#endif

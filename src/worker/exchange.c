@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/exchange.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "conf/conf.h"
+#include "log/log.h"
+#include "net/listen.h"
+#include "worker/client.h"
+#include "worker/inbound.h"
+#include "worker/output.h"
+#include "worker/scoreboard.h"
+#include "worker/worker_private.h"
+
+void
+exchange_init(struct exchange *x, struct worker *w,
+    struct score_thread *score)
+{
+	*x = (struct exchange){ .w = w, .score = score, .date_s = -1 };
+	x->pub.size = sizeof(x->pub);
+	x->pub.server = &w->lent.table;
+	x->pub.request = &x->request.view;
+	x->pub.app = w->app.instance;
+}
+
+void
+exchange_fini(struct exchange *x)
+{
+	request_fini(&x->request);
+	buf_fini(&x->out);
+	buf_fini(&x->trailers_out);
+}
+
+/* --- beginning and end ---------------------------------------------------- */
+
+static struct bicorn_str
+str_from(const char *text)
+{
+	return (struct bicorn_str){ text, strlen(text) };
+}
+
+static void
+fill_addresses(struct bicorn_request *v, const struct client *c)
+{
+	const struct listener *l = c->conn.listener;
+
+	v->peer_address =
+	    (struct bicorn_str){ c->conn.peer_text, c->conn.peer_len };
+	v->peer_port = addr_port(&c->conn.peer);
+	v->local_address = str_from(l->host);
+	v->local_port = l->port;
+	v->local_unix = l->is_unix;
+	v->tls = c->conn.tls != NULL;
+}
+
+static void
+fill_scheme(struct bicorn_request *v, const struct inbound *in)
+{
+	bool https = v->tls;
+
+	if (in->trust.scheme != TRUST_SCHEME_NONE)
+		https = in->trust.scheme == TRUST_SCHEME_HTTPS;
+	v->scheme = https ? (struct bicorn_str){ "https", 5 }
+			  : (struct bicorn_str){ "http", 4 };
+}
+
+static void
+fresh_response(struct exchange *x)
+{
+	x->state = RESPONSE_NONE;
+	x->status = 0;
+	x->no_body = x->chunked = x->keep_open = x->until_close = false;
+	x->broken = x->head_sent = false;
+	x->length = -1;
+	x->taken = x->put = 0;
+	x->out.len = x->gather_at = 0;
+	x->trailers_out.len = 0;
+}
+
+bool
+exchange_begin(struct exchange *x, struct client *c)
+{
+	struct inbound *in = c->in;
+	struct bicorn_request *v = &x->request.view;
+
+	x->c = c;
+	x->body_at = 0;
+	x->started_us = clock_us();
+	x->started_wall = clock_wall();
+	fresh_response(x);
+	if (!request_fill(&x->request, &in->head, in->in.data, x->w->trust,
+		&in->trust))
+		return false;
+	fill_addresses(v, c);
+	fill_scheme(v, in);
+	v->content_length = (int64_t)in->body_total;
+	x->head_only = bicorn_str_eq(v->method, "HEAD");
+	score_begin(x->score, v->method.ptr, v->method.len, v->target.ptr,
+	    v->target.len, x->started_us / 1000);
+	return true;
+}
+
+void
+exchange_end(struct exchange *x)
+{
+	if (x->map != NULL)
+		munmap(x->map, x->map_len);
+	x->map = NULL;
+	free(x->trailers_in);
+	x->trailers_in = NULL;
+	score_end(x->score);
+}
+
+/* --- the functions that are lent: the request ----------------------------- */
+
+static struct exchange *
+of(struct bicorn_exchange *pub)
+{
+	return (struct exchange *)(void *)pub;
+}
+
+static int64_t
+lent_read(struct bicorn_exchange *pub, void *buf, size_t len)
+{
+	struct exchange *x = of(pub);
+	struct inbound *in = x->c->in;
+	uint64_t left = in->body_total - x->body_at;
+	size_t n = len < left ? len : (size_t)left;
+
+	if (n == 0)
+		return 0;
+	if (in->spool < 0)
+		memcpy(buf, inbound_body(in) + x->body_at, n);
+	else if (fd_pread_all(in->spool, buf, n, (off_t)x->body_at) !=
+	    (ssize_t)n)
+		return BICORN_IO;
+	x->body_at += n;
+	return (int64_t)n;
+}
+
+static int
+lent_body(struct bicorn_exchange *pub, struct bicorn_str *out)
+{
+	struct exchange *x = of(pub);
+	struct inbound *in = x->c->in;
+
+	if (in->spool < 0) {
+		*out = (struct bicorn_str){ inbound_body(in), in->body_len };
+		return BICORN_OK;
+	}
+	*out = (struct bicorn_str){ "", 0 };
+	if (x->map == NULL) {
+		void *map = mmap(NULL, in->body_total, PROT_READ, MAP_PRIVATE,
+		    in->spool, 0);
+
+		if (map == MAP_FAILED)
+			return BICORN_IO;
+		x->map = map;
+		x->map_len = in->body_total;
+	}
+	*out = (struct bicorn_str){ x->map, x->map_len };
+	return BICORN_OK;
+}
+
+static size_t
+lent_request_trailers(struct bicorn_exchange *pub,
+    const struct bicorn_header **out)
+{
+	struct exchange *x = of(pub);
+	struct inbound *in = x->c->in;
+	size_t room = (size_t)x->w->settings->limit_request_fields, n = 0;
+	struct http_field *fields;
+	const char *why;
+
+	*out = NULL;
+	if (in->trailer.len == 0)
+		return 0;
+	fields = calloc(room, sizeof(*fields));
+	if (x->trailers_in == NULL)
+		x->trailers_in = calloc(room, sizeof(*x->trailers_in));
+	if (fields != NULL && x->trailers_in != NULL &&
+	    http_trailer_parse(in->trailer.data, in->trailer.len, fields,
+		room, &n, &why) != HTTP_DONE)
+		n = 0;
+	for (size_t i = 0; i < n; i++) {
+		const char *data = in->trailer.data;
+
+		x->trailers_in[i] = (struct bicorn_header){
+			{ data + fields[i].name.at, fields[i].name.len },
+			{ data + fields[i].value.at, fields[i].value.len },
+		};
+	}
+	free(fields);
+	*out = x->trailers_in;
+	return n;
+}
+
+static int
+lent_gone(struct bicorn_exchange *pub)
+{
+	struct exchange *x = of(pub);
+
+	return x->broken || client_gone(x->c);
+}
+
+/* --- the response --------------------------------------------------------- */
+
+static int
+lent_respond(struct bicorn_exchange *pub, unsigned status,
+    struct bicorn_str reason, const struct bicorn_header *headers,
+    size_t count, int64_t length)
+{
+	return response_start(of(pub), status,
+	    (struct span){ reason.ptr, reason.len }, headers, count,
+	    length < 0 ? -1 : length);
+}
+
+static int
+lent_write(struct bicorn_exchange *pub, const void *data, size_t len)
+{
+	const struct bicorn_str part = { data, len };
+
+	return response_write(of(pub), &part, 1);
+}
+
+static int
+lent_writev(struct bicorn_exchange *pub, const struct bicorn_str *parts,
+    size_t count)
+{
+	return response_write(of(pub), parts, count);
+}
+
+static int
+lent_send_file(struct bicorn_exchange *pub, int fd, int64_t offset,
+    int64_t len)
+{
+	return response_file(of(pub), fd, offset, len);
+}
+
+static int
+lent_flush(struct bicorn_exchange *pub)
+{
+	return response_flush(of(pub));
+}
+
+static int
+lent_trailers(struct bicorn_exchange *pub, const struct bicorn_header *headers,
+    size_t count)
+{
+	return response_trailers(of(pub), headers, count);
+}
+
+static int
+lent_finish(struct bicorn_exchange *pub)
+{
+	return response_finish(of(pub));
+}
+
+static void
+lent_abort(struct bicorn_exchange *pub)
+{
+	response_abort(of(pub));
+}
+
+static int
+lent_inform(struct bicorn_exchange *pub, unsigned status,
+    const struct bicorn_header *headers, size_t count)
+{
+	return response_inform(of(pub), status, headers, count);
+}
+
+/* --- the raw connection --------------------------------------------------- */
+
+static int
+lent_take_over(struct bicorn_exchange *pub, unsigned status,
+    const struct bicorn_header *headers, size_t count, int *fd_out)
+{
+	struct exchange *x = of(pub);
+
+	*fd_out = x->c->conn.fd;
+	return response_take_over(x, status, headers, count);
+}
+
+/* Bytes that were received behind the request come first. */
+static size_t
+take_received(struct inbound *in, void *buf, size_t len)
+{
+	size_t at = in->head.length + in->body_len;
+	size_t n = in->in.len - at < len ? in->in.len - at : len;
+
+	memcpy(buf, in->in.data + at, n);
+	memmove(in->in.data + at, in->in.data + at + n, in->in.len - at - n);
+	in->in.len -= n;
+	return n;
+}
+
+static int64_t
+lent_raw_read(struct bicorn_exchange *pub, void *buf, size_t len,
+    int64_t timeout_ms)
+{
+	struct exchange *x = of(pub);
+	struct client *c = x->c;
+	bool drained;
+	size_t got;
+
+	if (x->state != RESPONSE_RAW)
+		return BICORN_STATE;
+	if (len == 0)
+		return BICORN_INVALID;
+	got = take_received(c->in, buf, len);
+	if (got > 0)
+		return (int64_t)got;
+	for (;;) {
+		switch (c->conn.transport->read(&c->conn, buf, len, &got,
+		    &drained)) {
+		case IO_OK:
+			return (int64_t)got;
+		case IO_EOF:
+			return 0;
+		case IO_ERROR:
+			return BICORN_GONE;
+		case IO_AGAIN:
+			break;
+		}
+		switch (output_wait(c, POLLIN, timeout_ms)) {
+		case 0:
+			return BICORN_TIMEOUT;
+		case -1:
+			return BICORN_GONE;
+		}
+	}
+}
+
+static int
+lent_raw_write(struct bicorn_exchange *pub, const void *data, size_t len)
+{
+	struct exchange *x = of(pub);
+	struct client *c = x->c;
+	bool progress;
+
+	if (x->state != RESPONSE_RAW)
+		return BICORN_STATE;
+	if (x->broken || (len > 0 && !outbound_add(&c->out, data, len)))
+		return BICORN_GONE;
+	while (!outbound_empty(&c->out)) {
+		enum io io = outbound_flush(&c->out, &c->conn, &progress);
+
+		if (io == IO_OK)
+			break;
+		if (io == IO_ERROR ||
+		    output_wait(c, POLLOUT,
+			x->w->settings->send_timeout_ms) <= 0) {
+			x->broken = true;
+			return BICORN_GONE;
+		}
+	}
+	return BICORN_OK;
+}
+
+/* --- the server ----------------------------------------------------------- */
+
+static const char *
+lent_setting(const struct bicorn_server *server, const char *name)
+{
+	const struct lent *lent = (const struct lent *)(const void *)server;
+
+	return settings_text(lent->worker->settings, name);
+}
+
+static void
+lent_log(const struct bicorn_server *server, int level, const char *text,
+    size_t len)
+{
+	(void)server;
+	if (level < BICORN_LOG_DEBUG || level > BICORN_LOG_CRITICAL)
+		level = BICORN_LOG_INFO;
+	log_text((enum log_level)level, text, len);
+}
+
+void
+lent_init(struct worker *w)
+{
+	w->lent.worker = w;
+	w->lent.table = (struct bicorn_server){
+		.size = sizeof(struct bicorn_server),
+		.abi_major = BICORN_ABI_MAJOR,
+		.abi_minor = BICORN_ABI_MINOR,
+		.software = "bicorn/" PACKAGE_VERSION,
+		.setting = lent_setting,
+		.log = lent_log,
+		.read = lent_read,
+		.body = lent_body,
+		.respond = lent_respond,
+		.write = lent_write,
+		.writev = lent_writev,
+		.send_file = lent_send_file,
+		.flush = lent_flush,
+		.trailers = lent_trailers,
+		.finish = lent_finish,
+		.abort = lent_abort,
+		.inform = lent_inform,
+		.gone = lent_gone,
+		.take_over = lent_take_over,
+		.raw_read = lent_raw_read,
+		.raw_write = lent_raw_write,
+		.request_trailers = lent_request_trailers,
+	};
+}

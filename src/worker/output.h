@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_OUTPUT_H
+#define BICORN_WORKER_OUTPUT_H
+
+/*
+ * Output from a pool thread.  What the socket takes goes at once; the rest
+ * is kept with the client, up to response_buffer, for the acceptor to send
+ * when the thread is done.  Above that mark the thread waits, as long as
+ * the client makes progress within send_timeout.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct client;
+struct iovec;
+struct worker;
+
+/*
+ * Sends or keeps all of iov, which it changes.  more: further bytes follow
+ * at once.  False when the client is gone, or was too slow.
+ */
+bool output_write(struct worker *w, struct client *c, struct iovec *iov,
+    int count, bool more);
+
+/* Sends or keeps a range of a file.  False as above, or when it is shorter. */
+bool output_file(struct worker *w, struct client *c, int fd, off_t at,
+    size_t len);
+
+/*
+ * Waits until the socket can be read or written, whichever want says (of
+ * poll(2)), up to timeout_ms; -1: for ever.  1 ready, 0 not in time, -1 gone.
+ */
+int output_wait(struct client *c, short want, int64_t timeout_ms);
+
+#endif

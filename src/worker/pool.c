@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/must.h"
+#include "conf/conf.h"
+#include "worker/exchange.h"
+#include "worker/heritage.h"
+#include "worker/queue.h"
+#include "worker/scoreboard.h"
+#include "worker/serve.h"
+#include "worker/worker_private.h"
+
+struct pool_thread {
+	struct worker *w;
+	struct pool *pool;
+	unsigned number;
+	pthread_t id;
+	bool running; /* id is to be joined */
+	bool failed;  /* thread_start() refused; read after `started` */
+	struct exchange x;
+};
+
+struct pool {
+	size_t count;
+	sem_t started; /* posted once by each thread */
+	struct pool_thread threads[];
+};
+
+static bool
+start_application(struct pool_thread *t)
+{
+	const struct bicorn_app *ops = t->w->app.ops;
+
+	return !APP_HAS(ops, thread_start) ||
+	    ops->thread_start(t->w->app.instance, t->number,
+		&t->x.pub.thread) == 0;
+}
+
+static void
+name_thread(const struct pool_thread *t)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "pool-%u", t->number);
+	pthread_setname_np(pthread_self(), name);
+}
+
+static void *
+thread_main(void *arg)
+{
+	struct pool_thread *t = arg;
+	struct client *c;
+
+	name_thread(t);
+	exchange_init(&t->x, t->w,
+	    scoreboard_thread(t->w->heritage->board, t->w->heritage->slot,
+		t->number));
+	t->failed = !start_application(t);
+	must(sem_post(&t->pool->started) == 0);
+	if (!t->failed) {
+		while ((c = queue_pop(t->w->queue)) != NULL)
+			serve_client(&t->x, c);
+		if (APP_HAS(t->w->app.ops, thread_stop))
+			t->w->app.ops->thread_stop(t->w->app.instance,
+			    t->x.pub.thread);
+	}
+	exchange_fini(&t->x);
+	return NULL;
+}
+
+static void
+wait_started(struct pool *p)
+{
+	while (sem_wait(&p->started) != 0)
+		must(errno == EINTR);
+}
+
+/* Starts one and waits for it: an application sees them come in order. */
+static int
+start_thread(struct pool *p, struct worker *w, unsigned number,
+    struct err *err)
+{
+	struct pool_thread *t = &p->threads[number];
+	int rc;
+
+	t->w = w;
+	t->pool = p;
+	t->number = number;
+	rc = pthread_create(&t->id, NULL, thread_main, t);
+	if (rc != 0) {
+		err_set(err, "thread %u of %zu: %s", number + 1, p->count,
+		    strerror(rc));
+		return -1;
+	}
+	t->running = true;
+	wait_started(p);
+	if (t->failed) {
+		err_set(err, "the application refused to start thread %u",
+		    number + 1);
+		return -1;
+	}
+	return 0;
+}
+
+int
+pool_start(struct worker *w, struct pool **out, struct err *err)
+{
+	size_t count = (size_t)w->settings->threads;
+	struct pool *p = calloc(1,
+	    sizeof(*p) + count * sizeof(struct pool_thread));
+
+	*out = NULL;
+	if (p == NULL) {
+		err_set(err, "out of memory for %zu threads", count);
+		return -1;
+	}
+	p->count = count;
+	must(sem_init(&p->started, 0, 0) == 0);
+	for (unsigned i = 0; i < count; i++)
+		if (start_thread(p, w, i, err) != 0) {
+			queue_close(w->queue);
+			pool_join(&p);
+			return -1;
+		}
+	*out = p;
+	return 0;
+}
+
+void
+pool_join(struct pool **pp)
+{
+	struct pool *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	for (size_t i = 0; i < p->count; i++)
+		if (p->threads[i].running)
+			pthread_join(p->threads[i].id, NULL);
+	sem_destroy(&p->started);
+	free(p);
+}

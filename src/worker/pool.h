@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_POOL_H
+#define BICORN_WORKER_POOL_H
+
+/*
+ * The pool: a fixed number of threads that take clients from the queue and
+ * run the application for them.
+ */
+
+#include <stddef.h>
+
+struct err;
+struct pool;
+struct worker;
+
+/*
+ * Starts the threads and waits until the application accepted each.  0, or
+ * -1 with err when one could not start; no thread is left then.
+ */
+int pool_start(struct worker *w, struct pool **out, struct err *err);
+
+/*
+ * Waits until every thread has ended, which they do once the queue is
+ * closed and empty, and frees the pool.
+ */
+void pool_join(struct pool **pp);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_SERVE_H
+#define BICORN_WORKER_SERVE_H
+
+/* Serving one client: what a pool thread does, and what ends a request. */
+
+#include <stdint.h>
+
+struct client;
+struct exchange;
+struct worker;
+
+/*
+ * Answers the complete request of c, and those that the client sent behind
+ * it while nobody else waits.  The calling pool thread owns c and hands it
+ * on before this returns.
+ */
+void serve_client(struct exchange *x, struct client *c);
+
+/*
+ * Answers c->in->refusal with a small page, without the application, and
+ * leaves c in CLIENT_FLUSH or CLIENT_LINGER with its deadline set.  Writes
+ * the line of the access log.  Called by the owner of c, never blocks.
+ */
+void refuse_client(struct worker *w, struct client *c, int64_t now_ms);
+
+/*
+ * Half-closes c, whose last response was given to the socket, so that the
+ * client can read it: CLIENT_LINGER.  The owner of c.
+ */
+void linger_client(struct client *c, int64_t now_ms);
+
+#endif

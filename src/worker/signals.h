@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_SIGNALS_H
+#define BICORN_WORKER_SIGNALS_H
+
+/*
+ * Signals of a worker.  Handlers set a flag and wake the acceptor.  They are
+ * handlers and not a signalfd, which needs the signals blocked: programs
+ * that an application starts would inherit the mask, and could not be
+ * stopped by a TERM.
+ */
+
+#include <stdbool.h>
+
+enum signals_flag {
+	SIGNALS_DRAIN,  /* TERM */
+	SIGNALS_QUIT,   /* INT, QUIT */
+	SIGNALS_REOPEN, /* USR1 */
+	SIGNALS_COUNT,
+};
+
+/*
+ * While the application loads: INT, QUIT and TERM end the process, USR1 and
+ * HUP do nothing yet.
+ */
+void signals_boot(void);
+
+/* From now on handlers are in place, and write to wake_fd (an eventfd). */
+void signals_install(int wake_fd);
+
+/* Whether the signal came. */
+bool signals_seen(enum signals_flag flag);
+
+/* Whether it came since the last call. */
+bool signals_take(enum signals_flag flag);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients that the acceptor owns: events, deadlines, the end. */
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/clock.h"
+#include "base/must.h"
+#include "conf/conf.h"
+#include "worker/acceptor_private.h"
+#include "worker/client.h"
+#include "worker/inbound.h"
+#include "worker/scoreboard.h"
+#include "worker/serve.h"
+#include "worker/worker_private.h"
+
+/* A lingering client may send so much before it is cut off. */
+#define LINGER_BYTES (8 * 1024 * 1024)
+
+void
+tend_timer(struct acceptor *a, struct client *c)
+{
+	if (!wheel_is_set(&c->timer) || c->timer.deadline_ms > c->deadline_ms)
+		wheel_set(&a->wheel, &c->timer, c->deadline_ms);
+}
+
+void
+tend_close(struct acceptor *a, struct client *c)
+{
+	must(atomic_load_explicit(&c->owner, memory_order_relaxed) == 0);
+	client_finish(a->w, c);
+}
+
+static void
+hand_to_pool(struct acceptor *a, struct client *c)
+{
+	c->state = CLIENT_READY;
+	c->next = NULL;
+	/* The lock of the queue orders this before the pool's first look. */
+	atomic_store_explicit(&c->owner, OWNED_BY_POOL, memory_order_relaxed);
+	if (a->batch_first == NULL)
+		a->batch_first = c;
+	else
+		a->batch_last->next = c;
+	a->batch_last = c;
+	a->batch_count++;
+}
+
+/* --- receiving ------------------------------------------------------------ */
+
+static void
+receive(struct acceptor *a, struct client *c)
+{
+	if (!c->readable && c->in == NULL)
+		return;
+	switch (inbound_step(a->w, c, a->now_ms)) {
+	case INBOUND_READY:
+		hand_to_pool(a, c);
+		return;
+	case INBOUND_MORE:
+		tend_timer(a, c);
+		return;
+	case INBOUND_REFUSE:
+		refuse_client(a->w, c, a->now_ms);
+		tend_client(a, c);
+		return;
+	case INBOUND_END:
+		tend_close(a, c);
+		return;
+	}
+}
+
+/* --- sending what was left ------------------------------------------------ */
+
+/* From now on the socket tells when it takes bytes; tells at once if so. */
+static void
+watch_output(struct acceptor *a, struct client *c)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.data.ptr = &c->source,
+	};
+
+	if (!c->watches_output)
+		epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->conn.fd, &ev);
+	c->watches_output = true;
+}
+
+static void
+next_request(struct acceptor *a, struct client *c)
+{
+	c->state = CLIENT_IDLE;
+	c->deadline_ms = a->now_ms + a->w->settings->keepalive_ms;
+	tend_timer(a, c);
+	receive(a, c);
+}
+
+static void
+flush(struct acceptor *a, struct client *c)
+{
+	bool progress;
+
+	switch (outbound_flush(&c->out, &c->conn, &progress)) {
+	case IO_OK:
+		if (c->keep && !worker_draining(a->w)) {
+			next_request(a, c);
+			return;
+		}
+		inbound_drop(a->w, c);
+		linger_client(c, a->now_ms);
+		tend_client(a, c);
+		return;
+	case IO_AGAIN:
+		if (progress)
+			c->deadline_ms =
+			    a->now_ms + a->w->settings->send_timeout_ms;
+		tend_timer(a, c);
+		watch_output(a, c);
+		return;
+	default:
+		tend_close(a, c);
+	}
+}
+
+/* --- reading to the end --------------------------------------------------- */
+
+static void
+linger(struct acceptor *a, struct client *c)
+{
+	char scratch[16384];
+	bool drained;
+	size_t got;
+
+	tend_timer(a, c);
+	while (c->readable) {
+		enum io io = c->conn.transport->read(&c->conn, scratch,
+		    sizeof(scratch), &got, &drained);
+
+		if (io == IO_AGAIN) {
+			c->readable = false;
+			return;
+		}
+		c->drained += got;
+		if (io != IO_OK || c->drained > LINGER_BYTES) {
+			tend_close(a, c);
+			return;
+		}
+		c->readable = !drained || c->peer_closed;
+	}
+}
+
+void
+tend_client(struct acceptor *a, struct client *c)
+{
+	switch (c->state) {
+	case CLIENT_IDLE:
+	case CLIENT_HEAD:
+	case CLIENT_BODY:
+		receive(a, c);
+		return;
+	case CLIENT_FLUSH:
+		flush(a, c);
+		return;
+	case CLIENT_LINGER:
+		linger(a, c);
+		return;
+	case CLIENT_HANDSHAKE:
+	case CLIENT_READY:
+	case CLIENT_CLOSED:
+		return;
+	}
+}
+
+/* --- deadlines ------------------------------------------------------------ */
+
+static void
+refuse_late(struct acceptor *a, struct client *c)
+{
+	c->in->refusal = 408;
+	c->in->reason = c->state == CLIENT_HEAD
+	    ? "the head of the request did not arrive in time"
+	    : "the body of the request did not arrive in time";
+	refuse_client(a->w, c, a->now_ms);
+	tend_client(a, c);
+}
+
+void
+tend_expired(struct acceptor *a, struct client *c)
+{
+	switch (c->state) {
+	case CLIENT_IDLE:
+		if (c->fresh) {
+			tend_close(a, c);
+			return;
+		}
+		/* A request may be on its way: let the client see the end. */
+		linger_client(c, a->now_ms);
+		tend_client(a, c);
+		return;
+	case CLIENT_HEAD:
+	case CLIENT_BODY:
+		refuse_late(a, c);
+		return;
+	default:
+		tend_close(a, c);
+	}
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/worker.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "app/trust.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "conf/conf.h"
+#include "log/log.h"
+#include "worker/acceptor.h"
+#include "worker/exchange.h"
+#include "worker/heritage.h"
+#include "worker/inbound.h"
+#include "worker/pool.h"
+#include "worker/queue.h"
+#include "worker/scoreboard.h"
+#include "worker/signals.h"
+#include "worker/worker_private.h"
+
+/* A limit of 0 stands for the largest value that the setting allows. */
+static uint32_t
+limit_of(int64_t value)
+{
+	return value > 0 ? (uint32_t)value : 1048576;
+}
+
+static uint64_t
+draw_max_requests(const struct settings *s)
+{
+	uint64_t jitter = 0;
+
+	if (s->max_requests == 0)
+		return 0;
+	if (s->max_requests_jitter > 0 &&
+	    getrandom(&jitter, sizeof(jitter), 0) == sizeof(jitter))
+		jitter %= (uint64_t)s->max_requests_jitter + 1;
+	return (uint64_t)s->max_requests + jitter;
+}
+
+static int
+worker_init(struct worker *w, const struct settings *s, struct err *err)
+{
+	*w = (struct worker){
+		.settings = s,
+		.limits = {
+			.line = limit_of(s->limit_request_line),
+			.fields = (uint32_t)s->limit_request_fields,
+			.field_size = limit_of(s->limit_request_field_size),
+		},
+		.wake_fd = -1,
+		.max_requests = draw_max_requests(s),
+	};
+	lent_init(w);
+	return trust_new(s, &w->trust, err);
+}
+
+static void
+worker_fini(struct worker *w)
+{
+	struct inbound *in, *next;
+
+	for (in = atomic_load(&w->spare_inbound); in != NULL; in = next) {
+		next = in->next;
+		inbound_free(in);
+	}
+	queue_free(&w->queue);
+	trust_free(&w->trust);
+	fd_close(&w->wake_fd);
+}
+
+/* Everything up to the application; the slot says that we live. */
+static int
+boot(struct worker *w, const struct heritage *h, struct acceptor **a,
+    struct err *err)
+{
+	int rc;
+
+	if (worker_init(w, h->settings, err) != 0)
+		return WORKER_EXIT_BOOT;
+	w->heritage = h;
+	w->score = scoreboard_worker(h->board, h->slot);
+	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	w->queue = queue_new();
+	if (w->wake_fd < 0 || w->queue == NULL) {
+		err_sys(err, "worker");
+		return WORKER_EXIT_BOOT;
+	}
+	rc = app_load(h->settings, &w->lent.table, &w->app, err);
+	if (rc != 0)
+		return rc;
+	if (pool_start(w, &w->pool, err) != 0)
+		return WORKER_EXIT_BOOT;
+	*a = acceptor_new(w, err);
+	return *a != NULL ? 0 : WORKER_EXIT_BOOT;
+}
+
+static void
+report_ready(struct worker *w)
+{
+	atomic_store_explicit(&w->score->beat_ms, clock_ms(),
+	    memory_order_relaxed);
+	atomic_store_explicit(&w->score->state, WORKER_READY,
+	    memory_order_release);
+	scoreboard_notify(w->heritage->board);
+}
+
+int
+worker_main(const struct heritage *h)
+{
+	struct acceptor *a = NULL;
+	struct worker w;
+	struct err err;
+	int rc;
+
+	signals_boot();
+	rc = boot(&w, h, &a, &err);
+	if (rc != 0) {
+		log_error("%s", err.text);
+		log_info("Worker exiting (pid: %d)", (int)getpid());
+		return rc;
+	}
+	signals_install(w.wake_fd);
+	report_ready(&w);
+	if (acceptor_run(a)) {
+		queue_close(w.queue);
+		pool_join(&w.pool);
+		app_unload(&w.app);
+		acceptor_free(&a);
+		worker_fini(&w);
+	}
+	/* Otherwise threads are in the application: the process just ends. */
+	log_info("Worker exiting (pid: %d)", (int)getpid());
+	return WORKER_EXIT_OK;
+}
+
+int
+worker_check(const struct settings *s, struct err *err)
+{
+	struct worker w;
+	int rc;
+
+	if (worker_init(&w, s, err) != 0)
+		return WORKER_EXIT_BOOT;
+	rc = app_load(s, &w.lent.table, &w.app, err);
+	if (rc == 0)
+		app_unload(&w.app);
+	worker_fini(&w);
+	return rc;
+}
