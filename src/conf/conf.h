@@ -42,6 +42,7 @@ struct settings {
 	uid_t uid;               /* user, looked up; -1: as started */
 	gid_t gid;               /* group, or the user's; -1: as started */
 	unsigned log_level;      /* enum log_level */
+	struct strlist warnings; /* lines for the log, at level warning */
 };
 
 /* What the command line asks for besides settings. */
@@ -57,9 +58,10 @@ enum conf_action {
  * Reads everything from all sources.  The caller frees with
  * settings_free().  On an error, *status_out is the exit code: 2 for the
  * command line, 1 for the rest, and err names source, setting, value and
- * what would be right.  argv is not changed and not kept, so a reload
- * calls it again with the same one.  Relative paths are those of the
- * current directory at that time.
+ * what would be right.  For CONF_HELP and CONF_VERSION nothing is read and
+ * *out stays NULL; for CONF_PRINT there may be no app.  argv is not changed
+ * and not kept, so a reload calls it again with the same one.  Relative
+ * paths are those of the current directory at that time.
  */
 int settings_load(int argc, char *const *argv, struct settings **out,
     enum conf_action *action_out, int *status_out, struct err *err);
@@ -67,9 +69,10 @@ int settings_load(int argc, char *const *argv, struct settings **out,
 void settings_free(struct settings **sp);
 
 /*
- * The value of a setting as text, lists joined with ',', as the operator
- * would write it; NULL when there is none of that name or it is unset.
- * Any thread; owned by s.
+ * The value of a setting as plain text: "true" or "false", a whole number
+ * (of workers even for "auto"), seconds ("30", "0.5"), bytes, text, lists
+ * joined with ',' (one inside an item as "\,"); NULL when there is none of
+ * that name or it is unset.  Any thread; owned by s.
  */
 const char *settings_text(const struct settings *s, const char *name);
 

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/derive.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "config.h"
+
+#include "base/err.h"
+#include "base/span.h"
+#include "conf/rules.h"
+#include "conf/store.h"
+
+/* What the user database may need for one entry, at the very most. */
+#define ENTRY_MOST (1 << 20)
+
+/* err = the setting as written, its source, and what err says. */
+static int
+blame(const struct store *st, enum setting_id id, struct err *err)
+{
+	written_blame(&st->slots[id].written, err);
+	return -1;
+}
+
+/* --- user and group ------------------------------------------------------ */
+
+/* (uid_t)-1 means "leave it" to the kernel, so it is no number of a user. */
+static bool
+is_id(const char *text, unsigned *id_out)
+{
+	unsigned long long n;
+
+	*id_out = 0;
+	if (!span_uint(span_of(text), &n) || n >= (unsigned)-1)
+		return false;
+	*id_out = (unsigned)n;
+	return true;
+}
+
+static bool
+all_digits(const char *text)
+{
+	return text[strspn(text, "0123456789")] == '\0';
+}
+
+/*
+ * Calls lookup with a growing buffer; its result, an errno.  Entries of
+ * groups with thousands of members are long.
+ */
+static int
+with_buffer(int (*lookup)(void *arg, char *buf, size_t size), void *arg)
+{
+	int rc = ERANGE;
+
+	for (size_t size = 4096; rc == ERANGE && size <= ENTRY_MOST;
+	    size *= 4) {
+		char *buf = malloc(size);
+
+		if (buf == NULL)
+			return ENOMEM;
+		do
+			rc = lookup(arg, buf, size);
+		while (rc == EINTR);
+		free(buf);
+	}
+	return rc;
+}
+
+struct user_query {
+	const char *name; /* NULL: by number */
+	uid_t uid;
+	gid_t gid;
+	bool found;
+};
+
+static int
+lookup_user(void *arg, char *buf, size_t size)
+{
+	struct user_query *q = arg;
+	struct passwd entry, *found = NULL;
+	int rc;
+
+	if (q->name != NULL)
+		rc = getpwnam_r(q->name, &entry, buf, size, &found);
+	else
+		rc = getpwuid_r(q->uid, &entry, buf, size, &found);
+	q->found = found != NULL;
+	if (found != NULL) {
+		q->uid = found->pw_uid;
+		q->gid = found->pw_gid;
+	}
+	return rc;
+}
+
+struct group_query {
+	const char *name;
+	gid_t gid;
+	bool found;
+};
+
+static int
+lookup_group(void *arg, char *buf, size_t size)
+{
+	struct group_query *q = arg;
+	struct group entry, *found = NULL;
+	int rc = getgrnam_r(q->name, &entry, buf, size, &found);
+
+	q->found = found != NULL;
+	if (found != NULL)
+		q->gid = found->gr_gid;
+	return rc;
+}
+
+static int
+derive_user(struct store *st, struct err *err)
+{
+	struct settings *s = &st->settings;
+	struct user_query q = { .name = s->user };
+	unsigned number;
+
+	s->uid = (uid_t)-1;
+	s->gid = (gid_t)-1;
+	if (s->user == NULL)
+		return 0;
+	if (is_id(s->user, &number)) {
+		q.name = NULL;
+		q.uid = number;
+	}
+	with_buffer(lookup_user, &q);
+	if (!q.found && (q.name != NULL || s->group == NULL)) {
+		err_set(err, q.name == NULL ?
+			"no user has this number, so say a group too" :
+			"there is no such user");
+		return blame(st, SETTING_user, err);
+	}
+	s->uid = q.uid;
+	if (q.found)
+		s->gid = q.gid;
+	return 0;
+}
+
+static int
+derive_group(struct store *st, struct err *err)
+{
+	struct settings *s = &st->settings;
+	struct group_query q = { .name = s->group };
+	unsigned number;
+
+	if (s->group == NULL)
+		return 0;
+	if (is_id(s->group, &number)) {
+		s->gid = number;
+		return 0;
+	}
+	if (!all_digits(s->group))
+		with_buffer(lookup_group, &q);
+	if (!q.found) {
+		err_set(err, "there is no such group");
+		return blame(st, SETTING_group, err);
+	}
+	s->gid = q.gid;
+	return 0;
+}
+
+/* --- files and directories ----------------------------------------------- */
+
+static int
+check_directory(struct store *st, enum setting_id id, const char *path,
+    struct err *err)
+{
+	struct stat sb;
+
+	if (path == NULL)
+		return 0;
+	if (stat(path, &sb) == 0 && S_ISDIR(sb.st_mode))
+		return 0;
+	err_set(err, "is no directory");
+	if (stat(path, &sb) != 0)
+		err_set(err, "%s", strerror(errno));
+	return blame(st, id, err);
+}
+
+/* --- two settings at once ------------------------------------------------ */
+
+static int
+check_tls(struct store *st, struct err *err)
+{
+	const struct settings *s = &st->settings;
+
+	if (s->keyfile != NULL && s->certfile == NULL) {
+		err_set(err, "needs certfile as well");
+		return blame(st, SETTING_keyfile, err);
+	}
+#ifndef HAVE_TLS
+	if (s->certfile != NULL) {
+		err_set(err, "this bicorn was built without TLS");
+		return blame(st, SETTING_certfile, err);
+	}
+#endif
+	return 0;
+}
+
+static int
+check_bind(struct store *st, struct err *err)
+{
+	const struct strlist *bind = &st->settings.bind;
+
+	if (bind->count == 0) {
+		err_set(err, "must name an address");
+		return blame(st, SETTING_bind, err);
+	}
+	for (size_t i = 1; i < bind->count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(bind->items[i], bind->items[j]) == 0) {
+				err_set(err, "%s is there twice",
+				    bind->items[i]);
+				return blame(st, SETTING_bind, err);
+			}
+	return 0;
+}
+
+static int
+warn(struct store *st, enum setting_id id, const char *text, struct err *err)
+{
+	struct err line;
+
+	err_set(&line, "%s", text);
+	written_blame(&st->slots[id].written, &line);
+	if (store_warn(st, arena_dup(&st->arena, span_of(line.text))))
+		return 0;
+	err_set(err, "out of memory");
+	return -1;
+}
+
+static int
+check_connections(struct store *st, struct err *err)
+{
+	const struct settings *s = &st->settings;
+
+	if (s->worker_connections >= s->threads)
+		return 0;
+	return warn(st,
+	    st->slots[SETTING_worker_connections].written.source.kind !=
+		    SOURCE_DEFAULT ?
+		SETTING_worker_connections : SETTING_threads,
+	    "more threads than connections: some will never work", err);
+}
+
+int
+derive(struct store *st, struct err *err)
+{
+	struct settings *s = &st->settings;
+
+	s->app = s->wsgi_app;
+	rules_umask(s->umask, &s->umask_mode);
+	rules_log_level(s->loglevel, &s->log_level);
+	if (check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
+	    check_tls(st, err) != 0 || derive_user(st, err) != 0 ||
+	    derive_group(st, err) != 0 ||
+	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||
+	    check_directory(st, SETTING_tmp_upload_dir, s->tmp_upload_dir,
+		err) != 0)
+		return -1;
+	return 0;
+}

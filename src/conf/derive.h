@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_CONF_DERIVE_H
+#define BICORN_CONF_DERIVE_H
+
+struct err;
+struct store;
+
+/*
+ * When all values are in: the fields of struct settings that follow from
+ * others, and the checks that need the system or two settings at once.
+ * May read the user database.  0, or -1.
+ */
+int derive(struct store *st, struct err *err);
+
+#endif

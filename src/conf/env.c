@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/env.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "conf/store.h"
+#include "conf/suggest.h"
+
+#define PREFIX "BICORN_"
+
+/* Variables of bicorn that are no settings. */
+static const char *const reserved[] = { "CONFIG", "CMD_ARGS", "MODULES" };
+
+/* Somebody else's variables. */
+static const struct {
+	const char *variable;
+	enum setting_id id;
+	const char *before; /* of the value, to make it the setting's */
+} fallbacks[] = {
+	{ "WEB_CONCURRENCY", SETTING_workers, "" },
+	{ "PORT", SETTING_bind, "0.0.0.0:" },
+	{ "FORWARDED_ALLOW_IPS", SETTING_forwarded_allow_ips, "" },
+	{ "SENDFILE", SETTING_sendfile, "" },
+	{ "VIRTUAL_ENV", SETTING_venv, "" },
+};
+
+const char *
+env_get(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text != NULL && *text != '\0' ? text : NULL;
+}
+
+const char *
+env_name(struct arena *a, const struct setting *s)
+{
+	char *name = arena_fmt(a, PREFIX "%s", s->name);
+
+	for (char *c = name; c != NULL && *c != '\0'; c++)
+		if (*c >= 'a' && *c <= 'z')
+			*c = (char)(*c & ~0x20);
+	return name;
+}
+
+/* text is the value for s that variable stands for. */
+static int
+apply(struct store *st, const struct setting *s, enum source_kind kind,
+    const char *variable, const char *text, struct err *err)
+{
+	struct written w = { .source = { .kind = kind, .name = variable } };
+
+	w.subject = arena_fmt(&st->arena, "%s=%s", variable,
+	    shown(&st->arena, env_get(variable)));
+	if (w.subject == NULL || text == NULL) {
+		err_set(err, "out of memory");
+		return -1;
+	}
+	return store_text(st, s, text, true, &w, err);
+}
+
+/* The name behind BICORN_ belongs to a setting or is known otherwise. */
+static bool
+is_known(struct span name)
+{
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++)
+		if (span_eq(name, span_of(reserved[i])))
+			return true;
+	for (size_t i = 0; i < SETTING_COUNT; i++)
+		if (span_ieq(name, span_of(setting_table[i].name)))
+			return true;
+	return false;
+}
+
+/* variable is "BICORN_WORKER=4" */
+static bool
+warn_unknown(struct store *st, const char *variable)
+{
+	struct span name = { variable, strcspn(variable, "=") };
+	struct span tail = { name.ptr + strlen(PREFIX),
+		name.len - strlen(PREFIX) };
+	struct suggest g = suggest_for(tail);
+	const char *text;
+
+	if (is_known(tail))
+		return true;
+	suggest_settings(&g, false);
+	/* Closer than for a file: nobody promised that it is for us. */
+	if (g.best.len == 0 || g.distance > 2 || tail.len < 5)
+		return true;
+	text = arena_dup(&st->arena, g.best);
+	if (text != NULL)
+		text = env_name(&st->arena, setting_find(text));
+	if (text != NULL)
+		text = arena_fmt(&st->arena,
+		    "%s (environment): no such setting; did you mean %s?",
+		    shown(&st->arena, arena_dup(&st->arena, name)), text);
+	return text != NULL && store_warn(st, text);
+}
+
+int
+env_apply(struct store *st, struct err *err)
+{
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+		const char *name = env_name(&st->arena, s);
+
+		if (name == NULL) {
+			err_set(err, "out of memory");
+			return -1;
+		}
+		if (env_get(name) != NULL &&
+		    apply(st, s, SOURCE_VARIABLE, name, env_get(name), err) !=
+			0)
+			return -1;
+	}
+	for (char **v = environ; v != NULL && *v != NULL; v++)
+		if (strncmp(*v, PREFIX, strlen(PREFIX)) == 0 &&
+		    !warn_unknown(st, *v)) {
+			err_set(err, "out of memory");
+			return -1;
+		}
+	return 0;
+}
+
+int
+env_fallback(struct store *st, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(fallbacks) / sizeof(*fallbacks); i++) {
+		const char *text = env_get(fallbacks[i].variable);
+		const struct slot *slot = &st->slots[fallbacks[i].id];
+
+		if (text == NULL ||
+		    slot->written.source.kind != SOURCE_DEFAULT)
+			continue;
+		text = arena_fmt(&st->arena, "%s%s", fallbacks[i].before,
+		    text);
+		if (apply(st, &setting_table[fallbacks[i].id], SOURCE_FALLBACK,
+			fallbacks[i].variable, text, err) != 0)
+			return -1;
+	}
+	return 0;
+}

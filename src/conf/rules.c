@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+#include "conf/rules.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/span.h"
+
+typedef int (*rule_fn)(const char *text, struct err *err);
+
+static int
+must_be(struct err *err, const char *what)
+{
+	err_set(err, "must be %s", what);
+	return -1;
+}
+
+static bool
+has_prefix(const char *text, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return span_ieq((struct span){ text, strnlen(text, len) },
+	    (struct span){ prefix, len });
+}
+
+/* --- addresses ----------------------------------------------------------- */
+
+static int
+check_port(const char *text, struct err *err)
+{
+	unsigned long long port;
+
+	if (span_uint(span_of(text), &port) && port <= 65535)
+		return 0;
+	return must_be(err, "an address with a port of 0..65535");
+}
+
+static int
+check_unix(const char *path, struct err *err)
+{
+	struct sockaddr_un sun;
+
+	if (*path == '\0' || strcmp(path, "@") == 0)
+		return must_be(err, "unix:PATH");
+	if (strlen(path) >= sizeof(sun.sun_path)) {
+		err_set(err, "the path of a unix socket has at most %zu bytes",
+		    sizeof(sun.sun_path) - 1);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+check_fd(const char *number, struct err *err)
+{
+	unsigned long long fd;
+
+	if (span_uint(span_of(number), &fd) && fd <= 1 << 20)
+		return 0;
+	return must_be(err, "fd://N, N being the number of an open socket");
+}
+
+/* "[v6]" or "[v6]:PORT" */
+static int
+check_bracketed(const char *text, struct err *err)
+{
+	const char *end = strchr(text, ']');
+
+	if (end == NULL || end == text + 1 || (end[1] != '\0' && end[1] != ':'))
+		return must_be(err, "[ADDRESS]:PORT");
+	return end[1] == ':' ? check_port(end + 2, err) : 0;
+}
+
+static int
+check_host_port(const char *text, struct err *err)
+{
+	const char *colon = strchr(text, ':');
+	unsigned long long number;
+
+	if (*text == '[')
+		return check_bracketed(text, err);
+	if (*text == '\0' || text[strcspn(text, " \t\r\n/")] != '\0')
+		return must_be(err, "HOST:PORT, [v6]:PORT, unix:PATH or fd://N");
+	if (colon == NULL && span_uint(span_of(text), &number)) {
+		err_set(err, "a port alone is written :%s", text);
+		return -1;
+	}
+	if (colon == NULL)
+		return 0;
+	if (strchr(colon + 1, ':') != NULL)
+		return must_be(err, "[ADDRESS]:PORT for an IPv6 address");
+	return check_port(colon + 1, err);
+}
+
+/* The text only: net/listen.h knows whether there is such an address. */
+static int
+check_bind(const char *text, struct err *err)
+{
+	if (has_prefix(text, "unix:"))
+		return check_unix(text + strlen("unix:"), err);
+	if (has_prefix(text, "fd://"))
+		return check_fd(text + strlen("fd://"), err);
+	if (has_prefix(text, "tcp://"))
+		text += strlen("tcp://");
+	return check_host_port(text, err);
+}
+
+/* "10.0.0.0/8", "::1", "*" */
+static int
+check_network(const char *text, struct err *err)
+{
+	struct addr_list *list = NULL;
+	int rc = addr_list_new(&text, 1, &list, err);
+
+	addr_list_free(&list);
+	return rc;
+}
+
+/* --- words --------------------------------------------------------------- */
+
+static const char *const log_levels[] = { "debug", "info", "warning",
+	"error", "critical" };
+
+bool
+rules_log_level(const char *text, unsigned *level_out)
+{
+	*level_out = 1;
+	for (unsigned i = 0; i < sizeof(log_levels) / sizeof(*log_levels); i++)
+		if (span_ieq(span_of(text), span_of(log_levels[i]))) {
+			*level_out = i;
+			return true;
+		}
+	return false;
+}
+
+static int
+check_log_level(const char *text, struct err *err)
+{
+	unsigned level;
+
+	if (rules_log_level(text, &level))
+		return 0;
+	return must_be(err, "debug, info, warning, error or critical");
+}
+
+static int
+check_header_map(const char *text, struct err *err)
+{
+	if (strcmp(text, "drop") == 0 || strcmp(text, "refuse") == 0 ||
+	    strcmp(text, "dangerous") == 0)
+		return 0;
+	return must_be(err, "drop, refuse or dangerous");
+}
+
+static int
+check_worker_class(const char *text, struct err *err)
+{
+	static const char *const known[] = { "gthread", "sync",
+		"gunicorn.workers.gthread.ThreadWorker",
+		"gunicorn.workers.sync.SyncWorker" };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(text, known[i]) == 0)
+			return 0;
+	err_set(err, "bicorn runs applications on threads only; leave "
+		     "worker_class out and choose a number of threads");
+	return -1;
+}
+
+bool
+rules_umask(const char *text, mode_t *mode_out)
+{
+	const char *digits = text;
+	unsigned base = 10, n = 0;
+
+	*mode_out = 0;
+	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+		base = 16, digits += 2;
+	else if (text[0] == '0' && (text[1] == 'o' || text[1] == 'O'))
+		base = 8, digits += 2;
+	else if (text[0] == '0')
+		base = 8;
+	if (*digits == '\0')
+		return false;
+	for (; *digits != '\0'; digits++) {
+		const char *all = "0123456789abcdef";
+		const char *at = strchr(all, *digits | 0x20);
+
+		/* The space bit does not change a digit. */
+		if (at == NULL || (unsigned)(at - all) >= base)
+			return false;
+		n = n * base + (unsigned)(at - all);
+		if (n > 0777)
+			return false;
+	}
+	*mode_out = (mode_t)n;
+	return true;
+}
+
+static int
+check_umask(const char *text, struct err *err)
+{
+	mode_t mode;
+
+	if (rules_umask(text, &mode))
+		return 0;
+	return must_be(err, "0..0777; octal with a leading 0");
+}
+
+/* --- names and values ---------------------------------------------------- */
+
+static int
+check_env(const char *text, struct err *err)
+{
+	const char *equals = strchr(text, '=');
+
+	if (equals != NULL && equals != text)
+		return 0;
+	return must_be(err, "NAME=VALUE");
+}
+
+/* The name of a header field: RFC 9110, 5.6.2. */
+static bool
+is_token(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.ptr[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= 'a' && c <= 'z') &&
+		    (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
+			return false;
+	}
+	return s.len > 0;
+}
+
+static int
+check_field_name(const char *text, struct err *err)
+{
+	if (is_token(span_of(text)))
+		return 0;
+	return must_be(err, "names of header fields");
+}
+
+static int
+check_scheme_header(const char *text, struct err *err)
+{
+	struct span rest = span_of(text), name;
+
+	if (span_next(&rest, '=', &name) && is_token(name) && rest.len > 0)
+		return 0;
+	return must_be(err, "NAME=VALUE, NAME being that of a header field");
+}
+
+/* --- the rules ----------------------------------------------------------- */
+
+static const struct {
+	enum setting_id id;
+	rule_fn check;
+} rules[] = {
+	{ SETTING_bind, check_bind },
+	{ SETTING_worker_class, check_worker_class },
+	{ SETTING_raw_env, check_env },
+	{ SETTING_umask, check_umask },
+	{ SETTING_loglevel, check_log_level },
+	{ SETTING_forwarded_allow_ips, check_network },
+	{ SETTING_secure_scheme_headers, check_scheme_header },
+	{ SETTING_forwarder_headers, check_field_name },
+	{ SETTING_header_map, check_header_map },
+};
+
+int
+rules_check(const struct setting *s, const char *text, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+		if (rules[i].id == setting_id(s))
+			return rules[i].check(text, err);
+	return 0;
+}

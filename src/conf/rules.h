@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_CONF_RULES_H
+#define BICORN_CONF_RULES_H
+
+/*
+ * What single settings demand beyond their kind and range.  Pure functions:
+ * the system is asked later, in derive.h.
+ */
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "conf/table.h"
+
+struct err;
+
+/*
+ * One text, or one text of a list, of setting s.  0, or -1 and err says
+ * what would be right.
+ */
+int rules_check(const struct setting *s, const char *text, struct err *err);
+
+/* "0022" and "0o22" octal, "18" decimal, "0x12"; false: not 0..0777. */
+bool rules_umask(const char *text, mode_t *mode_out);
+
+/* The number that enum log_level has for that name, in any case. */
+bool rules_log_level(const char *text, unsigned *level_out);
+
+#endif
