@@ -222,7 +222,7 @@ app_load(const struct settings *s, const struct bicorn_server *server,
 	int rc = EXIT_APP;
 
 	*out = (struct app){ 0 };
-	if (target_parse(s->app, &t) != 0) {
+	if (target_read(s->app, &t) != 0) {
 		err_set(err, "%s: out of memory", s->app);
 		return BICORN_LOAD_FAILED;
 	}

@@ -62,7 +62,7 @@ fill_native(const char *app, struct target *t)
 }
 
 int
-target_parse(const char *app, struct target *out)
+target_read(const char *app, struct target *out)
 {
 	bool named = false;
 

@@ -24,7 +24,7 @@ struct target {
 };
 
 /* 0, or -1 when out of memory.  Looks at the file system, opens nothing. */
-int target_parse(const char *app, struct target *out);
+int target_read(const char *app, struct target *out);
 void target_fini(struct target *t);
 
 #endif
