@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * wsgi.errors.  Each write that ends a line becomes one entry of the error
+ * log, so that a traceback written at once stays in one piece; a line that
+ * is not ended yet waits for its end, for flush(), or for the end of the
+ * request.  One object for each pool thread: their lines do not mix.
+ */
+
+#include "errors.h"
+
+#include <string.h>
+
+#include "report.h"
+
+/* A line this long is logged in pieces. */
+#define LINE_LIMIT 16384
+
+struct errors {
+	PyObject_HEAD
+	const struct bicorn_server *server;
+	PyObject *rest; /* str without an end of line, or NULL */
+};
+
+static void
+emit(struct errors *e, PyObject *text)
+{
+	report_text(e->server, BICORN_LOG_ERROR, text);
+}
+
+void
+errors_flush(PyObject *self)
+{
+	struct errors *e = (struct errors *)self;
+	PyObject *rest = e->rest;
+
+	if (rest == NULL)
+		return;
+	e->rest = NULL;
+	emit(e, rest);
+	Py_DECREF(rest);
+}
+
+/* Takes the reference to text; -1 with an exception. */
+static int
+keep_rest(struct errors *e, PyObject *text)
+{
+	if (PyUnicode_GET_LENGTH(text) == 0) {
+		Py_DECREF(text);
+		return 0;
+	}
+	e->rest = text;
+	if (PyUnicode_GET_LENGTH(text) >= LINE_LIMIT)
+		errors_flush((PyObject *)e);
+	return 0;
+}
+
+static int
+add(struct errors *e, PyObject *text)
+{
+	PyObject *all, *lines, *rest;
+	Py_ssize_t end, len;
+
+	if (e->rest != NULL)
+		all = PyUnicode_Concat(e->rest, text);
+	else
+		all = PyUnicode_FromObject(text);
+	if (all == NULL)
+		return -1;
+	Py_CLEAR(e->rest);
+	len = PyUnicode_GET_LENGTH(all);
+	end = PyUnicode_FindChar(all, '\n', 0, len, -1);
+	if (end < 0)
+		return keep_rest(e, all);
+
+	lines = PyUnicode_Substring(all, 0, end);
+	rest = PyUnicode_Substring(all, end + 1, len);
+	Py_DECREF(all);
+	if (lines == NULL || rest == NULL) {
+		Py_XDECREF(lines);
+		Py_XDECREF(rest);
+		return -1;
+	}
+	if (PyUnicode_GET_LENGTH(lines) > 0)
+		emit(e, lines);
+	Py_DECREF(lines);
+	return keep_rest(e, rest);
+}
+
+static PyObject *
+errors_write(PyObject *self, PyObject *text)
+{
+	if (!PyUnicode_Check(text)) {
+		PyErr_Format(PyExc_TypeError,
+		    "wsgi.errors.write() needs str, not %.200s",
+		    Py_TYPE(text)->tp_name);
+		return NULL;
+	}
+	if (add((struct errors *)self, text) < 0)
+		return NULL;
+	return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
+}
+
+static PyObject *
+errors_writelines(PyObject *self, PyObject *lines)
+{
+	PyObject *iter = PyObject_GetIter(lines), *line, *done;
+
+	if (iter == NULL)
+		return NULL;
+	while ((line = PyIter_Next(iter)) != NULL) {
+		done = errors_write(self, line);
+		Py_DECREF(line);
+		if (done == NULL)
+			break;
+		Py_DECREF(done);
+	}
+	Py_DECREF(iter);
+	if (PyErr_Occurred())
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+errors_flush_method(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	errors_flush(self);
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+errors_true(PyObject *self, PyObject *unused)
+{
+	(void)self;
+	(void)unused;
+	Py_RETURN_TRUE;
+}
+
+static PyObject *
+errors_false(PyObject *self, PyObject *unused)
+{
+	(void)self;
+	(void)unused;
+	Py_RETURN_FALSE;
+}
+
+static void
+errors_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+
+	Py_CLEAR(((struct errors *)self)->rest);
+	type->tp_free(self);
+	Py_DECREF(type);
+}
+
+PyObject *
+errors_new(PyTypeObject *type, const struct bicorn_server *server)
+{
+	struct errors *e = (struct errors *)type->tp_alloc(type, 0);
+
+	if (e != NULL)
+		e->server = server;
+	return (PyObject *)e;
+}
+
+static const PyMethodDef errors_methods[] = {
+	{ "write", errors_write, METH_O, "Writes text to the error log." },
+	{ "writelines", errors_writelines, METH_O, "Writes several texts." },
+	{ "flush", errors_flush_method, METH_NOARGS, "Ends the line." },
+	{ "writable", errors_true, METH_NOARGS, NULL },
+	{ "readable", errors_false, METH_NOARGS, NULL },
+	{ "isatty", errors_false, METH_NOARGS, NULL },
+	{ NULL, NULL, 0, NULL },
+};
+
+static const PyType_Slot errors_slots[] = {
+	{ Py_tp_dealloc, (void *)errors_dealloc },
+	{ Py_tp_methods, (void *)errors_methods },
+	{ 0, NULL },
+};
+
+static const PyType_Spec errors_spec = {
+	.name = "bicorn.Errors",
+	.basicsize = sizeof(struct errors),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = (PyType_Slot *)errors_slots,
+};
+
+PyTypeObject *
+errors_type_new(void)
+{
+	return wsgi_type_new(&errors_spec);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * One request through the application.  The interpreter lock is taken once;
+ * a small response is sent after it was given back, with the objects that
+ * hold its bytes kept until the thread's next request.
+ */
+
+#include "handle.h"
+
+#include <unistd.h>
+
+#include "body.h"
+#include "call.h"
+#include "environ.h"
+#include "errors.h"
+#include "input.h"
+#include "report.h"
+#include "response.h"
+#include "thread.h"
+#include "wsgi.h"
+
+/* Bytes of a body that an idle thread may hold on to. */
+#define KEEP_BYTES 65536
+
+/*
+ * A child process that a view forked may come back here by sys.exit().  The
+ * connection is its parent's: it must not answer.
+ */
+static void
+leave_child(const struct wsgi *w)
+{
+	PyObject *type, *value, *tb, *code;
+	int status = 1;
+
+	if (getpid() == w->pid)
+		return;
+	if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+		PyErr_Fetch(&type, &value, &tb);
+		PyErr_NormalizeException(&type, &value, &tb);
+		code = PyObject_GetAttrString(value, "code");
+		if (code == NULL || code == Py_None)
+			status = 0;
+		else if (PyLong_Check(code))
+			status = (int)PyLong_AsLong(code);
+		PyErr_Clear();
+	} else {
+		report_exception(w, "Error in a child process of a request");
+	}
+	thread_flush_files();
+	_exit(status);
+}
+
+/* The application failed, and the exception is set. */
+static void
+fail(struct wsgi_thread *t, struct bicorn_exchange *x)
+{
+	leave_child(t->wsgi);
+	/* A client that left makes write() fail: no fault of anybody's. */
+	if (t->response.gone && PyErr_ExceptionMatches(PyExc_OSError))
+		PyErr_Clear();
+	else
+		report_request(t->wsgi, x->request);
+	t->response.failed = true;
+}
+
+/* What runs with environ made: the application, its body, its close(). */
+static int
+run(struct wsgi_thread *t, PyObject *env)
+{
+	PyObject *args[3] = { NULL, env, t->start_response }, *result;
+	PyObject *type, *value, *tb;
+	int rc;
+
+	result = PyObject_Vectorcall(t->wsgi->application, args + 1,
+	    2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+	if (result == NULL)
+		return -1;
+	rc = body_send(t, result);
+	if (rc < 0) {
+		PyErr_Fetch(&type, &value, &tb);
+		if (body_close(t->wsgi, result) < 0)
+			report_exception(t->wsgi, "Error in close()");
+		PyErr_Restore(type, value, tb);
+	} else if (body_close(t->wsgi, result) < 0) {
+		/* The body was whole, and stays so. */
+		leave_child(t->wsgi);
+		report_exception(t->wsgi, "Error in close()");
+	}
+	Py_DECREF(result);
+	return rc;
+}
+
+static void
+serve(struct wsgi_thread *t, struct bicorn_exchange *x)
+{
+	PyObject *env = NULL;
+	int rc = -1;
+
+	response_clear(&t->response);
+	response_begin(&t->response, x->request);
+	if (thread_begin(t, x) == 0)
+		env = environ_new(t, x->request);
+	if (env != NULL)
+		rc = run(t, env);
+	if (rc < 0)
+		fail(t, x);
+	Py_XDECREF(env);
+	environ_trim(t);
+	thread_end(t);
+}
+
+/* The end of the response, without the interpreter lock. */
+static void
+finish(struct wsgi_thread *t, struct bicorn_exchange *x)
+{
+	struct wsgi_response *r = &t->response;
+	int rc = BICORN_OK;
+
+	if (r->pending && !r->failed)
+		rc = response_deliver(r, x, r->parts.span, r->parts.count,
+		    false);
+	if (rc < 0 && rc != BICORN_GONE)
+		bicorn_log(x->server, BICORN_LOG_ERROR,
+		    "the server refused the response of the application");
+	if (rc < 0 || r->failed || r->gone)
+		bicorn_abort(x);
+}
+
+void
+handle_exchange(struct bicorn_exchange *x)
+{
+	struct wsgi_thread *t = x->thread;
+
+	PyEval_RestoreThread(t->state);
+	serve(t, x);
+	PyEval_SaveThread();
+	finish(t, x);
+	/* Small things can wait for the next request, large ones not. */
+	if (t->response.parts.bytes > KEEP_BYTES) {
+		PyEval_RestoreThread(t->state);
+		response_clear(&t->response);
+		PyEval_SaveThread();
+	}
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Starting the interpreter.  It behaves as `python` does: the environment
+ * counts, site runs, sys.executable is a Python that can be started; but it
+ * leaves signals and the command line alone.
+ */
+
+#include "interpreter.h"
+
+#include "wsgi.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "venv.h"
+
+/* The interpreter that configure found; its prefix is compiled in besides. */
+#ifndef BICORN_PYTHON
+#define BICORN_PYTHON "python" WSGI_PYTHON_VERSION
+#endif
+
+/*
+ * Extension modules expect to find the names of libpython in the process,
+ * but this module, and libpython with it, was loaded for itself alone.
+ */
+static void
+share_library(void)
+{
+	void *handle = NULL;
+	Dl_info info;
+
+#ifdef BICORN_PYTHON_SONAME
+	handle = dlopen(BICORN_PYTHON_SONAME,
+	    RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+#endif
+	if (handle == NULL && dladdr((void *)(uintptr_t)Py_GetVersion,
+	    &info) != 0)
+		handle = dlopen(info.dli_fname,
+		    RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
+	(void)handle; /* never closed: Python cannot be unloaded */
+}
+
+/* PYTHONHOME without a standard library in it is fatal to Python. */
+static int
+check_home(char *error, size_t error_size)
+{
+	const char *home = getenv("PYTHONHOME"), *end;
+	char path[PATH_MAX];
+
+	if (home == NULL || *home == '\0')
+		return 0;
+	end = strchr(home, ':');
+	snprintf(path, sizeof(path), "%.*s/lib/python%s/os.py",
+	    (int)(end != NULL ? end - home : (ptrdiff_t)strlen(home)), home,
+	    WSGI_PYTHON_VERSION);
+	if (access(path, R_OK) == 0)
+		return 0;
+	snprintf(error, error_size,
+	    "PYTHONHOME=%s holds no Python " WSGI_PYTHON_VERSION
+	    " (%s: %s)", home, path, strerror(errno));
+	return -1;
+}
+
+static PyStatus
+preinitialize(void)
+{
+	PyPreConfig pre;
+
+	PyPreConfig_InitPythonConfig(&pre);
+	pre.parse_argv = 0;
+	return Py_PreInitialize(&pre);
+}
+
+static PyStatus
+initialize(const char *executable)
+{
+	PyStatus status;
+	PyConfig config;
+
+	PyConfig_InitPythonConfig(&config);
+	config.parse_argv = 0;
+	config.install_signal_handlers = 0;
+	config.configure_c_stdio = 0;
+	config.pathconfig_warnings = 0;
+	status = PyConfig_SetBytesString(&config, &config.executable,
+	    executable);
+	if (!PyStatus_Exception(status))
+		status = PyConfig_SetBytesString(&config,
+		    &config.program_name, executable);
+	if (!PyStatus_Exception(status))
+		status = PyWideStringList_Append(&config.argv, L"bicorn");
+	if (!PyStatus_Exception(status))
+		status = Py_InitializeFromConfig(&config);
+	PyConfig_Clear(&config);
+	return status;
+}
+
+int
+interpreter_start(const struct bicorn_server *server, char *error,
+    size_t error_size)
+{
+	char executable[PATH_MAX] = BICORN_PYTHON;
+	PyStatus status;
+
+	if (venv_executable(server, executable, sizeof(executable), error,
+	    error_size) < 0 || check_home(error, error_size) < 0)
+		return -1;
+	share_library();
+	status = preinitialize();
+	if (!PyStatus_Exception(status))
+		status = initialize(executable);
+	if (!PyStatus_Exception(status))
+		return 0;
+	snprintf(error, error_size,
+	    "Python " WSGI_PYTHON_VERSION " does not start as %s: %s",
+	    executable, status.err_msg != NULL ? status.err_msg : "unknown");
+	return -1;
+}
+
+/* The working directory by the name the user gave it, symlinks and all. */
+static const char *
+working_directory(const struct bicorn_server *server, char *buf, size_t size)
+{
+	const char *names[2], *chdir_to = bicorn_setting(server, "chdir");
+	struct stat here, there;
+	size_t i;
+
+	names[0] = chdir_to;
+	names[1] = getenv("PWD");
+	for (i = 0; i < 2 && stat(".", &here) == 0; i++)
+		if (names[i] != NULL && names[i][0] == '/' &&
+		    stat(names[i], &there) == 0 &&
+		    there.st_dev == here.st_dev && there.st_ino == here.st_ino)
+			return names[i];
+	return getcwd(buf, size);
+}
+
+static int
+insert(PyObject *path, Py_ssize_t at, const char *dir, size_t len)
+{
+	PyObject *text = PyUnicode_DecodeFSDefaultAndSize(dir,
+	    (Py_ssize_t)len);
+	int rc = text != NULL ? PyList_Insert(path, at, text) : -1;
+
+	Py_XDECREF(text);
+	return rc;
+}
+
+/* Inserts one entry of pythonpath, made absolute. */
+static int
+insert_entry(PyObject *path, Py_ssize_t at, const char *cwd, const char *dir,
+    size_t len)
+{
+	char full[PATH_MAX];
+
+	if (dir[0] == '/')
+		return insert(path, at, dir, len);
+	snprintf(full, sizeof(full), "%s/%.*s", cwd, (int)len, dir);
+	return insert(path, at, full, strlen(full));
+}
+
+int
+interpreter_path(const struct bicorn_server *server)
+{
+	PyObject *path = PySys_GetObject("path"); /* borrowed */
+	const char *list = bicorn_setting(server, "pythonpath"), *cwd;
+	char buf[PATH_MAX];
+	Py_ssize_t at = 0;
+	size_t len;
+
+	if (path == NULL || !PyList_Check(path)) {
+		PyErr_SetString(PyExc_RuntimeError, "sys.path is lost");
+		return -1;
+	}
+	cwd = working_directory(server, buf, sizeof(buf));
+	if (cwd == NULL) {
+		PyErr_SetFromErrno(PyExc_OSError);
+		return -1;
+	}
+	if (insert(path, at++, cwd, strlen(cwd)) < 0)
+		return -1;
+	while (list != NULL && *list != '\0') {
+		len = strcspn(list, ",");
+		if (len > 0 && insert_entry(path, at++, cwd, list, len) < 0)
+			return -1;
+		list += len + (list[len] == ',');
+	}
+	return 0;
+}
+
+int
+interpreter_files(void)
+{
+	PyObject *out = PySys_GetObject("stdout"); /* borrowed */
+	PyObject *method, *args, *kwargs, *done = NULL;
+
+	/* It is None where the descriptor is closed. */
+	if (out == NULL || !PyObject_HasAttrString(out, "reconfigure"))
+		return 0;
+	method = PyObject_GetAttrString(out, "reconfigure");
+	args = PyTuple_New(0);
+	kwargs = Py_BuildValue("{s:O}", "line_buffering", Py_True);
+	if (method != NULL && args != NULL && kwargs != NULL)
+		done = PyObject_Call(method, args, kwargs);
+	Py_XDECREF(method);
+	Py_XDECREF(args);
+	Py_XDECREF(kwargs);
+	Py_XDECREF(done);
+	return done != NULL ? 0 : -1;
+}

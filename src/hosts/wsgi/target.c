@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Finding the application, by gunicorn's rules: the module is imported, and
+ * what follows the colon is a name in it, or a call of one with literals for
+ * arguments.  Problems of the module are BICORN_LOAD_FAILED, problems of
+ * what is asked of it BICORN_LOAD_NOT_FOUND.
+ */
+
+#include "target.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "factory.h"
+#include "report.h"
+
+struct target {
+	struct wsgi *w;
+	char *module;     /* "pkg.wsgi" */
+	const char *expr; /* "app" or "make_app(debug=True)" */
+	char *error;
+	size_t error_size;
+};
+
+static int
+not_found(const struct target *t, const char *what)
+{
+	PyErr_Clear();
+	snprintf(t->error, t->error_size, "application %s:%s: %s", t->module,
+	    t->expr, what);
+	return BICORN_LOAD_NOT_FOUND;
+}
+
+/* Whether the exception is that the module itself is not there. */
+static bool
+is_missing(const struct target *t)
+{
+	PyObject *type, *value, *tb, *name;
+	const char *text;
+	bool missing = false;
+	size_t len;
+
+	if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError))
+		return false;
+	PyErr_Fetch(&type, &value, &tb);
+	PyErr_NormalizeException(&type, &value, &tb);
+	name = PyObject_GetAttrString(value, "name");
+	text = name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) :
+	    NULL;
+	if (text != NULL) {
+		/* Its package may be what is missing. */
+		len = strlen(text);
+		missing = strncmp(t->module, text, len) == 0 &&
+		    (t->module[len] == '\0' || t->module[len] == '.');
+	}
+	Py_XDECREF(name);
+	PyErr_Clear();
+	PyErr_Restore(type, value, tb);
+	return missing;
+}
+
+/* "./pkg/wsgi.py" -> "pkg.wsgi", where that is a file. */
+static bool
+as_module(const char *path, char *out, size_t size)
+{
+	size_t len = strlen(path), i;
+
+	if (len < 4 || strcmp(path + len - 3, ".py") != 0 ||
+	    access(path, F_OK) != 0)
+		return false;
+	while (strncmp(path, "./", 2) == 0)
+		path += 2;
+	snprintf(out, size, "%.*s", (int)strlen(path) - 3, path);
+	for (i = 0; out[i] != '\0'; i++)
+		if (out[i] == '/')
+			out[i] = '.';
+	return true;
+}
+
+/* The module did not load, and the exception is set. */
+static int
+import_failed(const struct target *t)
+{
+	char line[512], module[256];
+
+	if (as_module(t->module, module, sizeof(module))) {
+		PyErr_Clear();
+		snprintf(t->error, t->error_size,
+		    "%s is a file; a module was asked for: did you mean %s:%s?",
+		    t->module, module, t->expr);
+		return BICORN_LOAD_FAILED;
+	}
+	if (is_missing(t)) {
+		report_line(line, sizeof(line));
+	} else {
+		PyObject *type, *value, *tb;
+
+		PyErr_Fetch(&type, &value, &tb);
+		PyErr_NormalizeException(&type, &value, &tb);
+		Py_XINCREF(type);
+		Py_XINCREF(value);
+		Py_XINCREF(tb);
+		PyErr_Restore(type, value, tb);
+		report_exception(t->w, "Exception in worker process");
+		PyErr_Restore(type, value, tb);
+		report_line(line, sizeof(line));
+	}
+	snprintf(t->error, t->error_size, "application %s:%s: %s", t->module,
+	    t->expr, line);
+	return BICORN_LOAD_FAILED;
+}
+
+static int
+factory_failed(const struct target *t, enum factory_result result)
+{
+	char line[512];
+
+	switch (result) {
+	case FACTORY_RAISED:
+		return import_failed(t);
+	case FACTORY_ARGUMENTS:
+		report_line(line, sizeof(line));
+		return not_found(t, line);
+	case FACTORY_NOT_LITERAL:
+		return not_found(t, "the arguments must be literal values");
+	case FACTORY_NO_NAME:
+		report_line(line, sizeof(line));
+		return not_found(t, line);
+	default:
+		return not_found(t,
+		    "neither a name nor the call of one, as in "
+		    "MODULE:create_app()");
+	}
+}
+
+static int
+find(const struct target *t, PyObject *module)
+{
+	enum factory_result result;
+	PyObject *found = NULL;
+
+	result = factory_find(module, t->expr, &found);
+	if (result != FACTORY_FOUND)
+		return factory_failed(t, result);
+	if (found == Py_None || !PyCallable_Check(found)) {
+		bool none = found == Py_None;
+
+		Py_DECREF(found);
+		return not_found(t, none ? "it is None" :
+		    "it cannot be called");
+	}
+	t->w->application = found;
+	return BICORN_LOADED;
+}
+
+static int
+load(const struct target *t)
+{
+	PyObject *module;
+	int rc;
+
+	/* Importing a.b by way of "a/b.py" would run the wrong things. */
+	if (strchr(t->module, '/') != NULL) {
+		PyErr_Format(PyExc_ModuleNotFoundError,
+		    "No module named '%s'", t->module);
+		return import_failed(t);
+	}
+	module = PyImport_ImportModule(t->module);
+	if (module == NULL)
+		return import_failed(t);
+	rc = find(t, module);
+	Py_DECREF(module);
+	return rc;
+}
+
+int
+target_load(struct wsgi *w, const char *target, char *error,
+    size_t error_size)
+{
+	struct target t = {
+		.w = w,
+		.expr = "application",
+		.error = error,
+		.error_size = error_size,
+	};
+	char *colon;
+	int rc;
+
+	t.module = strdup(target);
+	if (t.module == NULL) {
+		snprintf(error, error_size, "out of memory");
+		return BICORN_LOAD_FAILED;
+	}
+	colon = strchr(t.module, ':');
+	if (colon != NULL) {
+		*colon = '\0';
+		t.expr = colon + 1;
+	}
+	if (t.module[0] == '\0')
+		rc = not_found(&t, "no module is named");
+	else
+		rc = load(&t);
+	free(t.module);
+	return rc;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_HOSTS_WSGI_WSGI_H
+#define BICORN_HOSTS_WSGI_WSGI_H
+
+/*
+ * The WSGI host: an application of bicorn that runs Python's (PEP 3333).
+ * It is a shared module, built once for each minor version of CPython.
+ *
+ * This header holds what its files share.  Everything that is not said to
+ * be constant is touched with the interpreter lock held, unless a comment
+ * says otherwise; struct wsgi_thread belongs to its pool thread besides.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <bicorn/app.h>
+
+#define WSGI_TEXT_(x) #x
+#define WSGI_TEXT(x) WSGI_TEXT_(x)
+
+/* "3.11": of the Python that this module is built for. */
+#define WSGI_PYTHON_VERSION \
+	WSGI_TEXT(PY_MAJOR_VERSION) "." WSGI_TEXT(PY_MINOR_VERSION)
+
+struct wsgi_call;
+struct wsgi_names;
+
+/* The keys of environ that every request has, texts of the request first. */
+#define WSGI_KEYS(KEY)                                  \
+	KEY(REQUEST_METHOD, "REQUEST_METHOD")           \
+	KEY(QUERY_STRING, "QUERY_STRING")               \
+	KEY(RAW_URI, "RAW_URI")                         \
+	KEY(REQUEST_URI, "REQUEST_URI")                 \
+	KEY(SERVER_PROTOCOL, "SERVER_PROTOCOL")         \
+	KEY(SCRIPT_NAME, "SCRIPT_NAME")                 \
+	KEY(PATH_INFO, "PATH_INFO")                     \
+	KEY(SERVER_NAME, "SERVER_NAME")                 \
+	KEY(SERVER_PORT, "SERVER_PORT")                 \
+	KEY(REMOTE_ADDR, "REMOTE_ADDR")                 \
+	KEY(REMOTE_PORT, "REMOTE_PORT")                 \
+	KEY(URL_SCHEME, "wsgi.url_scheme")              \
+	KEY(INPUT, "wsgi.input")                        \
+	KEY(ERRORS, "wsgi.errors")                      \
+	KEY(EARLY_HINTS, "wsgi.early_hints")            \
+	KEY(CLIENT_GONE, "bicorn.client_gone")          \
+	KEY(VERSION, "wsgi.version")                    \
+	KEY(MULTITHREAD, "wsgi.multithread")            \
+	KEY(MULTIPROCESS, "wsgi.multiprocess")          \
+	KEY(RUN_ONCE, "wsgi.run_once")                  \
+	KEY(FILE_WRAPPER, "wsgi.file_wrapper")          \
+	KEY(INPUT_TERMINATED, "wsgi.input_terminated")  \
+	KEY(SERVER_SOFTWARE, "SERVER_SOFTWARE")         \
+	KEY(CONTENT_TYPE, "CONTENT_TYPE")               \
+	KEY(CONTENT_LENGTH, "CONTENT_LENGTH")
+
+enum wsgi_key {
+#define KEY(name, text) KEY_##name,
+	WSGI_KEYS(KEY)
+#undef KEY
+	KEY_COUNT,
+	TEXT_COUNT = KEY_URL_SCHEME + 1
+};
+
+/* What load() makes, one in a process. */
+struct wsgi {
+	/* Constant after load(). */
+	const struct bicorn_server *server;
+	pid_t pid;            /* of the worker: differs in a child of a view */
+	PyThreadState *state; /* of the thread of load() */
+	PyObject *application;
+	PyObject *keys[KEY_COUNT];
+	PyObject *names;      /* dict: environ keys of common fields, interned */
+	PyObject *environ;    /* dict: what is the same in every environ */
+	PyObject *close;      /* "close" */
+	PyObject *format_exception;
+	PyTypeObject *call_type;
+	PyTypeObject *input_type;
+	PyTypeObject *errors_type;
+	PyTypeObject *file_wrapper_type;
+	struct bicorn_str script_name; /* SCRIPT_NAME of the process */
+	int64_t body_buffer;  /* bodies up to this are in memory */
+	bool sendfile;
+};
+
+/* Parts of a body on their way to the server, with their owners. */
+#define WSGI_PARTS 16
+
+struct wsgi_parts {
+	struct bicorn_str span[WSGI_PARTS];
+	PyObject *owner[WSGI_PARTS];
+	size_t count;
+	size_t bytes;
+};
+
+/* What start_response() was told, and how far the response is. */
+struct wsgi_response {
+	PyObject *status;   /* owns the text of reason */
+	struct bicorn_str reason;
+	unsigned code;
+	struct bicorn_header *headers; /* kept for the next request */
+	PyObject **pairs;   /* own the texts of headers; as many */
+	size_t count;
+	size_t capacity;
+	int64_t length;     /* of the body, -1: unknown */
+	int64_t sent;       /* body bytes handed over */
+	bool started;       /* start_response() was called */
+	bool head_sent;     /* the head was handed over */
+	bool bodiless;      /* HEAD, 204, 304 */
+	bool gone;          /* the client is */
+	bool failed;        /* the application did */
+	bool pending;       /* the rest is in parts, to be sent at the end */
+	struct wsgi_parts parts;
+};
+
+/* What thread_start() makes, one for each pool thread. */
+struct wsgi_thread {
+	struct wsgi *wsgi;
+	PyThreadState *state;
+	PyGILState_STATE gil;
+
+	PyObject *environ;  /* copied for each request; see environ.c */
+	PyObject *text[TEXT_COUNT]; /* what environ holds, borrowed */
+	unsigned bulky;     /* bits of text[] too long to keep */
+	unsigned server_port;
+	unsigned remote_port;
+	struct wsgi_names *names;
+
+	/* Made once and used again, unless the application kept one. */
+	struct wsgi_call *call;
+	PyObject *start_response;
+	PyObject *write;
+	PyObject *early_hints;
+	PyObject *client_gone;
+	PyObject *input;
+	PyObject *errors;
+
+	struct wsgi_response response;
+};
+
+/* A type that only the host makes instances of; NULL with an exception. */
+PyTypeObject *wsgi_type_new(const PyType_Spec *spec);
+
+#endif
