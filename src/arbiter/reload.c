@@ -9,6 +9,7 @@
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
 #include "base/err.h"
+#include "base/title.h"
 #include "conf/conf.h"
 #include "conf/table.h"
 #include "log/log.h"
@@ -137,6 +138,8 @@ reload_finish(struct arbiter *a)
 
 	a->serving = a->candidate;
 	a->candidate = NULL;
+	title_set(a->title, "bicorn: master [%s]",
+	    generation_name(a->serving));
 	generation_announce(a->serving);
 	stop_retire(a, old);
 }

@@ -46,7 +46,7 @@ dismiss_all(struct arbiter *a, enum arbiter_stop how)
 		if (how == STOP_QUICK)
 			children_dismiss(g, SIGINT, now_ms + QUICK_MS);
 		if (how == STOP_NOW)
-			children_dismiss(g, SIGKILL, now_ms);
+			children_dismiss(g, 0, now_ms); /* watch.c kills */
 	}
 }
 
