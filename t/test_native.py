@@ -1,0 +1,1011 @@
+# SPDX-License-Identifier: MIT
+"""Applications in C: loading them, and every function of bicorn/app.h."""
+import os
+import re
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+import harness
+
+APPS = harness.SOURCE / "t/apps"
+EXAMPLES = harness.SOURCE / "etc/examples"
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wshadow", "-pedantic", "-Werror"]
+OK, GONE, INVALID, STATE, TIMEOUT = 0, -1, -2, -3, -6
+
+
+def compile_file(source, module, *flags, compiler=None):
+    subprocess.run(
+        [*(compiler or harness.CC).split(), "-shared", "-fPIC", "-O1", "-g",
+         "-I", str(harness.SOURCE / "include"), *flags, str(source), "-o",
+         str(module)], check=True)
+    return module
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory):
+    """The module made of t/apps/probe.c."""
+    return compile_file(APPS / "probe.c",
+                        tmp_path_factory.mktemp("apps") / "probe.so", *STRICT)
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """Builds a variant of t/apps/broken.c."""
+
+    def build(*macros):
+        return compile_file(APPS / "broken.c", tmp_path / "broken.so",
+                            *STRICT, *["-D" + m for m in macros])
+
+    return build
+
+
+@pytest.fixture
+def data_file(tmp_path):
+    """1,000,003 bytes in which every place is different."""
+    path = tmp_path / "data"
+    path.write_bytes(b"".join(b"%07d," % i for i in range(125001))[:1000003])
+    return path
+
+
+@pytest.fixture
+def server(bicorn, probe):
+    def start(*args, **kw):
+        return bicorn(*args, probe, **kw)
+
+    return start
+
+
+def report(response):
+    """The lines NAME=VALUE of a page of the probe; lists of values."""
+    assert response.status == 200, response
+    out = {}
+    for line in response.body.decode("latin-1").split("\n")[:-1]:
+        name, _, value = line.partition("=")
+        out.setdefault(name, []).append(value)
+    return out
+
+
+def one(response, name):
+    values = report(response)[name]
+    assert len(values) == 1
+    return values[0]
+
+
+def pattern(count):
+    text = bytes(range(ord("a"), ord("a") + 23))
+    return (text * (count // 23 + 1))[:count]
+
+
+# --- loading ------------------------------------------------------------------
+
+def test_hello_is_under_ten_lines():
+    text = (EXAMPLES / "hello.c").read_text()
+    assert len(text.splitlines()) < 10
+
+
+def test_examples_compile_without_a_warning(tmp_path):
+    for name in ("hello", "tour"):
+        compile_file(EXAMPLES / (name + ".c"), tmp_path / (name + ".so"),
+                     *STRICT)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("standard", ["c99", "c11", "gnu17"])
+def test_header_in_c(tmp_path, compiler, standard):
+    if shutil.which(compiler) is None:
+        pytest.skip("no " + compiler)
+    source = tmp_path / "a.c"
+    source.write_text('#include <bicorn/app.h>\n')
+    compile_file(source, tmp_path / "a.so", "-std=" + standard, "-Wall",
+                 "-Wextra", "-Wshadow", "-Wconversion", "-Wstrict-prototypes",
+                 "-Wmissing-prototypes", "-pedantic", "-Werror",
+                 compiler=compiler)
+
+
+CXX = """
+#include <bicorn/app.h>
+
+static void
+handle(bicorn_exchange *x)
+{
+	struct bicorn_str name = bicorn_header(x, "X-Name");
+
+	bicorn_logf(x->server, BICORN_LOG_INFO, "C++: %d", 1);
+	bicorn_reply(x, 200, "text/plain", name.ptr, name.len);
+}
+
+#if __cplusplus >= 202002L
+BICORN_APP(.handle = handle)
+#else
+extern "C" BICORN_EXPORT const struct bicorn_app bicorn_app;
+const struct bicorn_app bicorn_app = { sizeof(struct bicorn_app),
+    BICORN_ABI_MAJOR, BICORN_ABI_MINOR, handle, 0, 0, 0, 0 };
+#endif
+"""
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize("standard", ["c++11", "c++20"])
+def test_header_in_cxx(tmp_path, bicorn, compiler, standard):
+    if shutil.which(compiler) is None:
+        pytest.skip("no " + compiler)
+    source = tmp_path / "a.cc"
+    source.write_text(CXX)
+    module = compile_file(source, tmp_path / "a.so", "-std=" + standard,
+                          "-Wall", "-Wextra", "-pedantic", "-Werror",
+                          compiler=compiler)
+    server = bicorn(module)
+    assert server.get(headers={"X-Name": "Bjarne"}).body == b"Bjarne"
+    server.wait_log(r"C\+\+: 1")
+
+
+def test_hello(bicorn, tmp_path):
+    compile_file(EXAMPLES / "hello.c", tmp_path / "hello.so")
+    server = bicorn("./hello.so", cwd=tmp_path)
+    r = server.get()
+    assert (r.status, r.body) == (200, b"Hello, World!\n")
+    assert r.header("Content-Type") == "text/plain"
+    assert r.header("Content-Length") == "14"
+
+
+def test_named_symbol(bicorn, probe):
+    server = bicorn("./%s:second_app" % probe.name, cwd=probe.parent)
+    assert server.get("/request").body == b"Hello, World!\n"
+
+
+def test_prefix(bicorn, probe):
+    server = bicorn("native=%s" % probe)
+    assert server.get().body == b"Hello, World!\n"
+    server.wait_log('probe: load target "" threads 4')
+
+
+def test_path_without_slash(bicorn, probe):
+    server = bicorn(probe.name, cwd=probe.parent)
+    assert server.get().body == b"Hello, World!\n"
+
+
+def refused(run, app, code, *words, **kw):
+    """bicorn does not start, says why in one line, and not more than once."""
+    r = run("--bind", "127.0.0.1:0", app, **kw)
+    assert r.returncode == code, r.stderr
+    lines = [line for line in r.stderr.split("\n")
+             if "[ERROR]" in line or "[CRITICAL]" in line
+             or line.startswith("bicorn:")]
+    telling = [line for line in lines if all(w in line for w in words)]
+    assert len(telling) == 1, r.stderr
+    assert "Traceback" not in r.stderr
+    # --check-config finds it as well, without listening.
+    r = run("--check-config", app, **kw)
+    assert r.returncode == code, r.stderr
+    assert all(w in r.stderr for w in words), r.stderr
+
+
+def test_missing_file(run, tmp_path):
+    refused(run, "./none.so", 4, "./none.so", "No such file", cwd=tmp_path)
+
+
+def test_missing_file_with_symbol(run, tmp_path):
+    refused(run, "./none.so:app", 4, "./none.so", "No such file", cwd=tmp_path)
+
+
+def test_not_an_object(run, tmp_path):
+    (tmp_path / "text.so").write_text("this is no object\n")
+    refused(run, "./text.so", 4, "text.so", cwd=tmp_path)
+
+
+def test_empty_file(run, tmp_path):
+    (tmp_path / "empty.so").write_text("")
+    refused(run, "./empty.so", 4, "empty.so", cwd=tmp_path)
+
+
+def test_directory_of_that_name(run, tmp_path):
+    (tmp_path / "dir.so").mkdir()
+    refused(run, "native=./dir.so", 4, "dir.so", cwd=tmp_path)
+
+
+def test_undefined_symbol(run, broken):
+    refused(run, broken("UNDEFINED_SYMBOL"), 4, "nobody_defines_this")
+
+
+def test_missing_symbol(run, broken):
+    refused(run, broken("NO_SYMBOL"), 4, "broken.so", "bicorn_app")
+
+
+def test_missing_named_symbol(run, probe):
+    refused(run, "%s:third_app" % probe, 4, "probe.so", "third_app")
+
+
+@pytest.mark.parametrize("macros,said", [
+    (("MAJOR=2",), "2.0"),
+    (("MAJOR=0",), "0.0"),
+    (("MINOR=9",), "1.9"),
+])
+def test_other_version(run, broken, macros, said):
+    refused(run, broken(*macros), 4, "broken.so", said, "1.0")
+
+
+@pytest.mark.parametrize("macros", [
+    ("SIZE=0",), ("SIZE=8",), ("SIZE=16",), ("NO_HANDLE",)])
+def test_small_struct(run, broken, macros):
+    refused(run, broken(*macros), 4, "broken.so", "handle")
+
+
+def test_struct_that_ends_after_handle(bicorn, broken):
+    """An older module: the members behind its size do not exist."""
+    module = broken("SIZE=offsetof(struct bicorn_app,handle)+sizeof(void*)")
+    assert bicorn(module).get().body == b"still here\n"
+
+
+def test_load_fails(run, broken):
+    refused(run, broken("LOAD_FAILS"), 3, "the moon is in the wrong phase")
+
+
+def test_load_finds_nothing(run, broken):
+    refused(run, broken("LOAD_NOT_FOUND"), 4, "the moon is in the wrong phase")
+
+
+def test_load_fails_without_a_word(run, broken):
+    refused(run, broken("LOAD_SILENT"), 3, "broken.so")
+
+
+def test_load_says_too_much(run, broken):
+    refused(run, broken("LOAD_LONG"), 3, "broken.so", "xxxx")
+
+
+def test_thread_does_not_start(run, broken):
+    module = broken("THREAD_FAILS")
+    r = run("--bind", "127.0.0.1:0", "--threads", 3, module)
+    assert r.returncode == 3, r.stderr
+    assert "thread" in r.stderr
+
+
+def test_life_cycle(server):
+    s = server("--threads", 3)
+    assert s.get().status == 200
+    assert s.stop() == 0
+    said = re.findall(r"probe: (\w+(?: thread \d)?)", s.log.text())
+    assert said[0] == "load"
+    assert sorted(said[1:4]) == ["start thread %d" % i for i in range(3)]
+    assert sorted(said[4:7]) == ["stop thread %d" % i for i in range(3)]
+    assert said[7:] == ["unload"]
+
+
+def test_each_worker_loads(server):
+    s = server("--workers", 2)
+    assert len(re.findall("probe: load", s.log.text())) == 2
+
+
+def test_threads_keep_their_own(server):
+    s = server("--threads", 2)
+    with s.connect() as a, s.connect() as b:
+        for c in (a, b):
+            c.send(harness.request(target="/thread?wait=200"))
+        seen = [report(c.response()) for c in (a, b)]
+    assert {r["number"][0] for r in seen} == {"0", "1"}
+    for r in seen:
+        assert r["threads"] == ["2"]
+        assert r["same_server"] == ["1"]
+        assert r["size_ok"] == ["1"]
+        assert r["major"] == ["1"]
+        assert re.fullmatch(r"bicorn/\d+\.\d+\.\d+", r["software"][0])
+
+
+# --- the request --------------------------------------------------------------
+
+def test_request(server):
+    s = server()
+    with s.connect() as c:
+        port = c.sock.getsockname()[1]
+        r = report(c.get("/request?a=%20b&c", headers=[
+            ("Host", "Example.org:81"), ("X-One", "  first\t"),
+            ("x-one", "second"), ("X-Empty", ""), ("X_Under", "hidden")]))
+    assert r["method"] == ["GET"]
+    assert r["target"] == ["/request?a=%20b&c"]
+    assert r["path"] == r["raw_path"] == ["/request"]
+    assert r["query"] == ["a=%20b&c"]
+    assert r["protocol"] == ["HTTP/1.1"]
+    assert r["scheme"] == ["http"]
+    assert r["host"] == ["Example.org:81"]
+    assert r["peer_address"] == ["127.0.0.1"]
+    assert r["peer_port"] == [str(port)]
+    assert r["local_address"] == ["127.0.0.1"]
+    assert r["local_port"] == [str(s.port)]
+    assert r["local_unix"] == r["tls"] == ["0"]
+    assert r["name"] == ["Host", "X-One", "x-one", "X-Empty"]
+    assert r["value"] == ["Example.org:81", "first", "second", ""]
+    assert r["header_count"] == ["4"]
+    assert r["x-one"] == ["first"]
+    assert r["x-none"] == ["1"]
+
+
+def test_request_path(server):
+    r = report(server().get("/a%20b%2Fc%zz?%20", headers={"X-Show": "1"}))
+    assert r["path"] == ["/a b/c%zz"]
+    assert r["raw_path"] == ["/a%20b%2Fc%zz"]
+    assert r["query"] == ["%20"]
+
+
+def test_request_forms(server):
+    s = server()
+    r = report(s.get("http://Example.org:81/a?b",
+                     headers={"X-Show": "1", "Host": "other"}))
+    assert r["path"] == ["/a"]
+    assert r["host"] == ["Example.org:81"]
+    assert r["target"] == ["http://Example.org:81/a?b"]
+    r = report(s.get("http://Example.org", headers={"X-Show": "1"}))
+    assert r["path"] == ["/"]
+    r = report(s.get("*", method="OPTIONS"))
+    assert r["path"] == ["*"]
+    assert r["method"] == ["OPTIONS"]
+
+
+def test_request_of_http_1_0(server):
+    with server().connect() as c:
+        c.send("GET /request HTTP/1.0\r\n\r\n")
+        r = report(c.response())
+    assert r["protocol"] == ["HTTP/1.0"]
+    assert r["host"] == [""]
+
+
+def test_request_over_unix_socket(bicorn, probe, tmp_path):
+    path = str(tmp_path / "sock")
+    s = bicorn(probe, bind="unix:" + path)
+    r = report(s.get("/request"))
+    assert r["peer_address"] == [""]
+    assert r["peer_port"] == r["local_port"] == ["0"]
+    assert r["local_address"] == [path]
+    assert r["local_unix"] == ["1"]
+
+
+def test_methods_of_ones_own(server):
+    s = server()
+    assert one(s.get("/request", method="BREW"), "method") == "BREW"
+    assert one(s.get("/request", method="get"), "method") == "get"
+
+
+# --- the body of the request --------------------------------------------------
+
+BODIES = [0, 1, 5, 65535, 65536, 65537, 300000, 3000000]
+
+
+@pytest.mark.parametrize("size", BODIES)
+def test_body_whole(server, size):
+    body = os.urandom(size)
+    s = server()
+    assert s.get("/body", method="POST", body=body).body == body
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4096, 1000000])
+def test_body_read(server, piece):
+    body = os.urandom(100000 if piece > 1 else 5000)
+    r = server().get("/read?piece=%d" % piece, method="POST", body=body)
+    assert r.body == body
+
+
+def test_body_chunked(server):
+    body = pattern(200000)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in
+                      (body[i:i + 777] for i in range(0, len(body), 777)))
+    s = server()
+    for page in ("/body", "/read"):
+        with s.connect() as c:
+            c.send(harness.request("POST", page, {"Transfer-Encoding": "chunked"}))
+            c.send(chunks + b"0\r\n\r\n")
+            assert c.response().body == body
+
+
+def test_body_both_ways(server):
+    r = report(server().get("/both", method="POST", body=b"abcdefgh"))
+    assert r["first"] == ["abcd"]
+    assert r["body"] == ["0"]
+    assert r["whole"] == ["abcdefgh"]
+    assert r["rest"] == ["efgh"]
+    assert r["end"] == r["end-again"] == ["0"]
+
+
+def test_body_both_ways_spooled(server):
+    s = server("--body-buffer", 1024)
+    r = report(s.get("/both", method="POST", body=b"abcd" + b"x" * 8000))
+    assert r["first"] == ["abcd"]
+    assert r["length"] == ["8004"]
+    assert r["rest"] == ["x" * 16]
+
+
+def test_body_of_none(server):
+    r = report(server().get("/both"))
+    assert r["length"] == ["0"]
+    assert r["first"] == r["whole"] == [""]
+
+
+def test_body_not_read(server):
+    """The next request begins behind a body that nobody looked at."""
+    with server("--body-buffer", 1024).connect() as c:
+        for size in (10, 100000):
+            assert c.get("/", method="POST", body=b"x" * size).status == 200
+        assert c.get("/request").status == 200
+
+
+def test_body_limit(server):
+    s = server("--limit-request-body", 1000)
+    assert s.get("/body", method="POST", body=b"x" * 1000).status == 200
+    assert s.get("/body", method="POST", body=b"x" * 1001).status == 413
+
+
+def test_request_trailers(server):
+    with server().connect() as c:
+        c.send(harness.request("POST", "/request-trailers", {
+            "Transfer-Encoding": "chunked"}))
+        c.send("3\r\nabc\r\n0\r\nX-Sum: 42 \r\nx-two:2\r\n\r\n")
+        r = report(c.response())
+    assert r["count"] == ["2"]
+    assert r["name"] == ["X-Sum", "x-two"]
+    assert r["value"] == ["42", "2"]
+
+
+def test_no_request_trailers(server):
+    s = server()
+    assert one(s.get("/request-trailers"), "count") == "0"
+    assert one(s.get("/request-trailers", method="POST", body=b"x"),
+               "count") == "0"
+
+
+# --- respond ------------------------------------------------------------------
+
+def test_respond_twice(server):
+    r = server().get("/twice")
+    assert (r.status, r.body) == (201, b"after")
+    assert r.header("X-First") is None
+    assert r.header("X-Second") == "2"
+    assert r.header("Content-Length") == "5"
+
+
+def test_respond_late(server):
+    r = server().get("/late")
+    assert (r.status, r.body) == (200, b"sent %d %d" % (STATE, STATE))
+
+
+def test_respond_invalid(server):
+    r = server().get("/invalid")
+    rows = report(r)
+    assert len(rows) > 15
+    assert {k: v for k, v in rows.items() if v != [str(INVALID)]} == {}
+    assert r.header("X-Evil") is None
+
+
+def test_respond_only_invalid(server):
+    r = server().get("/only-invalid")
+    assert r.status == 500
+    assert r.header("X-Evil") is None
+
+
+def test_respond_nothing(server):
+    s = server()
+    assert s.get("/nothing").status == 500
+    assert s.get("/nothing", method="HEAD").status == 500
+
+
+def test_too_early(server):
+    rows = report(server().get("/early"))
+    assert {k: v for k, v in rows.items() if v != [str(STATE)]} == {}
+    assert len(rows) == 8
+
+
+@pytest.mark.parametrize("code", [200, 201, 203, 299, 404, 418, 500, 599, 700, 999])
+def test_status(server, code):
+    r = server().get("/status?code=%d" % code)
+    assert (r.status, r.body) == (code, b"body")
+    assert r.header("X-Page") == "status"
+    assert r.reason
+
+
+def test_reason(server):
+    s = server()
+    assert s.get("/status?code=404").reason == "Not Found"
+    assert s.get("/status?code=404&reason=Elsewhere").reason == "Elsewhere"
+
+
+@pytest.mark.parametrize("code", [204, 304])
+@pytest.mark.parametrize("length", ["", "&length=4"])
+def test_status_without_body(server, code, length):
+    with server().connect() as c:
+        r = c.get("/status?code=%d%s" % (code, length))
+        assert (r.status, r.body) == (code, b"")
+        assert r.header("Transfer-Encoding") is None
+        if code == 204:
+            assert r.header("Content-Length") is None
+        # Nothing of the body is in the way of the next response.
+        assert c.get("/").body == b"Hello, World!\n"
+
+
+def test_status_205(server):
+    with server().connect() as c:
+        assert c.get("/status?code=205").status == 205
+        assert c.get("/").status == 200
+
+
+def test_head(server):
+    pages = ["/", "/status?code=404", "/length-field", "/file",
+             "/pattern?bytes=100000&length=100000"]
+    with server(env={"PROBE_FILE": APPS / "probe.c"}).connect() as c:
+        for page in pages:
+            get, head = c.get(page), c.get(page, method="HEAD")
+            assert head.body == b""
+            assert head.status == get.status
+
+            def fields(r):
+                return [f for f in r.headers if f[0] != "Date"]
+
+            assert fields(head) == fields(get), page
+        for page in ("/chunks", "/parts", "/pattern?bytes=3000000"):
+            assert c.get(page, method="HEAD").status == 200
+        assert c.get("/").body == b"Hello, World!\n"
+
+
+def test_hop_fields_are_the_servers(server):
+    with server().connect() as c:
+        r = c.get("/hop")
+        assert r.body == b"body"
+        assert r.header("Content-Length") == "4"
+        assert r.header("X-Kept") == "yes"
+        assert r.header("Transfer-Encoding") is None
+        assert r.header("Keep-Alive") is None
+        assert r.header("Upgrade") is None
+        assert "never" not in r.all("Date")
+        assert r.header("Server") != "other"
+        assert r.header("Connection") in (None, "keep-alive")
+        assert c.get("/").status == 200
+
+
+def test_length_field(server):
+    with server().connect() as c:
+        r = c.get("/length-field")
+        assert r.body == b"body"
+        assert r.header("Content-Length") == "4"
+        assert c.get("/").status == 200
+
+
+# --- the body of the response -------------------------------------------------
+
+def test_body_longer_than_said(server):
+    with server().connect() as c:
+        for flush in (0, 1):
+            r = c.get("/pattern?bytes=100&piece=7&length=20&flush=%d" % flush)
+            assert r.body == pattern(20)
+            r = c.get("/pattern?bytes=100000&length=20&flush=%d" % flush)
+            assert r.body == pattern(20)
+        assert c.get("/").body == b"Hello, World!\n"
+
+
+@pytest.mark.parametrize("target", [
+    "/pattern?bytes=10&length=20",
+    "/pattern?bytes=10&length=20&flush=1",
+    "/pattern?bytes=100000&length=200000",
+    "/status?length=5",
+])
+def test_body_shorter_than_said(server, target):
+    """The client sees the end of the connection before that of the body."""
+    s = server()
+    with s.connect() as c:
+        c.send(harness.request(target=target) + harness.request())
+        _, status, _, headers = c.head()
+        said = int(dict(headers)["Content-Length"])
+        rest = c.rest()
+        assert status == 200
+        assert len(rest) < said
+        assert b"HTTP/1.1" not in rest
+    assert s.get().status == 200
+
+
+def test_unknown_length(server):
+    with server().connect() as c:
+        r = c.get("/pattern?bytes=10&piece=3")
+        assert r.body == pattern(10)
+        r = c.get("/pattern?bytes=10&piece=3&flush=1")
+        assert r.body == pattern(10)
+        assert r.header("Transfer-Encoding") == "chunked"
+        r = c.get("/pattern?bytes=0")
+        assert r.body == b""
+
+
+def test_unknown_length_http_1_0(server):
+    s = server()
+    r = s.raw("GET /pattern?bytes=10&piece=3&flush=1 HTTP/1.0\r\n\r\n")
+    head, _, body = r.partition(b"\r\n\r\n")
+    assert body == pattern(10)
+    assert b"chunked" not in head
+    assert b"Content-Length" not in head
+
+
+def test_known_length_http_1_0_keeps(server):
+    with server().connect() as c:
+        for _ in range(3):
+            r = c.get("/", headers={"Connection": "keep-alive"},
+                      version="HTTP/1.0")
+            assert r.body == b"Hello, World!\n"
+
+
+def test_flush_sends_each_piece(server):
+    with server().connect() as c:
+        c.send(harness.request(target="/chunks"))
+        c.head()
+        chunks = []
+        while not chunks or chunks[-1]:
+            chunks.append(c.chunk())
+        assert chunks == [b"one more", b"two", b"three", b""]
+
+
+@pytest.mark.parametrize("flush", [0, 1])
+def test_writev_of_many_parts(server, flush):
+    r = server().get("/parts?flush=%d" % flush)
+    expected = b"".join((b"", b"ab", b"c")[i % 3] for i in range(200))
+    assert r.body == expected
+
+
+@pytest.mark.parametrize("length", ["", "&length=20000000"])
+def test_large_body(server, length):
+    r = server().get("/pattern?bytes=20000000&piece=333333" + length)
+    assert r.body == pattern(20000000)
+
+
+def test_slow_reader(server):
+    """More than all buffers hold, to a client that begins to read late.  The
+    one thread is free as soon as what is left fits into response_buffer."""
+    s = server("--threads", 1, "--response-buffer", "8M")
+    with s.connect() as c:
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.send(harness.request(target="/pattern?bytes=6000000&length=6000000"))
+        s.wait_log("probe: wrote 6000000, rc 0")
+        assert s.get().status == 200
+        assert c.response().body == pattern(6000000)
+        assert c.get("/").status == 200
+
+
+def test_slow_reader_makes_a_writer_wait(server):
+    s = server("--threads", 2, "--response-buffer", "64k")
+    with s.connect() as c:
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.send(harness.request(target="/pattern?bytes=30000000&piece=50000"))
+        assert s.get().status == 200
+        assert "probe: wrote" not in s.log.text()
+        assert c.response().body == pattern(30000000)
+    s.wait_log("probe: wrote 30000000, rc 0")
+
+
+def test_silent_reader_is_given_up(server):
+    s = server("--response-buffer", "64k", "--send-timeout", "0.3")
+    with s.connect() as c:
+        c.send(harness.request(target="/pattern?bytes=300000000"))
+        s.wait_log(r"probe: wrote \d+, rc %d" % GONE)
+
+
+# --- files --------------------------------------------------------------------
+
+@pytest.mark.parametrize("offset,length", [
+    (0, -1), (0, 0), (0, 1), (1, -1), (999999, -1), (1000003, -1),
+    (2000000, -1), (5, 100), (4097, 500000)])
+@pytest.mark.parametrize("sendfile", ["--sendfile", "--no-sendfile"])
+def test_send_file(server, data_file, offset, length, sendfile):
+    data = data_file.read_bytes()
+    expected = data[offset:] if length < 0 else data[offset:offset + length]
+    s = server(sendfile, env={"PROBE_FILE": data_file})
+    with s.connect() as c:
+        target = "/file?offset=%d&len=%d" % (offset, length)
+        r = c.get(target)
+        assert r.body == expected
+        r = c.get(target + "&dup=1&length=%d" % len(expected))
+        assert r.body == expected
+        r = c.get(target + "&around=1")
+        assert r.body == b"<<" + expected + b">>"
+        assert c.get("/").status == 200
+    # Threads may share the descriptor.
+    assert set(re.findall(r"file rc (-?\d+) offset (\d+)", s.log.text())) == \
+        {("0", "0")}
+
+
+def test_send_file_is_cut(server, data_file):
+    with server(env={"PROBE_FILE": data_file}).connect() as c:
+        assert c.get("/file?length=10").body == data_file.read_bytes()[:10]
+        assert c.get("/").status == 200
+
+
+@pytest.mark.parametrize("target", [
+    "/file?length=1000004", "/file?len=2000000&length=2000000",
+    "/file?len=2000000"])
+@pytest.mark.parametrize("sendfile", ["--sendfile", "--no-sendfile"])
+def test_send_file_that_is_short(server, data_file, target, sendfile):
+    s = server(sendfile, env={"PROBE_FILE": data_file})
+    with s.connect() as c:
+        c.send(harness.request(target=target) + harness.request())
+        c.head()
+        rest = c.rest()
+        assert b"HTTP/1.1" not in rest
+        assert not rest.endswith(b"0\r\n\r\n")
+    assert s.get().status == 200
+
+
+def test_send_file_that_is_none(server, data_file):
+    r = report(server(env={"PROBE_FILE": data_file}).get("/bad-file"))
+    assert r["closed"] != ["0"]
+    assert r["offset"] == [str(INVALID)]
+
+
+def test_send_file_to_slow_reader(server, data_file):
+    """A file waits outside of memory; the only thread is free at once."""
+    with open(data_file, "ab") as f:
+        f.truncate(30000000)
+    s = server("--threads", 1, env={"PROBE_FILE": data_file})
+    with s.connect() as c:
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.send(harness.request(target="/file?dup=1&length=30000000"))
+        s.wait_log("probe: file rc 0")
+        assert s.get().status == 200
+        assert c.response().body == data_file.read_bytes()
+
+
+# --- trailers, informational responses ----------------------------------------
+
+def test_trailers(server):
+    with server().connect() as c:
+        r = c.get("/trailers")
+        assert r.header("Transfer-Encoding") == "chunked"
+        assert r.trailers == [("X-Sum", "42"), ("X-Two", "2")]
+        assert r.body == b"bad=%d\nframing=%d\n" % (INVALID, INVALID)
+        assert c.get("/trailers?flush=0").trailers == r.trailers
+        assert c.get("/trailers?length=10").trailers == []
+        assert c.get("/trailers", method="HEAD").status == 200
+        assert c.get("/").status == 200
+
+
+def test_inform(server):
+    with server().connect() as c:
+        c.send(harness.request(target="/inform"))
+        for _ in range(2):
+            r = c.response()
+            assert r.status == 103
+            assert r.headers == [("Link", "</a.css>; rel=preload")]
+        r = report(c.response())
+        assert r["inform"] == r["again"] == [str(OK)]
+        assert r["bad"] == r["final"] == r["upgrade"] == [str(INVALID)]
+        assert c.get("/").status == 200
+
+
+def test_inform_http_1_0(server):
+    with server().connect() as c:
+        r = c.get("/inform", version="HTTP/1.0")
+        assert one(r, "inform") == str(OK)
+
+
+# --- the end ------------------------------------------------------------------
+
+def test_finish(server):
+    s = server()
+    with s.connect() as c:
+        assert c.get("/finish").body == b"done\n"
+        assert c.get("/").status == 200
+    s.wait_log("probe: finish %d %d, write %d, respond %d" % (
+        OK, OK, STATE, STATE))
+
+
+def test_finish_before_the_work_is_done(server):
+    s = server()
+    with s.connect() as c:
+        assert c.get("/finish?wait=10000").body == b"done\n"
+        assert "tidied" not in s.log.text()
+    s.wait_log("tidied up")
+
+
+def test_abort_before_the_head(server):
+    s = server()
+    for when in ("first", "started"):
+        assert s.get("/abort?when=" + when).status == 500
+        s.wait_log("probe: aborted, write %d" % STATE)
+
+
+@pytest.mark.parametrize("length", ["", "&length=100"])
+def test_abort_in_the_body(server, length):
+    s = server()
+    with s.connect() as c:
+        c.send(harness.request(target="/abort?when=sent" + length) +
+               harness.request())
+        _, status, _, headers = c.head()
+        assert status == 200
+        rest = c.rest()
+        assert b"part" in rest
+        assert b"HTTP/1.1" not in rest
+        assert not rest.endswith(b"0\r\n\r\n")
+    assert s.get().status == 200
+
+
+def test_gone(server):
+    s = server()
+    with s.connect() as c:
+        c.send(harness.request(target="/gone"))
+        s.wait_log("probe: waiting")
+    s.wait_log("probe: gone 1")
+
+
+def test_not_gone(server):
+    s = server()
+    with s.connect() as c:
+        assert c.get("/gone?wait=30").body == b"here\n"
+    s.wait_log("probe: gone 0")
+
+
+def test_write_to_one_who_left(server):
+    s = server("--send-timeout", 5)
+    c = s.connect()
+    c.send(harness.request(target="/until-gone"))
+    c.until(b"\r\n\r\n")
+    c.reset()
+    s.wait_log("probe: write failed with %d" % GONE)
+    assert s.get().status == 200
+
+
+# --- taking the connection over -----------------------------------------------
+
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "echo"}
+
+
+def test_take_over(server):
+    s = server()
+    with s.connect() as c:
+        c.send(harness.request(target="/take-over", headers=UPGRADE))
+        _, status, _, headers = c.head()
+        assert status == 101
+        fields = {k.lower(): v for k, v in headers}
+        assert fields["connection"] == "Upgrade"
+        assert fields["upgrade"] == "echo"
+        assert "content-length" not in fields
+        assert "transfer-encoding" not in fields
+        c.send("hello")
+        assert c.exactly(7) == b"[hello]"
+        c.half_close()
+        assert c.rest() == b""
+    s.wait_log("probe: talk ended with 0, fd ok, respond %d, write %d" % (
+        STATE, STATE))
+    assert s.get().status == 200
+
+
+def test_take_over_with_bytes_behind_the_request(server):
+    """What came in the same packet belongs to the application."""
+    for extra in (b"early", b"x" * 3000):
+        with server().connect() as c:
+            c.send(harness.request(target="/take-over", headers=UPGRADE) +
+                   extra)
+            assert c.head()[1] == 101
+            assert c.exactly(len(extra) + 2) == b"[" + extra + b"]"
+            c.send("later")
+            assert c.exactly(7) == b"[later]"
+
+
+def test_take_over_ends_with_handle(server):
+    with server().connect() as c:
+        c.send(harness.request(target="/take-over", headers=UPGRADE))
+        c.head()
+        c.send("quit")
+        assert c.rest() == b"[quit]"
+
+
+def test_take_over_after_a_request(server):
+    with server().connect() as c:
+        assert c.get("/").status == 200
+        c.send(harness.request(target="/take-over", headers=UPGRADE))
+        assert c.head()[1] == 101
+        c.send("hello")
+        assert c.exactly(7) == b"[hello]"
+
+
+def test_take_over_refused(server):
+    s = server()
+    for code in (99, 199, 300, 404):
+        r = s.get("/take-over?code=%d" % code, headers=UPGRADE)
+        assert one(r, "take_over") == str(INVALID)
+
+
+def test_take_over_timeout(server):
+    with server().connect() as c:
+        c.send(harness.request(target="/take-over-silent"))
+        assert c.head()[1] == 200
+        assert c.rest() == b"%d 1\n" % TIMEOUT
+
+
+def test_take_over_and_write_much(server):
+    s = server()
+    with s.connect() as c:
+        c.send(harness.request(target="/take-over-flood"))
+        assert c.head()[1] == 200
+        assert len(c.rest()) == 8 << 20
+    s.wait_log("probe: flood rc 0")
+
+
+# --- settings and the log -----------------------------------------------------
+
+def test_settings(server):
+    s = server("--threads", 3, "--forwarded-allow-ips", "10.0.0.1,10.0.0.2")
+
+    def setting(name):
+        r = s.get("/setting?name=" + name)
+        return r.body.decode() if r.status == 200 else None
+
+    assert setting("threads") == "3"
+    assert setting("sendfile") == "true"
+    assert setting("static_follow") == "false"
+    assert setting("forwarded_allow_ips") == "10.0.0.1,10.0.0.2"
+    assert setting("bind") == "127.0.0.1:0"
+    assert setting("user") is None
+    assert setting("nonsense") is None
+    assert setting("") is None
+
+
+def test_log(server):
+    s = server()
+    assert s.get("/log").status == 200
+    s.wait_log(r"\[INFO\] probe: an info line$")
+    s.wait_log(r"\[WARNING\] probe: a warning line$")
+    s.wait_log(r"\[ERROR\] probe: an error line$")
+    s.wait_log(r"\[CRITICAL\] probe: a critical line$")
+    s.wait_log(r"\[INFO\] probe: number 7 of nine$")
+    s.wait_log(r"probe: split")
+    assert "a debug line" not in s.log.text()
+
+
+def test_log_level(server):
+    s = server("--log-level", "debug")
+    assert s.get("/log").status == 200
+    s.wait_log(r"\[DEBUG\] probe: a debug line$")
+
+
+# --- the tour -----------------------------------------------------------------
+
+@pytest.fixture
+def tour(bicorn, tmp_path, data_file):
+    compile_file(EXAMPLES / "tour.c", tmp_path / "tour.so", *STRICT)
+
+    def start(*args):
+        return bicorn(*args, "./tour.so", cwd=tmp_path,
+                      env={"TOUR_FILE": data_file})
+
+    return start
+
+
+def test_tour(tour, data_file):
+    s = tour()
+    assert b"/stream" in s.get("/").body
+    assert s.get("/hello").body == b"Hello, World!\n"
+    assert s.get("/hello?a=b&name=you").body == b"Hello, you!\n"
+    r = s.get("/stream?count=3")
+    assert r.header("Transfer-Encoding") == "chunked"
+    assert r.body == b"line 1 of 3\nline 2 of 3\nline 3 of 3\n"
+    r = s.get("/echo", method="POST", body=b"a\nb", headers={
+        "Content-Type": "text/x"})
+    assert (r.body, r.header("Content-Type")) == (b"a\nb", "text/x")
+    assert s.get("/echo").status == 405
+    assert s.get("/length", method="PUT", body=b"a\nb\n").body == \
+        b"4 bytes, 2 lines\n"
+    assert s.get("/file").body == data_file.read_bytes()
+    assert re.match(rb"thread \d of 4, \d+ requests", s.get("/thread").body)
+    assert s.get("/nothing").status == 404
+    assert s.get("/talk").status == 426
+    with s.connect() as c:
+        c.send(harness.request(target="/talk", headers=UPGRADE) + b"hel")
+        assert c.head()[1] == 101
+        assert c.exactly(3) == b"HEL"
+        c.send("lo")
+        assert c.exactly(2) == b"LO"
+
+
+def test_tour_stream_notices_who_leaves(tour):
+    s = tour()
+    with s.connect() as c:
+        c.send(harness.request(target="/stream?count=1000000&pause=5"))
+        c.until(b"line 2 of")
+    s.wait_log("tour: the client left after")
+
+
+def test_tour_needs_its_file(run, tmp_path):
+    compile_file(EXAMPLES / "tour.c", tmp_path / "tour.so")
+    refused(run, "./tour.so", 3, "cannot open /nonexistent", cwd=tmp_path,
+            env={"TOUR_FILE": "/nonexistent"})
