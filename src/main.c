@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* bicorn(8): settings, then run, check or print. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arbiter/arbiter.h"
+#include "base/err.h"
+#include "base/title.h"
+#include "conf/conf.h"
+
+static int
+complain(const char *text)
+{
+	fprintf(stderr, "bicorn: error: %s\n", text);
+	return 1;
+}
+
+/* A socket must never become somebody's standard output. */
+static int
+open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	return 0;
+}
+
+static int
+check(const struct settings *s)
+{
+	struct err err = { "" };
+
+	if (arbiter_check(s, &err) != 0)
+		return complain(err.text);
+	printf("bicorn: %s: the application and its settings are fine\n",
+	    s->app);
+	return 0;
+}
+
+/* What printed to stdout counts only when it got there. */
+static int
+flushed(int status)
+{
+	if (fflush(stdout) == 0)
+		return status;
+	return complain(strerror(errno));
+}
+
+static int
+act(enum conf_action action, int argc, char *const *argv, struct settings *s,
+    struct title *title)
+{
+	int status = 0;
+
+	switch (action) {
+	case CONF_RUN:
+		return arbiter_run(argc, argv, s, title);
+	case CONF_CHECK:
+		status = check(s);
+		break;
+	case CONF_PRINT:
+		settings_print(s, stdout);
+		break;
+	case CONF_HELP:
+		conf_help(stdout);
+		break;
+	case CONF_VERSION:
+		conf_version(stdout);
+		break;
+	}
+	settings_free(&s);
+	return flushed(status);
+}
+
+int
+main(int argc, char **argv)
+{
+	enum conf_action action = CONF_RUN;
+	struct settings *s = NULL;
+	struct title title;
+	struct err err;
+	int status = 1;
+
+	if (open_standard() != 0 || title_init(&title, argc, argv) != 0)
+		return complain(strerror(errno));
+	if (settings_load(argc, title.argv, &s, &action, &status, &err) == 0)
+		status = act(action, argc, title.argv, s, &title);
+	else
+		complain(err.text);
+	title_fini(&title);
+	return status;
+}
