@@ -47,6 +47,21 @@ share_library(void)
 	(void)handle; /* never closed: Python cannot be unloaded */
 }
 
+/*
+ * What "python3" is may change with the next release of the system; the
+ * name with the version in it, in the same folder, stays what it is.
+ */
+static void
+choose_executable(char *out, size_t size)
+{
+	const char *slash = strrchr(BICORN_PYTHON, '/');
+
+	snprintf(out, size, "%.*s/python" WSGI_PYTHON_VERSION,
+	    slash != NULL ? (int)(slash - BICORN_PYTHON) : 0, BICORN_PYTHON);
+	if (slash == NULL || access(out, X_OK) != 0)
+		snprintf(out, size, "%s", BICORN_PYTHON);
+}
+
 /* PYTHONHOME without a standard library in it is fatal to Python. */
 static int
 check_home(char *error, size_t error_size)
@@ -106,9 +121,10 @@ int
 interpreter_start(const struct bicorn_server *server, char *error,
     size_t error_size)
 {
-	char executable[PATH_MAX] = BICORN_PYTHON;
+	char executable[PATH_MAX];
 	PyStatus status;
 
+	choose_executable(executable, sizeof(executable));
 	if (venv_executable(server, executable, sizeof(executable), error,
 	    error_size) < 0 || check_home(error, error_size) < 0)
 		return -1;
