@@ -6,6 +6,11 @@
 
 #include "conf/expand.h"
 
+#define LAST_NOTHING '\0' /* a setting may begin, as after ';' */
+#define LAST_NAME 'a'
+#define LAST_VALUE '1'
+#define LAST_TEXT '"'
+
 /* One file while its tokens are read. */
 struct scan {
 	struct expansion *x;
@@ -15,8 +20,9 @@ struct scan {
 	unsigned depth;   /* of includes */
 	unsigned nesting; /* of brackets */
 	bool mid_line;    /* something was in this line */
-	char last;        /* the last mark; 'a' a name, '1' a value */
-	struct span name; /* the last name */
+	char last;        /* the last token: a mark, or one of LAST_ */
+	struct span name; /* of the setting ... */
+	unsigned name_line; /* ... and where it stands */
 };
 
 /* Reads s to its end.  0 or -1. */

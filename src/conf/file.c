@@ -210,7 +210,7 @@ apply_one(struct store *st, const struct expansion *x,
 	struct written w = written_at(st, x, e, name, e);
 
 	if (config_setting_is_group(e)) {
-		err_set(err, "settings are not put in groups");
+		err_set(err, "settings stand by themselves, not in groups");
 		written_blame(&w, err);
 		return -1;
 	}

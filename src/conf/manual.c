@@ -27,6 +27,9 @@ escape(struct buf *b, struct span text)
 		case '-':
 			ok = buf_str(b, "\\-");
 			break;
+		case ',': /* a line may end here */
+			ok = buf_str(b, ",\\:");
+			break;
 		default:
 			ok = buf_add(b, &text.ptr[i], 1);
 		}

@@ -101,7 +101,7 @@ parse(const char *text, const struct unit *units, int64_t *out)
 	    __builtin_add_overflow(*out, part, out))
 		return NUMBER_HUGE;
 	if (*out == 0 && any_digit_but_zero(text))
-		return NUMBER_HUGE;
+		return NUMBER_TINY;
 	if (*text == '-')
 		*out = -*out;
 	return NUMBER_OK;

@@ -12,15 +12,16 @@
 enum number_verdict {
 	NUMBER_OK,
 	NUMBER_BAD,  /* not such a number */
-	NUMBER_HUGE, /* one, but too large (or too small) to hold */
+	NUMBER_HUGE, /* one, but too large to hold */
+	NUMBER_TINY, /* more than zero, but less than 1 ms or one byte */
 };
 
 /* "4", "-1" */
 enum number_verdict number_parse_int(const char *text, int64_t *out);
 
 /*
- * "30", "0.5", "500ms", "1.5h": milliseconds.  What is less than one, but
- * not zero, is NUMBER_HUGE: zero often means "never".
+ * "30", "0.5", "500ms", "1.5h": milliseconds.  What is less than one must
+ * not become zero, as that often means "never".
  */
 enum number_verdict number_parse_time(const char *text, int64_t *out);
 

@@ -38,6 +38,16 @@ scan_fail(struct scan *s, struct err *err, const char *fmt, ...)
 	return -1;
 }
 
+/* err = "threads = 4x (FILE, line N): ..."; -1. */
+static int
+fail_value(struct scan *s, struct err *err, const char *value,
+    const char *why)
+{
+	err_set(err, "%.*s = %s (%s, line %u): %s", (int)s->name.len,
+	    s->name.ptr, value, s->file, s->line, why);
+	return -1;
+}
+
 int
 scan_emit(struct scan *s, const char *text, size_t len, struct err *err)
 {
@@ -172,7 +182,7 @@ scan_text(struct scan *s, struct err *err)
 	if (len == 0 || scan_emit(s, s->at, len, err) != 0)
 		return -1;
 	s->at += len;
-	s->last = '1';
+	s->last = LAST_TEXT;
 	return 0;
 }
 
@@ -255,12 +265,13 @@ emit_whole(struct scan *s, const char *t, struct err *err)
 	long long n;
 
 	if (!hex && digits[0] == '0' && is_digit(digits[1]))
-		return scan_fail(s, err, "%s: a number does not begin with 0; "
-					 "an octal mode is a text: \"%s\"", t, t);
+		return fail_value(s, err, t, "a number does not begin with 0; "
+					     "an octal mode is a text in "
+					     "double quotes");
 	errno = 0;
 	n = strtoll(t, NULL, hex ? 16 : 10);
 	if (errno == ERANGE)
-		return scan_fail(s, err, "%s: the number is too large", t);
+		return fail_value(s, err, t, "is too large a number");
 	snprintf(plain, sizeof(plain), "%lld%s", n,
 	    n > INT_MAX || n < INT_MIN ? "L" : "");
 	return scan_emit(s, plain, strlen(plain), err);
@@ -272,19 +283,18 @@ scan_number(struct scan *s, struct err *err)
 	size_t len = number_length(s);
 	char t[SHOWN + 1];
 
+	snprintf(t, sizeof(t), "%.*s", (int)(len < SHOWN ? len : SHOWN),
+	    s->at);
 	if (len > SHOWN)
-		return scan_fail(s, err, "%.*s...: the number is too long",
-		    SHOWN, s->at);
-	memcpy(t, s->at, len);
-	t[len] = '\0';
+		return fail_value(s, err, t, "is too long a number");
 	s->at += len;
-	s->last = '1';
+	s->last = LAST_VALUE;
 	if (is_whole(t))
 		return emit_whole(s, t, err);
 	if (is_float(t))
 		return scan_emit(s, t, len, err);
-	return scan_fail(s, err, "%s: is no number; a text is written \"%s\"",
-	    t, t);
+	return fail_value(s, err, t, "is no number, and a text stands in "
+				     "double quotes");
 }
 
 /* --- names and marks ----------------------------------------------------- */
@@ -295,6 +305,22 @@ is_truth(struct span word)
 	return span_ieq(word, SPAN("true")) || span_ieq(word, SPAN("false"));
 }
 
+/* A word that stands for a value. */
+static int
+scan_truth(struct scan *s, struct span word, struct err *err)
+{
+	char t[SHOWN + 1];
+
+	snprintf(t, sizeof(t), "%.*s",
+	    (int)(word.len < SHOWN ? word.len : SHOWN), word.ptr);
+	if (!is_truth(word))
+		return fail_value(s, err, t, "is not true or false, and a text "
+					     "stands in double quotes");
+	s->at += word.len;
+	s->last = LAST_VALUE;
+	return scan_emit(s, word.ptr, word.len, err);
+}
+
 static int
 scan_name(struct scan *s, struct err *err)
 {
@@ -302,14 +328,14 @@ scan_name(struct scan *s, struct err *err)
 
 	while (in_name(peek(s, word.len)))
 		word.len++;
-	if (s->last != '\0' && strchr("=:[", s->last) != NULL &&
-	    !is_truth(word))
-		return scan_fail(s, err, "%.*s: is not true or false; a text "
-					 "is written \"%.*s\"",
-		    (int)(word.len > SHOWN ? SHOWN : word.len), word.ptr,
-		    (int)(word.len > SHOWN ? SHOWN : word.len), word.ptr);
+	if (s->last != LAST_NOTHING && strchr("=:[", s->last) != NULL)
+		return scan_truth(s, word, err);
+	if (word.len > SHOWN)
+		return scan_fail(s, err, "%.*s...: no setting has so long a "
+					 "name", SHOWN, word.ptr);
 	s->name = word;
-	s->last = 'a';
+	s->name_line = s->line;
+	s->last = LAST_NAME;
 	s->at += word.len;
 	return scan_emit(s, word.ptr, word.len, err);
 }
@@ -344,7 +370,7 @@ scan_mark(struct scan *s, struct err *err)
 {
 	char c = *s->at++;
 
-	if ((c == '=' || c == ':') && s->nesting == 0 && s->last == 'a' &&
+	if ((c == '=' || c == ':') && s->nesting == 0 &&
 	    note_key(s, err) != 0)
 		return -1;
 	if (strchr("{[(", c) != NULL && ++s->nesting > DEEPEST_NESTING)
@@ -352,7 +378,7 @@ scan_mark(struct scan *s, struct err *err)
 		    DEEPEST_NESTING);
 	if (strchr("}])", c) != NULL && s->nesting-- == 0)
 		return scan_fail(s, err, "%c closes nothing", c);
-	s->last = c;
+	s->last = c == ';' || c == ',' ? LAST_NOTHING : c;
 	return scan_emit(s, &c, 1, err);
 }
 
@@ -385,7 +411,7 @@ scan_directive(struct scan *s, struct err *err)
 	}
 	if (*name == '\0')
 		return scan_fail(s, err, "@include needs a \"FILE\"");
-	s->last = ';';
+	s->last = LAST_NOTHING;
 	return scan_include(s, name, err);
 }
 
@@ -414,6 +440,39 @@ starts_number(const struct scan *s)
 	return is_digit(c) || (c == '.' && is_digit(peek(s, 1)));
 }
 
+static int
+fail_unfinished(struct scan *s, struct err *err)
+{
+	s->line = s->name_line;
+	return scan_fail(s, err, "%.*s has no value", (int)s->name.len,
+	    s->name.ptr);
+}
+
+/*
+ * Whether the next token fits behind the last one, at the top: libconfig
+ * would only say "syntax error", and often a line late.
+ */
+static int
+check_order(struct scan *s, struct err *err)
+{
+	char c = peek(s, 0);
+	bool gives = c == '=' || c == ':';
+	bool ends = c == ';' || c == ',';
+	bool is_value = c == '"' || starts_number(s) ||
+	    (c != '\0' && strchr("{[(", c) != NULL);
+
+	if (s->last == LAST_NAME && !gives)
+		return fail_unfinished(s, err);
+	if ((s->last == '=' || s->last == ':') && (gives || ends))
+		return fail_unfinished(s, err);
+	if (s->last == LAST_NAME || s->last == '=' || s->last == ':')
+		return 0;
+	if (gives || (is_value && !(c == '"' && s->last == LAST_TEXT)) ||
+	    (ends && s->last == LAST_NOTHING))
+		return scan_fail(s, err, "unexpected %c", c);
+	return 0;
+}
+
 /* One token that is neither blank nor comment. */
 static int
 scan_token(struct scan *s, struct err *err)
@@ -421,6 +480,8 @@ scan_token(struct scan *s, struct err *err)
 	int rc;
 	char c = *s->at;
 
+	if (s->nesting == 0 && check_order(s, err) != 0)
+		return -1;
 	if (c == '"')
 		rc = scan_text(s, err);
 	else if (c == '@')
@@ -457,5 +518,8 @@ scan_all(struct scan *s, struct err *err)
 	}
 	if (rc == 0 && s->nesting > 0)
 		return scan_fail(s, err, "a bracket is not closed");
+	if (rc == 0 && (s->last == LAST_NAME || s->last == '=' ||
+			   s->last == ':'))
+		return fail_unfinished(s, err);
 	return rc != 0 ? -1 : scan_emit(s, "\n", 1, err);
 }

@@ -58,9 +58,9 @@ suggest_distance(struct span a, struct span b)
 struct suggest
 suggest_for(struct span word)
 {
-	/* A third of the letters may be wrong: more is another word. */
+	/* A third of the letters may be wrong, and one: more is another word. */
 	return (struct suggest){ word, SPAN_NONE,
-		(unsigned)(word.len < 4 ? 2 : word.len / 3 + 1) };
+		(unsigned)(word.len < 4 ? 2 : word.len / 3 + 2) };
 }
 
 void

@@ -129,6 +129,11 @@ parse_number(const struct setting *s, const char *text, struct value *out,
 		verdict = number_parse_int(text, &out->number);
 	if (verdict == NUMBER_BAD)
 		return refuse(err, s, wants[s->kind], units[s->kind]);
+	if (verdict == NUMBER_TINY) {
+		err_set(err, "is less than %s", s->kind == KIND_TIME ?
+			"a millisecond" : "a byte");
+		return -1;
+	}
 	if (verdict == NUMBER_HUGE || out->number < lowest(s) ||
 	    out->number > highest(s))
 		return refuse(err, s, "must be ", "");
