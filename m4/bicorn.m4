@@ -19,17 +19,18 @@ LIBS=$bicorn_saved_LIBS
 AS_CASE([$ac_cv_search_dlopen], [-l*], [DL_LIBS=$ac_cv_search_dlopen], [DL_LIBS=])
 AC_SUBST([DL_LIBS])])
 
-dnl BICORN_TRY_FLAG(VAR, FLAGS): appends FLAGS to VAR if the compiler and the
-dnl linker take them together with what is in use, without a warning.
+dnl BICORN_TRY_FLAG(VAR, FLAGS, [OTHERWISE]): appends FLAGS to VAR if the
+dnl compiler and the linker take them together with what is in use, without a
+dnl warning.
 AC_DEFUN([BICORN_TRY_FLAG],
 [AC_MSG_CHECKING([whether $CC takes $2])
 bicorn_saved_CFLAGS=$CFLAGS
 CFLAGS="$CFLAGS $BICORN_CFLAGS -Werror $2"
 AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <stdio.h>]], [[puts("");]])],
-	[AC_MSG_RESULT([yes]); $1="$$1 $2"],
-	[AC_MSG_RESULT([no])
-	m4_default([$3], [:])])
-CFLAGS=$bicorn_saved_CFLAGS])
+	[bicorn_taken=yes], [bicorn_taken=no])
+CFLAGS=$bicorn_saved_CFLAGS
+AC_MSG_RESULT([$bicorn_taken])
+AS_IF([test $bicorn_taken = yes], [$1="$$1 $2"], [m4_default([$3], [:])])])
 
 dnl Sets BICORN_CFLAGS, BICORN_CPPFLAGS and BICORN_LDFLAGS.
 AC_DEFUN([BICORN_COMPILER_FLAGS],
