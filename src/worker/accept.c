@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "log/log.h"
 #include "net/listen.h"
+#include "tls/tls.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
@@ -116,7 +117,7 @@ enter(struct acceptor *a, struct client *c)
 
 /*
  * Output is asked for only when some is left over: a registration for it
- * would raise an edge for each new connection.
+ * would raise an edge for each new connection.  A handshake writes too.
  */
 static bool
 watch(struct acceptor *a, struct client *c)
@@ -126,6 +127,9 @@ watch(struct acceptor *a, struct client *c)
 		.data.ptr = &c->source,
 	};
 
+	c->watches_output = c->state == CLIENT_HANDSHAKE;
+	if (c->watches_output)
+		ev.events |= EPOLLOUT;
 	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, c->conn.fd, &ev) == 0;
 }
 
@@ -136,6 +140,17 @@ complain(struct acceptor *a, const char *what)
 		return;
 	a->complained_ms = a->now_ms;
 	log_warning("Accepting pauses: %s", what);
+}
+
+/* Under TLS a handshake comes first. */
+static bool
+start_tls(struct acceptor *a, struct client *c, const struct listener *l)
+{
+	if (!l->tls || a->w->tls == NULL)
+		return true;
+	c->state = CLIENT_HANDSHAKE;
+	errno = ENOMEM;
+	return tls_attach(a->w->tls, &c->conn);
 }
 
 /* 1: accepted, 0: nothing there, -1: cannot at present. */
@@ -162,7 +177,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 	c->state = CLIENT_IDLE;
 	c->fresh = true;
 	c->deadline_ms = a->now_ms + a->w->settings->header_timeout_ms;
-	if (!watch(a, c)) {
+	if (!start_tls(a, c, l) || !watch(a, c)) {
 		complain(a, strerror(errno));
 		conn_close(&c->conn);
 		client_put(a, c);

@@ -148,10 +148,35 @@ linger(struct acceptor *a, struct client *c)
 	}
 }
 
+/* --- opening -------------------------------------------------------------- */
+
+static void
+handshake(struct acceptor *a, struct client *c)
+{
+	switch (c->conn.transport->handshake(&c->conn)) {
+	case IO_OK:
+		c->state = CLIENT_IDLE;
+		c->deadline_ms =
+		    a->now_ms + a->w->settings->header_timeout_ms;
+		/* The first request may have come with the last message. */
+		c->readable = true;
+		receive(a, c);
+		return;
+	case IO_AGAIN:
+		tend_timer(a, c);
+		return;
+	default:
+		tend_close(a, c);
+	}
+}
+
 void
 tend_client(struct acceptor *a, struct client *c)
 {
 	switch (c->state) {
+	case CLIENT_HANDSHAKE:
+		handshake(a, c);
+		return;
 	case CLIENT_IDLE:
 	case CLIENT_HEAD:
 	case CLIENT_BODY:
@@ -163,7 +188,6 @@ tend_client(struct acceptor *a, struct client *c)
 	case CLIENT_LINGER:
 		linger(a, c);
 		return;
-	case CLIENT_HANDSHAKE:
 	case CLIENT_READY:
 	case CLIENT_CLOSED:
 		return;

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
+#include "tls/tls.h"
 #include "worker/acceptor.h"
 #include "worker/exchange.h"
 #include "worker/heritage.h"
@@ -56,7 +57,9 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 		.max_requests = draw_max_requests(s),
 	};
 	lent_init(w);
-	return trust_new(s, &w->trust, err);
+	if (trust_new(s, &w->trust, err) != 0)
+		return -1;
+	return tls_new(s, &w->tls, err);
 }
 
 static void
@@ -69,6 +72,7 @@ worker_fini(struct worker *w)
 		inbound_free(in);
 	}
 	queue_free(&w->queue);
+	tls_free(&w->tls);
 	trust_free(&w->trust);
 	fd_close(&w->wake_fd);
 }

@@ -24,6 +24,7 @@ struct pool;
 struct queue;
 struct score_worker;
 struct settings;
+struct tls;
 struct trust;
 struct worker;
 
@@ -40,6 +41,7 @@ struct worker {
 	const struct settings *settings;
 	struct http_limits limits;
 	struct trust *trust;
+	struct tls *tls; /* NULL: no certificate */
 	struct lent lent;
 	struct app app;
 	struct queue *queue;
