@@ -9,6 +9,8 @@
 enum state {
 	STATE_SIZE,
 	STATE_EXTENSION,
+	STATE_QUOTED,      /* in a quoted string of an extension */
+	STATE_QUOTED_PAIR, /* behind a backslash there */
 	STATE_SIZE_LF,
 	STATE_DATA,
 	STATE_DATA_CR,
@@ -96,16 +98,32 @@ take_size(struct http_chunked *c, char byte)
 	return to(c, STATE_EXTENSION);
 }
 
+static enum state
+after_extension_byte(enum state state, char byte)
+{
+	if (state == STATE_QUOTED_PAIR)
+		return STATE_QUOTED;
+	if (byte == '"')
+		return state == STATE_QUOTED ? STATE_EXTENSION : STATE_QUOTED;
+	if (byte == '\\' && state == STATE_QUOTED)
+		return STATE_QUOTED_PAIR;
+	return state;
+}
+
+/*
+ * Extensions are skipped, but a line end in a quoted string, where another
+ * reader may not take it for one, is refused.
+ */
 static enum http_verdict
 take_extension(struct http_chunked *c, char byte)
 {
-	if (byte == '\r')
+	if (byte == '\r' && c->state == STATE_EXTENSION)
 		return end_size(c);
 	if (http_bytes[(unsigned char)byte] & HTTP_B_STOP)
 		return fail(c, 400, "control byte in a chunk extension");
 	if (c->line++ == SIZE_LINE_MAX)
 		return fail(c, 400, "chunk extension too long");
-	return HTTP_DONE;
+	return to(c, after_extension_byte((enum state)c->state, byte));
 }
 
 static enum http_verdict
@@ -204,6 +222,8 @@ take_byte(struct http_chunked *c, char byte, struct buf *trailer)
 	case STATE_SIZE:
 		return take_size(c, byte);
 	case STATE_EXTENSION:
+	case STATE_QUOTED:
+	case STATE_QUOTED_PAIR:
 		return take_extension(c, byte);
 	case STATE_SIZE_LF:
 		return take_size_lf(c, byte);

@@ -93,7 +93,7 @@ struct http_head {
 	uint16_t seen; /* one bit for each enum http_field_id */
 	uint8_t phase;
 	uint8_t empty_lines;
-	uint8_t wishes; /* what the Connection fields name */
+	uint8_t wishes;
 };
 
 /*

@@ -145,10 +145,10 @@ obey_coding(struct http_head *h, struct span value)
 		if (h->chunked || !http_name_ok(coding))
 			return http_head_fail(h, 400,
 			    "invalid Transfer-Encoding");
-		if (!span_ieq(coding, SPAN("chunked")))
-			return http_head_fail(h, 501,
-			    "unknown transfer coding");
-		h->chunked = true;
+		if (span_ieq(coding, SPAN("chunked")))
+			h->chunked = true;
+		else
+			h->wishes |= HTTP_WISH_CODING;
 	}
 	return HTTP_DONE;
 }
@@ -174,14 +174,13 @@ obey_connection(struct http_head *h, struct span value)
 	}
 }
 
-static enum http_verdict
+static void
 obey_expect(struct http_head *h, struct span value)
 {
 	if (!span_ieq(value, SPAN("100-continue")))
-		return http_head_fail(h, 417, "unknown expectation");
+		h->wishes |= HTTP_WISH_EXPECTATION;
 	/* HTTP/1.0 does not know it (RFC 9110, 10.1.1). */
 	h->expect_continue = h->minor > 0;
-	return HTTP_DONE;
 }
 
 /* Fields of which a second one is an attack or a mistake. */
@@ -207,7 +206,8 @@ http_head_field_done(struct http_head *h, const char *data,
 	case HTTP_F_TRANSFER_ENCODING:
 		return obey_coding(h, value);
 	case HTTP_F_EXPECT:
-		return obey_expect(h, value);
+		obey_expect(h, value);
+		return HTTP_DONE;
 	case HTTP_F_CONNECTION:
 		obey_connection(h, value);
 		return HTTP_DONE;
@@ -229,9 +229,13 @@ http_head_finish(struct http_head *h)
 {
 	if (h->minor > 0 && h->host < 0)
 		return http_head_fail(h, 400, "no Host");
-	if (h->chunked && h->content_length >= 0)
+	if (seen(h, HTTP_F_TRANSFER_ENCODING) && h->content_length >= 0)
 		return http_head_fail(h, 400,
 		    "both Transfer-Encoding and Content-Length");
+	if (h->wishes & HTTP_WISH_CODING)
+		return http_head_fail(h, 501, "unknown transfer coding");
+	if (h->wishes & HTTP_WISH_EXPECTATION)
+		return http_head_fail(h, 417, "unknown expectation");
 	h->keep_alive = !(h->wishes & HTTP_WISH_CLOSE) &&
 	    (h->minor > 0 || (h->wishes & HTTP_WISH_KEEP_ALIVE));
 	h->upgrade = h->minor > 0 && (h->wishes & HTTP_WISH_UPGRADE) &&

@@ -23,11 +23,16 @@ enum http_phase {
 	HTTP_PHASE_BAD,
 };
 
-/* Bits of http_head.wishes. */
+/*
+ * Bits of http_head.wishes.  What is well-formed but cannot be granted waits
+ * for the end of the head: a malformed field behind it is the graver fault.
+ */
 enum http_wish {
 	HTTP_WISH_CLOSE = 1,
 	HTTP_WISH_KEEP_ALIVE = 2,
 	HTTP_WISH_UPGRADE = 4,
+	HTTP_WISH_CODING = 8,       /* a transfer coding we do not know */
+	HTTP_WISH_EXPECTATION = 16, /* other than 100-continue */
 };
 
 /* The bytes in hand: data[base..end), and what they are. */
