@@ -52,10 +52,9 @@ struct listen_options {
  * no socket, is an error.  The caller frees with listen_close().
  *
  * On failure errno tells whether trying again makes sense: EADDRINUSE; it
- * is EINVAL for a spec that cannot be right.  Changes the umask for a moment
- * and may wait for a name server and, up to half a second, to tell a unix
- * socket that is being set up from one that was left behind: only for the
- * arbiter, which has one thread.
+ * is EINVAL for a spec that cannot be right.  Changes the umask for a moment,
+ * may wait for a name server, and locks the directory of a unix socket: only
+ * for the arbiter, which has one thread.
  */
 int listen_open(const char *spec, const struct listen_options *options,
     struct listener **out, struct err *err);

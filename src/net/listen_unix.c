@@ -7,24 +7,24 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "net/listen_private.h"
 
-/* A socket this young may be one whose owner has not called listen() yet. */
-#define YOUNG_MS 500
-#define YOUNG_STEP_MS 20
+/* How long to wait for the lock of a directory. */
+#define LOCK_TRIES 100
+#define LOCK_STEP_MS 10
 
 static socklen_t
 unix_name(const char *path, struct sockaddr_un *un)
@@ -57,81 +57,52 @@ is_stale(const struct sockaddr_un *un, socklen_t len)
 	return stale;
 }
 
-static int64_t
-age_ms(const struct stat *st)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000 +
-	    (now.tv_nsec - st->st_ctim.tv_nsec) / 1000000;
-}
-
-static bool
-same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/*
- * Removes the socket at path if it still is the one that was looked at.
- * Moved aside first: of two servers that start at once and find the same
- * old socket, the later one then sees that it holds the other's new one,
- * and puts it back.
- */
-static int
-remove_same(const char *path, const struct stat *seen)
-{
-	struct stat st;
-	char *aside;
-	int rc = -1;
-
-	if (asprintf(&aside, "%s.old.%ld", path, (long)getpid()) < 0)
-		return -1;
-	if (rename(path, aside) != 0) {
-		rc = errno == ENOENT ? 0 : -1;
-		goto out;
-	}
-	if (lstat(aside, &st) == 0 && same_file(&st, seen)) {
-		rc = unlink(aside);
-		goto out;
-	}
-	if (link(aside, path) == 0)
-		unlink(aside);
-	errno = EADDRINUSE;
-out:
-	free(aside);
-	return rc;
-}
-
-static void
-pause_ms(int ms)
-{
-	poll(NULL, 0, ms);
-}
-
 /* Makes way at path, where bind() found something. */
 static int
-replace_stale(const char *spec, const char *path,
+remove_stale(const char *spec, const char *path,
     const struct sockaddr_un *un, socklen_t len, struct err *err)
 {
 	struct stat st;
 
-	for (;;) {
-		if (lstat(path, &st) != 0)
-			return errno == ENOENT ? 0 : listen_fail(spec, err);
-		if (!S_ISSOCK(st.st_mode))
-			return listen_bad(spec,
-			    "that file exists and is no socket", err);
-		if (!is_stale(un, len)) {
-			errno = EADDRINUSE;
-			return listen_fail(spec, err);
-		}
-		if (age_ms(&st) < 0 || age_ms(&st) >= YOUNG_MS)
-			break;
-		pause_ms(YOUNG_STEP_MS);
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT ? 0 : listen_fail(spec, err);
+	if (!S_ISSOCK(st.st_mode))
+		return listen_bad(spec, "that file exists and is no socket",
+		    err);
+	if (!is_stale(un, len)) {
+		errno = EADDRINUSE;
+		return listen_fail(spec, err);
 	}
-	return remove_same(path, &st) == 0 ? 0 : listen_fail(spec, err);
+	if (unlink(path) != 0 && errno != ENOENT)
+		return listen_fail(spec, err);
+	return 0;
+}
+
+/*
+ * Locks the directory of path, so that of two servers which start at once
+ * neither takes the other's new socket, bound but not listening yet, for an
+ * old one.  Where that is not possible, or somebody else has the directory
+ * locked for long, we go on without.  Returns a descriptor to close, or -1.
+ */
+static int
+lock_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[LISTEN_PATH_ROOM + 1] = ".";
+	int fd, tries = LOCK_TRIES;
+
+	if (path[0] == '@')
+		return -1;
+	if (slash != NULL) {
+		memcpy(dir, path, (size_t)(slash - path) + 1);
+		dir[slash - path + 1] = '\0';
+	}
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0 && tries-- > 0)
+		poll(NULL, 0, LOCK_STEP_MS);
+	return fd;
 }
 
 /* bind() with the mode that the operator asked for from the first moment. */
@@ -157,7 +128,7 @@ bind_unix(struct listener *l, const char *path,
 		return 0;
 	if (errno != EADDRINUSE || path[0] == '@')
 		return listen_fail(l->spec, err);
-	if (replace_stale(l->spec, path, &un, len, err) != 0)
+	if (remove_stale(l->spec, path, &un, len, err) != 0)
 		return -1;
 	if (bind_with_umask(l->fd, &un, len, o->umask) != 0)
 		return listen_fail(l->spec, err);
@@ -214,20 +185,32 @@ own_path(struct listener *l, const char *path, const struct listen_options *o,
 	return 0;
 }
 
-int
-listen_open_unix(struct listener *l, const char *path,
+static int
+bind_and_listen(struct listener *l, const char *path,
     const struct listen_options *o, struct err *err)
 {
-	if (listen_describe_unix(l, path, err) != 0)
-		return -1;
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (l->fd < 0)
-		return listen_fail(l->spec, err);
 	if (bind_unix(l, path, o, err) != 0 || own_path(l, path, o, err) != 0)
 		return -1;
 	if (listen(l->fd, o->backlog) != 0)
 		return listen_fail(l->spec, err);
 	return 0;
+}
+
+int
+listen_open_unix(struct listener *l, const char *path,
+    const struct listen_options *o, struct err *err)
+{
+	int directory, rc;
+
+	if (listen_describe_unix(l, path, err) != 0)
+		return -1;
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
+		return listen_fail(l->spec, err);
+	directory = lock_directory(path);
+	rc = bind_and_listen(l, path, o, err);
+	fd_close(&directory);
+	return rc;
 }
 
 static bool

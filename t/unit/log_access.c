@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* The access log: formats, atoms, escaping, bounds, rotation. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "log/access.h"
+
+#define DEFAULT_FORMAT \
+	"%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\""
+
+static char dir[64];
+static char path[96];
+
+static int
+make_dir(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/log_access.XXXXXX");
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/access.log", dir);
+	setenv("TZ", "UTC", 1);
+	return 0;
+}
+
+static int
+remove_dir(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(dir);
+}
+
+struct pair {
+	char kind;
+	const char *name;
+	const char *value;
+};
+
+static struct span
+find(void *arg, char kind, struct span name)
+{
+	for (const struct pair *p = arg; p->name != NULL; p++)
+		if (p->kind == kind && span_ieq(name, span_of(p->name)))
+			return span_of(p->value);
+	return SPAN_NONE;
+}
+
+static struct access_record
+record(const struct pair *fields)
+{
+	return (struct access_record){
+		.remote = SPAN("127.0.0.1"),
+		.method = SPAN("GET"),
+		.target = SPAN("/a%20b?c=d"),
+		.path = SPAN("/a b"),
+		.query = SPAN("c=d"),
+		.protocol = SPAN("HTTP/1.1"),
+		.status = 200,
+		.body_bytes = 14,
+		.started_wall = 1795224876,
+		.us = 12345678,
+		.lookup = fields != NULL ? find : NULL,
+		.lookup_arg = (void *)fields,
+	};
+}
+
+static char *
+line_of(const char *format, const struct access_record *r)
+{
+	struct access_log *a;
+	struct err err = { "" };
+	char *text;
+
+	unlink(path);
+	if (access_open(path, format, (uid_t)-1, (gid_t)-1, &a, &err) != 0)
+		fail_msg("%s", err.text);
+	access_write(a, r);
+	access_free(&a);
+	text = fd_slurp(path, 1 << 20, NULL);
+	assert_non_null(text);
+	return text;
+}
+
+static void
+writes(const char *format, const struct access_record *r,
+    const char *expected)
+{
+	char *text = line_of(format, r);
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static void
+test_default(void **state)
+{
+	static const struct pair fields[] = {
+		{ 'i', "Referer", "http://x/" },
+		{ 'i', "User-Agent", "curl/8" },
+		{ 'i', "Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==" },
+		{ 0, NULL, NULL },
+	};
+	struct access_record r = record(fields);
+
+	(void)state;
+	writes(DEFAULT_FORMAT, &r,
+	    "127.0.0.1 - Aladdin [21/Nov/2026:01:34:36 +0000] "
+	    "\"GET /a%20b?c=d HTTP/1.1\" 200 14 \"http://x/\" \"curl/8\"\n");
+}
+
+static void
+test_atoms(void **state)
+{
+	static const struct pair fields[] = {
+		{ 'i', "X-One", "1" },
+		{ 'o', "Content-Type", "text/plain" },
+		{ 'e', "REMOTE_ADDR", "::1" },
+		{ 0, NULL, NULL },
+	};
+	struct access_record r = record(fields);
+	char expected[64];
+
+	(void)state;
+	writes("%(h)s|%(l)s|%(m)s|%(U)s|%(q)s|%(H)s|%(s)s", &r,
+	    "127.0.0.1|-|GET|/a b|c=d|HTTP/1.1|200\n");
+	writes("%(B)s|%(b)d|%(T)s|%(M)s|%(D)s|%(L)s", &r,
+	    "14|14|12|12345|12345678|12.345678\n");
+	writes("%({x-one}i)s %({CONTENT-TYPE}o)s %({remote_addr}e)s "
+	       "%({none}i)s",
+	    &r, "1 text/plain ::1 -\n");
+	snprintf(expected, sizeof(expected), "<%ld>\n", (long)getpid());
+	writes("%(p)s", &r, expected);
+	writes("100%% of %%(h)s%%", &r, "100% of %(h)s%\n");
+	writes("", &r, "\n");
+	r.us = 5;
+	writes("%(T)s %(L)s", &r, "0 0.000005\n");
+	r.body_bytes = 0;
+	writes("%(b)s %(B)s", &r, "0 0\n");
+	r.body_bytes = UINT64_MAX;
+	writes("%(b)s", &r, "18446744073709551615\n");
+}
+
+static void
+test_missing(void **state)
+{
+	struct access_record r = { .started_wall = 0 };
+
+	(void)state;
+	writes(DEFAULT_FORMAT, &r,
+	    "- - - [01/Jan/1970:00:00:00 +0000] \"-\" - 0 \"-\" \"-\"\n");
+	r.method = SPAN("GET");
+	r.target = SPAN("/");
+	writes("%(r)s", &r, "GET / -\n");
+	r.remote = SPAN("");
+	writes("%(h)s", &r, "-\n");
+}
+
+static void
+test_forging(void **state)
+{
+	static const struct pair fields[] = {
+		{ 'i', "User-Agent", "x\" 200 \"\\\n127.0.0.1 - - \x1b[2J" },
+		{ 0, NULL, NULL },
+	};
+	struct access_record r = record(fields);
+
+	(void)state;
+	writes("\"%(a)s\"", &r,
+	    "\"x\\\" 200 \\\"\\\\\\x0a127.0.0.1 - - \\x1b[2J\"\n");
+}
+
+static void
+user_is(const char *authorization, const char *expected)
+{
+	const struct pair fields[] = {
+		{ 'i', "authorization", authorization },
+		{ 0, NULL, NULL },
+	};
+	struct access_record r = record(fields);
+	char line[256];
+
+	snprintf(line, sizeof(line), "%s\n", expected);
+	writes("%(u)s", &r, line);
+}
+
+static void
+test_user(void **state)
+{
+	(void)state;
+	user_is("Basic YTpi", "a");
+	user_is("basic   YTpi  ", "a");
+	user_is("BASIC YSBiOmM=", "a\\x20b");
+	user_is("Basic YQoiOmM=", "a\\x0a\\\"");
+	user_is("Basic YQ==", "-");     /* no colon */
+	user_is("Basic Omhp", "-");     /* no user */
+	user_is("Basic Y*pi", "-");     /* no base64 */
+	user_is("Basic ", "-");
+	user_is("Basic", "-");
+	user_is("Bearer YTpi", "-");
+	user_is("", "-");
+}
+
+/* Long values are cut, the rest of the line is still there. */
+static void
+test_bounds(void **state)
+{
+	static char huge[70000];
+	const struct pair fields[] = {
+		{ 'i', "user-agent", huge },
+		{ 'i', "referer", huge },
+		{ 'i', "authorization", huge },
+		{ 0, NULL, NULL },
+	};
+	struct access_record r = record(fields);
+
+	(void)state;
+	for (int c = 0; c < 2; c++) {
+		char *text;
+		size_t len;
+
+		memset(huge, c == 0 ? 'a' : '\x01', sizeof(huge) - 1);
+		memcpy(huge, "Basic ", 6);
+		text = line_of("<%(f)s> %(u)s <%(a)s> <%(f)s>", &r);
+		len = strlen(text);
+		assert_true(len > 15000 && len <= 16384);
+		assert_int_equal(strchr(text, '\n') - text, len - 1);
+		assert_non_null(strstr(text, "...> - <"));
+		assert_string_equal(text + len - 3, "<>\n");
+		free(text);
+	}
+}
+
+static void
+refuses(const char *format, const char *part)
+{
+	struct err err = { "" };
+
+	assert_int_equal(access_format_check(format, &err), -1);
+	if (strstr(err.text, part) == NULL)
+		fail_msg("\"%s\" does not say \"%s\"", err.text, part);
+}
+
+static void
+test_format_errors(void **state)
+{
+	static char big[5000];
+	struct err err;
+
+	(void)state;
+	assert_int_equal(access_format_check(DEFAULT_FORMAT, &err), 0);
+	refuses("%(z)s", "unknown atom %(z)s");
+	refuses("%(hh)s", "%(hh)s");
+	refuses("%()s", "%()s");
+	refuses("%({}i)s", "%({}i)s");
+	refuses("%({x}z)s", "%({x}z)s");
+	refuses("%({x)s", "%({x)s");
+	refuses("%h", "%h");
+	refuses("%(h)", "%(h)");
+	refuses("%(h)x", "%(h)x");
+	refuses("100%", "%");
+	refuses("%(h", "%(h");
+	refuses("a\nb", "\\x0a");
+	memset(big, 'x', sizeof(big) - 1);
+	refuses(big, "longer than");
+}
+
+static void
+test_reopen(void **state)
+{
+	struct access_log *a;
+	struct access_record r = record(NULL);
+	struct err err;
+	char aside[128], *text;
+
+	(void)state;
+	unlink(path);
+	snprintf(aside, sizeof(aside), "%s.1", path);
+	assert_int_equal(access_open(path, "%(m)s", (uid_t)-1, (gid_t)-1, &a,
+		&err), 0);
+	access_write(a, &r);
+	assert_int_equal(rename(path, aside), 0);
+	access_write(a, &r);
+	assert_int_equal(access_reopen(a, &err), 0);
+	access_write(a, &r);
+	text = fd_slurp(aside, 1000, NULL);
+	assert_string_equal(text, "GET\nGET\n");
+	free(text);
+	text = fd_slurp(path, 1000, NULL);
+	assert_string_equal(text, "GET\n");
+	free(text);
+	unlink(aside);
+	access_free(&a);
+	access_write(NULL, &r);
+}
+
+static void
+test_open_errors(void **state)
+{
+	struct access_log *a;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(access_open("/nonexistent/x", "%(h)s", (uid_t)-1,
+		(gid_t)-1, &a, &err), -1);
+	assert_null(a);
+	assert_string_equal(err.text,
+	    "accesslog = /nonexistent/x: No such file or directory");
+	assert_int_equal(access_open(dir, "%(h)s", (uid_t)-1, (gid_t)-1, &a,
+		&err), -1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_default),
+		cmocka_unit_test(test_atoms),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_forging),
+		cmocka_unit_test(test_user),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_format_errors),
+		cmocka_unit_test(test_reopen),
+		cmocka_unit_test(test_open_errors),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
