@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
 #include "net/listen.h"
@@ -209,6 +211,20 @@ accept_some(struct acceptor *a, const struct listener *l)
 }
 
 /*
+ * With reuse_port the socket is this worker's own, and only bound so far:
+ * while the application loaded, clients went to those that can serve.
+ */
+static void
+listen_on_own(struct acceptor *a, const struct listener *l)
+{
+	const struct settings *s = a->w->settings;
+
+	if (s->reuse_port && !l->is_unix && !l->inherited &&
+	    listen(l->fd, (int)s->backlog) != 0)
+		log_error("listen on %s: %s", l->name, strerror(errno));
+}
+
+/*
  * EPOLLEXCLUSIVE: a connection wakes one worker.  Level-triggered, so that
  * what one worker leaves is seen by the next.
  */
@@ -222,6 +238,8 @@ set_registered(struct acceptor *a, bool on)
 			.data.ptr = &l->source,
 		};
 
+		if (on)
+			listen_on_own(a, l->listener);
 		if (epoll_ctl(a->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
 			l->listener->fd, &ev) != 0)
 			log_error("epoll_ctl for %s: %s", l->listener->name,
@@ -247,6 +265,20 @@ accept_adjust(struct acceptor *a)
 	/* After a pause one is taken whatever the others hold. */
 }
 
+/*
+ * The last worker that closes them makes the kernel refuse new clients,
+ * which would wait in vain otherwise.
+ */
+static void
+close_listeners(struct acceptor *a)
+{
+	const struct heritage *h = a->w->heritage;
+
+	for (size_t i = 0; i < h->listener_count; i++)
+		fd_close(&h->listeners[i]->fd);
+	a->listening_count = 0;
+}
+
 void
 accept_stop(struct acceptor *a)
 {
@@ -256,5 +288,5 @@ accept_stop(struct acceptor *a)
 		while (!is_full(a) &&
 		    accept_one(a, a->listening[i].listener) > 0)
 			;
-	a->listening_count = 0;
+	close_listeners(a);
 }

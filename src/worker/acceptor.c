@@ -27,6 +27,8 @@
 #define EVENTS_MAX 128
 /* The acceptor shows signs of life at least so often. */
 #define BEAT_MS 1000
+/* Clients that wait while threads sleep are looked after so soon. */
+#define PATIENT_MS 1
 /* While it leaves, clients that say nothing for so long are closed. */
 #define DRAIN_IDLE_MS 1000
 
@@ -65,7 +67,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->epoll = epoll_create1(EPOLL_CLOEXEC);
 	a->wake.kind = SOURCE_WAKE;
 	a->now_ms = clock_ms();
-	a->drain_end_ms = a->idle_close_ms = CLOCK_NEVER;
+	a->drain_end_ms = a->idle_close_ms = a->patient_ms = CLOCK_NEVER;
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
@@ -132,6 +134,20 @@ push_batch(struct acceptor *a)
 	    a->batch_count);
 	a->batch_first = a->batch_last = NULL;
 	a->batch_count = 0;
+}
+
+/* The queue left threads asleep; after a moment it has to prove right. */
+static void
+watch_queue(struct acceptor *a)
+{
+	if (!queue_is_patient(a->w->queue)) {
+		a->patient_ms = CLOCK_NEVER;
+	} else if (a->patient_ms == CLOCK_NEVER) {
+		a->patient_ms = a->now_ms;
+	} else if (a->now_ms > a->patient_ms) {
+		queue_nudge(a->w->queue);
+		a->patient_ms = a->now_ms;
+	}
 }
 
 /* --- events --------------------------------------------------------------- */
@@ -287,6 +303,16 @@ served_enough(struct worker *w)
 		w->max_requests;
 }
 
+/* Asked about once a second: it is a system call. */
+static bool
+is_orphan(struct acceptor *a)
+{
+	if (a->now_ms < a->parent_ms)
+		return false;
+	a->parent_ms = a->now_ms + BEAT_MS - WHEEL_TICK_MS;
+	return getppid() != a->w->heritage->arbiter;
+}
+
 /* True when it is time to go. */
 static bool
 heed_signals(struct acceptor *a)
@@ -297,8 +323,7 @@ heed_signals(struct acceptor *a)
 		reopen_logs(a);
 	if (signals_seen(SIGNALS_QUIT))
 		return true;
-	if (signals_seen(SIGNALS_DRAIN) ||
-	    getppid() != w->heritage->arbiter)
+	if (signals_seen(SIGNALS_DRAIN) || is_orphan(a))
 		begin_drain(a);
 	else if (served_enough(w) && a->drain_end_ms == CLOCK_NEVER) {
 		log_info("Autorestarting worker after current request.");
@@ -320,6 +345,8 @@ wait_limit(const struct acceptor *a)
 
 	if (a->resume_ms > a->now_ms && a->resume_ms < next)
 		next = a->resume_ms;
+	if (a->patient_ms != CLOCK_NEVER)
+		next = a->patient_ms + PATIENT_MS;
 	if (next == CLOCK_NEVER || next > a->now_ms + BEAT_MS)
 		return BEAT_MS;
 	return next > a->now_ms ? (int)(next - a->now_ms) : 0;
@@ -342,6 +369,7 @@ one_round(struct acceptor *a)
 	take_returned(a);
 	run_timers(a);
 	push_batch(a);
+	watch_queue(a);
 	reclaim(a); /* no event of this round is left to name them */
 	accept_adjust(a);
 }

@@ -36,6 +36,8 @@ struct acceptor {
 	struct client *batch_first;
 	struct client *batch_last;
 	size_t batch_count;
+	int64_t patient_ms; /* clients wait and threads sleep, since then */
+	int64_t parent_ms;  /* when to look next whether the arbiter lives */
 
 	/* Accepting. */
 	struct listening *listening;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/must.h"
 #include "conf/conf.h"
@@ -67,8 +68,12 @@ thread_main(void *arg)
 	t->failed = !start_application(t);
 	must(sem_post(&t->pool->started) == 0);
 	if (!t->failed) {
-		while ((c = queue_pop(t->w->queue)) != NULL)
+		int64_t busy_us = -1;
+
+		while ((c = queue_pop(t->w->queue, busy_us)) != NULL) {
 			serve_client(&t->x, c);
+			busy_us = clock_us() - t->x.started_us;
+		}
 		if (APP_HAS(t->w->app.ops, thread_stop))
 			t->w->app.ops->thread_stop(t->w->app.instance,
 			    t->x.pub.thread);

@@ -11,47 +11,42 @@
 
 /*
  * Waking is what costs: a futex call and a switch of threads, more than a
- * short request.  So a push wakes one thread at most, and none while one
- * that was woken is still on its way; that one, when it takes a client and
- * leaves others behind, wakes the next.  Under load no thread sleeps and
- * nothing is woken at all.
+ * short request.  So one thread is woken at a time, and only if those that
+ * are up will not get to what waits within PATIENCE_US, going by how long
+ * clients took of late.  A thread that was woken and leaves clients behind
+ * decides anew.  Where the guess is wrong, because all that are up are stuck
+ * in requests much longer than usual, the acceptor nudges a moment later.
  */
+#define PATIENCE_US 100
+
 struct queue {
+	/* Constant after queue_new(). */
+	unsigned threads;
+
 	struct lock lock;  /* rank LOCK_QUEUE: taken last, held briefly */
 	struct cond ready; /* one wake at a time, all on close */
 
-	/* Guarded by lock; length is also read without it. */
+	/* Guarded by lock; length and sleeping are also read without it. */
 	struct client *head; /* oldest; linked through client.next */
 	struct client *tail; /* meaningless while head is NULL */
 	_Atomic size_t length;
-	unsigned sleeping;
+	_Atomic unsigned sleeping;
+	int64_t busy_us_16; /* a client keeps a thread so long, times 16 */
 	bool waking; /* a sleeper was woken and has not yet run */
 	bool closed;
 };
 
 struct queue *
-queue_new(void)
+queue_new(unsigned threads)
 {
 	struct queue *q = calloc(1, sizeof(*q));
 
 	if (q == NULL)
 		return NULL;
+	q->threads = threads;
 	lock_init(&q->lock, LOCK_QUEUE);
 	cond_init(&q->ready);
 	return q;
-}
-
-/* Whether the caller, after dropping the lock, has to wake a sleeper. */
-static bool
-claim_wake_locked(struct queue *q) REQUIRES(q->lock);
-
-static bool
-claim_wake_locked(struct queue *q)
-{
-	if (q->waking || q->sleeping == 0 || q->head == NULL)
-		return false;
-	q->waking = true;
-	return true;
 }
 
 static size_t
@@ -64,6 +59,47 @@ static void
 length_set(struct queue *q, size_t length)
 {
 	atomic_store_explicit(&q->length, length, memory_order_relaxed);
+}
+
+static unsigned
+sleeping_of(const struct queue *q)
+{
+	return atomic_load_explicit(&q->sleeping, memory_order_relaxed);
+}
+
+static void
+sleeping_set(struct queue *q, unsigned sleeping)
+{
+	atomic_store_explicit(&q->sleeping, sleeping, memory_order_relaxed);
+}
+
+static bool claim_wake_locked(struct queue *q, int64_t patience_us)
+    REQUIRES(q->lock);
+
+/* Whether the caller, after dropping the lock, has to wake a sleeper. */
+static bool
+claim_wake_locked(struct queue *q, int64_t patience_us)
+{
+	unsigned up = q->threads - sleeping_of(q);
+
+	if (q->waking || q->head == NULL || sleeping_of(q) == 0)
+		return false;
+	if (up > 0 && (int64_t)length_of(q) * q->busy_us_16 <=
+	    patience_us * 16 * up)
+		return false;
+	q->waking = true;
+	return true;
+}
+
+static void note_busy_locked(struct queue *q, int64_t busy_us)
+    REQUIRES(q->lock);
+
+/* A moving average over about 16 clients. */
+static void
+note_busy_locked(struct queue *q, int64_t busy_us)
+{
+	if (busy_us >= 0)
+		q->busy_us_16 += busy_us - q->busy_us_16 / 16;
 }
 
 void
@@ -81,7 +117,7 @@ queue_push(struct queue *q, struct client *first, struct client *last,
 		q->tail->next = first;
 	q->tail = last;
 	length_set(q, length_of(q) + count);
-	wake = claim_wake_locked(q);
+	wake = claim_wake_locked(q, PATIENCE_US);
 	lock_drop(&q->lock);
 
 	/* Waking after the drop spares the sleeper a trip into the lock. */
@@ -90,16 +126,17 @@ queue_push(struct queue *q, struct client *first, struct client *last,
 }
 
 struct client *
-queue_pop(struct queue *q)
+queue_pop(struct queue *q, int64_t busy_us)
 {
 	struct client *c;
 	bool wake;
 
 	lock_take(&q->lock);
+	note_busy_locked(q, busy_us);
 	while (q->head == NULL && !q->closed) {
-		q->sleeping++;
+		sleeping_set(q, sleeping_of(q) + 1);
 		cond_wait(&q->ready, &q->lock);
-		q->sleeping--;
+		sleeping_set(q, sleeping_of(q) - 1);
 		q->waking = false;
 	}
 	c = q->head;
@@ -107,11 +144,29 @@ queue_pop(struct queue *q)
 		q->head = c->next;
 		length_set(q, length_of(q) - 1);
 	}
-	wake = claim_wake_locked(q);
+	wake = claim_wake_locked(q, PATIENCE_US);
 	lock_drop(&q->lock);
 	if (wake)
 		cond_wake_one(&q->ready);
 	return c;
+}
+
+bool
+queue_is_patient(const struct queue *q)
+{
+	return length_of(q) > 0 && sleeping_of(q) > 0;
+}
+
+void
+queue_nudge(struct queue *q)
+{
+	bool wake;
+
+	lock_take(&q->lock);
+	wake = claim_wake_locked(q, -1);
+	lock_drop(&q->lock);
+	if (wake)
+		cond_wake_one(&q->ready);
 }
 
 size_t
@@ -137,7 +192,7 @@ queue_free(struct queue **qp)
 	*qp = NULL;
 	if (q == NULL)
 		return;
-	must(q->head == NULL && q->sleeping == 0);
+	must(q->head == NULL && sleeping_of(q) == 0);
 	cond_fini(&q->ready);
 	lock_fini(&q->lock);
 	free(q);

@@ -9,13 +9,18 @@
  * Bounded by the number of clients of a worker.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct client;
 struct queue;
 
-/* Returns NULL when out of memory.  The caller frees with queue_free(). */
-struct queue *queue_new(void);
+/*
+ * For a pool of that many threads.  Returns NULL when out of memory.  The
+ * caller frees with queue_free().
+ */
+struct queue *queue_new(unsigned threads);
 
 /*
  * Hands a chain of `count` clients, linked through client.next, to the pool,
@@ -26,9 +31,21 @@ void queue_push(struct queue *q, struct client *first, struct client *last,
 
 /*
  * Sleeps until there is a client and gives it to the caller, who then owns
- * it.  Returns NULL once the queue is closed and empty.
+ * it.  Returns NULL once the queue is closed and empty.  busy_us is how long
+ * the caller was busy with the client before, -1 the first time: waking goes
+ * by it.
  */
-struct client *queue_pop(struct queue *q);
+struct client *queue_pop(struct queue *q, int64_t busy_us);
+
+/*
+ * True when clients wait although threads sleep: those that are up were
+ * expected to get to them soon.  The acceptor then calls queue_nudge() a
+ * moment later.  Takes no lock.
+ */
+bool queue_is_patient(const struct queue *q);
+
+/* Wakes one more thread, if clients still wait and one sleeps. */
+void queue_nudge(struct queue *q);
 
 /* How many wait, as of a moment ago.  Takes no lock. */
 size_t queue_length(const struct queue *q);

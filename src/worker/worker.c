@@ -89,7 +89,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	w->heritage = h;
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	w->queue = queue_new();
+	w->queue = queue_new((unsigned)h->settings->threads);
 	if (w->wake_fd < 0 || w->queue == NULL) {
 		err_sys(err, "worker");
 		return WORKER_EXIT_BOOT;
