@@ -268,25 +268,31 @@ loop(struct arbiter *a)
 
 /* A terminal that does not show the log is told as well. */
 static void
-say_why(struct arbiter *a, const char *text)
+say_why(const struct arbiter *a, const char *text)
 {
 	log_error("%s", text);
-	if (log_fd() != STDERR_FILENO)
+	if (a->log_elsewhere)
 		fprintf(stderr, "bicorn: error: %s\n", text);
-	daemon_failed(&a->daemon, 1, text);
 }
 
 static void
-say_goodbye(struct arbiter *a)
+say_goodbye(const struct arbiter *a)
 {
 	enum log_level level = a->reason != NULL ? LEVEL_ERROR : LEVEL_INFO;
 
 	log_at(level, "Shutting down: Master");
 	if (a->reason != NULL)
 		log_at(level, "Reason: %s", a->reason);
+}
+
+/* The last word: whoever hears it finds everything cleaned up. */
+static void
+report(struct arbiter *a)
+{
 	if (a->reason != NULL)
 		daemon_failed(&a->daemon, a->exit_code, a->reason);
-	daemon_ready(&a->daemon);
+	else
+		daemon_ready(&a->daemon);
 }
 
 int
@@ -310,8 +316,10 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		say_goodbye(&a);
 	} else if (err.text[0] != '\0') {
 		say_why(&a, err.text);
+		a.reason = err.text;
 		a.exit_code = 1;
 	}
 	boot_undo(&a);
+	report(&a);
 	return a.exit_code;
 }

@@ -32,6 +32,7 @@ struct arbiter {
 	struct title *title;
 	pid_t pid;
 	bool daemonised;
+	bool log_elsewhere; /* the terminal does not show the log */
 	struct origin origin;
 	struct pidfile pidfile;
 	struct strlist inherited; /* sockets of the service manager */

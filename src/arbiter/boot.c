@@ -2,6 +2,7 @@
 /* From the settings to the first generation. */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "arbiter/activation.h"
@@ -28,8 +29,10 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 	a->daemonised = s->daemon;
 	a->pid = getpid();
 	if (log_open(s->errorlog, (enum log_level)s->log_level, s->uid, s->gid,
-		err) != 0 ||
-	    signals_init(&a->signals, s->daemon, err) != 0)
+		err) != 0)
+		return -1;
+	a->log_elsewhere = !s->daemon && strcmp(s->errorlog, "-") != 0;
+	if (signals_init(&a->signals, s->daemon, err) != 0)
 		return -1;
 	log_info("Starting bicorn %s", PACKAGE_VERSION);
 	if (s->file != NULL)

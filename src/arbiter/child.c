@@ -82,9 +82,12 @@ child_environment(const struct settings *s, struct err *err)
 }
 
 static int
-prepare(const struct settings *s, struct err *err)
+prepare(struct generation *g, struct err *err)
 {
+	const struct settings *s = g->settings;
+
 	if (stdin_from_null(err) != 0 || child_environment(s, err) != 0 ||
+	    sockets_again(&g->sockets, s, err) != 0 ||
 	    privileges_drop(s->uid, s->gid, err) != 0)
 		return -1;
 	umask(s->umask_mode);
@@ -116,7 +119,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	forget_others(a, g);
 	prctl(PR_SET_NAME, "bicorn-worker");
 	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
-	if (prepare(g->settings, &err) != 0) {
+	if (prepare(g, &err) != 0) {
 		log_error("%s", err.text);
 		code = WORKER_EXIT_BOOT;
 	} else if (getppid() != a->pid) {

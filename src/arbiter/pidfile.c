@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@
 
 /* More than any pid with white space around it. */
 #define PIDFILE_MAX 64
+
+/* More than a line of /proc/PID/stat has. */
+#define STAT_MAX 4096
 
 /* The process that the file names; 0 when it names none. */
 static pid_t
@@ -37,11 +41,28 @@ recorded(const char *path)
 	return (pid_t)n;
 }
 
+/* It has ended, and its parent has not taken notice yet. */
+static bool
+is_zombie(pid_t pid)
+{
+	char path[64], *text, *end;
+	bool zombie;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	text = fd_slurp(path, STAT_MAX, NULL);
+	if (text == NULL)
+		return false;
+	end = strrchr(text, ')'); /* of the name, which may hold anything */
+	zombie = end != NULL && strncmp(end, ") Z", 3) == 0;
+	free(text);
+	return zombie;
+}
+
 /* EPERM: it lives and belongs to somebody else. */
-static int
+static bool
 is_alive(pid_t pid)
 {
-	return kill(pid, 0) == 0 || errno == EPERM;
+	return (kill(pid, 0) == 0 || errno == EPERM) && !is_zombie(pid);
 }
 
 static int

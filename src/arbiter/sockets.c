@@ -74,18 +74,24 @@ share(const struct listener *like, const struct listen_options *options,
 }
 
 /*
- * With reuse_port each worker listens for itself, see listen_again().  The
- * arbiter only holds the address: a socket that listens, and on which
- * nobody accepts, would get its share of the connections.
+ * With reuse_port each worker listens for itself, and the arbiter only holds
+ * the address: a socket that listens, and on which nobody accepts, would get
+ * its share of the connections.
  */
+static void
+only_hold(const struct listener *l, const struct listen_options *options)
+{
+	if (options->reuse_port && !l->is_unix && !l->inherited)
+		shutdown(l->fd, SHUT_RD);
+}
+
 static int
 open_new(const char *spec, const struct listen_options *options,
     struct listener **out, struct err *err)
 {
 	if (listen_open(spec, options, out, err) != 0)
 		return -1;
-	if (options->reuse_port && !(*out)->is_unix && !(*out)->inherited)
-		shutdown((*out)->fd, SHUT_RD);
+	only_hold(*out, options);
 	return 0;
 }
 
@@ -105,12 +111,10 @@ add(struct sockets *k, const char *spec, const struct listen_options *options,
 	return 0;
 }
 
-int
-sockets_open(struct sockets *out, const struct strlist *specs,
-    const struct settings *s, const struct sockets_peers *peers,
-    struct err *err)
+static struct listen_options
+options_of(const struct settings *s, const struct strlist *specs)
 {
-	const struct listen_options options = {
+	return (struct listen_options){
 		.backlog = (int)s->backlog,
 		.reuse_port = s->reuse_port,
 		.tls = s->certfile != NULL,
@@ -120,6 +124,14 @@ sockets_open(struct sockets *out, const struct strlist *specs,
 		.beside = specs->items,
 		.beside_count = specs->count,
 	};
+}
+
+int
+sockets_open(struct sockets *out, const struct strlist *specs,
+    const struct settings *s, const struct sockets_peers *peers,
+    struct err *err)
+{
+	const struct listen_options options = options_of(s, specs);
 	int saved;
 
 	out->count = 0;
@@ -160,6 +172,22 @@ void
 sockets_forget(struct sockets *k)
 {
 	close_all(k, NULL);
+}
+
+int
+sockets_again(struct sockets *k, const struct settings *s, struct err *err)
+{
+	const struct strlist none = { NULL, 0 };
+	const struct listen_options options = options_of(s, &none);
+
+	if (!s->reuse_port)
+		return 0;
+	for (size_t i = 0; i < k->count; i++) {
+		if (listen_again(k->items[i], &options, err) != 0)
+			return -1;
+		only_hold(k->items[i], &options);
+	}
+	return 0;
 }
 
 char *

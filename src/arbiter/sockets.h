@@ -43,6 +43,13 @@ void sockets_close(struct sockets *k, const struct sockets_peers *peers);
 /* Only this process's descriptors: nothing is removed. */
 void sockets_forget(struct sockets *k);
 
+/*
+ * In a worker, while it still may bind to that port: with reuse_port gives
+ * it sockets of its own.  They do not listen before the worker is READY.
+ */
+int sockets_again(struct sockets *k, const struct settings *s,
+    struct err *err);
+
 /* "http://127.0.0.1:8000,unix:/run/x", on the heap; NULL without memory. */
 char *sockets_names(const struct sockets *k);
 
