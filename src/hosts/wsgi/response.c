@@ -99,6 +99,9 @@ response_deliver(struct wsgi_response *r, struct bicorn_exchange *x,
 	/* Of a body that is not sent, only the end of the client matters. */
 	if (r->bodiless && r->head_sent)
 		return server->gone(x) ? BICORN_GONE : BICORN_OK;
+	/* A body that must not be there says nothing of its length either. */
+	if (r->code == 204 || r->code == 304)
+		count = 0;
 	if (!r->head_sent)
 		rc = deliver_head(r, x);
 	if (rc >= 0 && count == 1)
