@@ -60,7 +60,8 @@ settings_print(const struct settings *s, FILE *out)
 		}
 		fprintf(out, "%-31s # %s", line.data, from);
 		if (i == SETTING_workers && s->workers_auto)
-			fprintf(out, ", %lld CPUs", (long long)s->workers);
+			fprintf(out, ", %lld CPU%s", (long long)s->workers,
+			    s->workers == 1 ? "" : "s");
 		fputc('\n', out);
 	}
 	buf_fini(&line);
