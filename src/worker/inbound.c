@@ -206,7 +206,8 @@ body_decode(struct worker *w, struct inbound *in, char *data, size_t len,
 			    in->chunked.reason);
 		in->complete = v == HTTP_DONE;
 		in->body_total += *kept_out;
-		if (over_limit(w, in->body_total))
+		/* What a chunk says it will be counts as much. */
+		if (over_limit(w, in->body_total + in->chunked.left))
 			return refuse(in, 413, "the body is too large");
 	} else {
 		left = (uint64_t)in->head.content_length - in->body_total;

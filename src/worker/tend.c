@@ -30,9 +30,23 @@ tend_close(struct acceptor *a, struct client *c)
 	client_finish(a->w, c);
 }
 
+/*
+ * The pool sets a deadline when it is done with a client, and tells nobody:
+ * the timer must run out no later than that, to be set anew then.
+ */
+static void
+bring_timer_forward(struct acceptor *a, struct client *c)
+{
+	int64_t keepalive = a->w->settings->keepalive_ms;
+
+	if (keepalive > 0 && c->timer.deadline_ms > a->now_ms + keepalive)
+		wheel_set(&a->wheel, &c->timer, a->now_ms + keepalive);
+}
+
 static void
 hand_to_pool(struct acceptor *a, struct client *c)
 {
+	bring_timer_forward(a, c);
 	c->state = CLIENT_READY;
 	c->next = NULL;
 	/* The lock of the queue orders this before the pool's first look. */
