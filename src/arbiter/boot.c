@@ -11,6 +11,7 @@
 #include "arbiter/generation.h"
 #include "base/err.h"
 #include "conf/conf.h"
+#include "log/access.h"
 #include "log/log.h"
 #include "worker/worker.h"
 
@@ -37,6 +38,8 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 	log_info("Starting bicorn %s", PACKAGE_VERSION);
 	if (s->file != NULL)
 		log_info("Settings: %s", s->file);
+	for (size_t i = 0; i < s->warnings.count; i++)
+		log_warning("%s", s->warnings.items[i]);
 	return 0;
 }
 
@@ -127,7 +130,8 @@ arbiter_check(const struct settings *s, struct err *err)
 		err_sys(err, "chdir = %s", s->chdir);
 		return -1;
 	}
-	if (child_environment(s, err) != 0)
+	if (access_format_check(s->access_log_format, err) != 0 ||
+	    child_environment(s, err) != 0)
 		return -1;
 	return worker_check(s, err) == WORKER_EXIT_OK ? 0 : -1;
 }

@@ -129,6 +129,8 @@ reload_begin(struct arbiter *a)
 	a->candidate = g;
 	if (g->settings->file != NULL)
 		log_info("Settings: %s", g->settings->file);
+	for (size_t i = 0; i < g->settings->warnings.count; i++)
+		log_warning("%s", g->settings->warnings.items[i]);
 }
 
 void
