@@ -3,6 +3,7 @@
 
 #define BYTE(c) \
 	((HTTP_IS_STOP(c) ? HTTP_B_STOP : 0) | \
+	    (HTTP_IS_PLAIN_NAME(c) ? 0 : HTTP_B_NOT_PLAIN) | \
 	    (HTTP_IS_TOKEN(c) ? 0 : HTTP_B_NOT_TOKEN) | \
 	    (HTTP_IS_MARK(c) ? HTTP_B_MARK : 0) | \
 	    (HTTP_IS_METHOD(c) ? HTTP_B_METHOD : 0) | \

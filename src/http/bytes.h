@@ -9,6 +9,7 @@
  */
 
 #include <stdint.h>
+#include <string.h>
 
 #define HTTP_IS_DIGIT(c) ((c) >= '0' && (c) <= '9')
 #define HTTP_IS_UPPER(c) ((c) >= 'A' && (c) <= 'Z')
@@ -25,12 +26,12 @@
 /* What ends a field value or may not stand in it: controls but HTAB. */
 #define HTTP_IS_STOP(c) (((c) < 0x20 && (c) != '\t') || (c) == 0x7f)
 
-/*
- * What a scan of the request target has to look at.  '_' is among them for
- * the sake of field names, in which it is to be found.
- */
+/* Nearly every byte of a name.  '_' is a token, but has to be noticed. */
+#define HTTP_IS_PLAIN_NAME(c) (HTTP_IS_TOKEN(c) && (c) != '_')
+
+/* What ends a request target, its path, or may not stand in it. */
 #define HTTP_IS_MARK(c) \
-	((c) <= ' ' || (c) == 0x7f || (c) == '#' || (c) == '?' || (c) == '_')
+	((c) <= ' ' || (c) == 0x7f || (c) == '#' || (c) == '?')
 
 #define HTTP_IS_METHOD(c) \
 	(HTTP_IS_TOKEN(c) && !HTTP_IS_LOWER(c) && (c) != '#')
@@ -43,14 +44,47 @@
 
 enum http_byte {
 	HTTP_B_STOP = 1,
-	HTTP_B_NOT_TOKEN = 2,
-	HTTP_B_MARK = 4,
-	HTTP_B_METHOD = 8,
-	HTTP_B_HOST = 16,
+	HTTP_B_NOT_PLAIN = 2,
+	HTTP_B_NOT_TOKEN = 4,
+	HTTP_B_MARK = 8,
+	HTTP_B_METHOD = 16,
+	HTTP_B_HOST = 32,
 };
 
 /* For each byte the sum of its enum http_byte. */
 extern const uint8_t http_bytes[256];
+
+/* 8 copies of a byte. */
+#define HTTP_EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* 8 bytes at p, the first one lowest. */
+static inline uint64_t
+http_load8(const char *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	x = __builtin_bswap64(x);
+#endif
+	return x;
+}
+
+/*
+ * Bytes of x below a limit of at most 128, or equal to one: 0x80 in them,
+ * and perhaps in bytes above the lowest of them.  0 only when there is none.
+ */
+static inline uint64_t
+http_below(uint64_t x, unsigned limit)
+{
+	return (x - HTTP_EIGHT(limit)) & ~x & HTTP_EIGHT(0x80);
+}
+
+static inline uint64_t
+http_equal(uint64_t x, unsigned byte)
+{
+	return http_below(x ^ HTTP_EIGHT(byte), 1);
+}
 
 /* The value of a hexadecimal digit, -1 for any other byte. */
 static inline int

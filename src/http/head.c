@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/head.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,6 +125,24 @@ take_method(struct http_head *h, const struct http_window *w, uint32_t *at,
 	return next_phase(h, HTTP_PHASE_TARGET, i + 1);
 }
 
+/* The first byte from i on that is HTTP_IS_MARK; end if none. */
+static inline uint32_t
+next_mark(const char *data, uint32_t i, uint32_t end)
+{
+	while (end - i >= 8) {
+		uint64_t x = http_load8(data + i);
+		uint64_t hit = http_below(x, ' ' + 1) | http_equal(x, '#') |
+		    http_equal(x, '?') | http_equal(x, 0x7f);
+
+		if (hit != 0)
+			return i + (uint32_t)__builtin_ctzll(hit) / 8;
+		i += 8;
+	}
+	while (i < end && !(http_bytes[(unsigned char)data[i]] & HTTP_B_MARK))
+		i++;
+	return i;
+}
+
 static enum http_verdict
 take_target(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
@@ -131,19 +150,17 @@ take_target(struct http_head *h, const struct http_window *w, uint32_t *at,
 	uint32_t i = *at;
 
 	for (;; i++) {
-		i = next(w->masks.mark, w, i);
+		i = next_mark(w->data, i, w->end);
 		if (i - h->line_at > limit)
 			return line_too_long(h);
 		if (i == w->end) {
 			*at = i;
 			return HTTP_MORE;
 		}
-		if (w->data[i] == '?') {
-			if (h->query.at == 0)
-				h->query.at = i + 1;
-		} else if (w->data[i] != '_') {
+		if (w->data[i] != '?')
 			break;
-		}
+		if (h->query.at == 0)
+			h->query.at = i + 1;
 	}
 	if (w->data[i] == '#')
 		return http_head_fail(h, 400, "fragment in the target");
@@ -278,8 +295,15 @@ take_name(struct http_head *h, const struct http_window *w, uint32_t *at,
 		}
 		if (reserve_field(h, limits->fields) != HTTP_DONE)
 			return HTTP_BAD;
+		h->fields[h->field_count].underscore = false;
 	}
-	i = next(w->masks.name, w, i);
+	f = &h->fields[h->field_count];
+	for (;; i++) {
+		i = next(w->masks.name, w, i);
+		if (i == w->end || w->data[i] != '_')
+			break;
+		f->underscore = true;
+	}
 	if (i - begin > limits->field_size)
 		return field_too_long(h);
 	*at = i;
@@ -287,7 +311,6 @@ take_name(struct http_head *h, const struct http_window *w, uint32_t *at,
 		return HTTP_MORE;
 	if (w->data[i] != ':' || i == begin)
 		return bad_name(h, w->data[i], i == begin);
-	f = &h->fields[h->field_count];
 	f->name = part(begin, i);
 	*at = i + 1;
 	return next_phase(h, HTTP_PHASE_SPACE, i + 1);
@@ -343,7 +366,6 @@ take_value_lf(struct http_head *h, const struct http_window *w, uint32_t *at)
 	if (w->data[*at] != '\n')
 		return http_head_fail(h, 400, "CR without LF");
 	name = http_span(w->data, f->name);
-	f->underscore = memchr(name.ptr, '_', name.len) != NULL;
 	f->id = (uint8_t)http_field_id(name.ptr, name.len);
 	if (f->id != HTTP_F_OTHER &&
 	    http_head_field_done(h, w->data, f) != HTTP_DONE)
@@ -461,10 +483,17 @@ http_head_max(const struct http_limits *limits)
 void
 http_head_reset(struct http_head *h)
 {
-	*h = (struct http_head){
-		.fields = h->fields,
-		.field_room = h->field_room,
-	};
+	char *begin = (char *)h;
+	uint32_t room = h->field_room;
+	size_t at = offsetof(struct http_head, field_count);
+
+	/*
+	 * What lies before and behind the pointer: two short runs of plain
+	 * stores, where a whole struct would cost a slow string instruction.
+	 */
+	memset(begin, 0, offsetof(struct http_head, fields));
+	memset(begin + at, 0, sizeof(*h) - at);
+	h->field_room = room;
 }
 
 void

@@ -57,7 +57,7 @@ either(bool is, enum http_field_id id)
 
 #define LETTER(c) (UINT32_C(1) << ((c) & 31))
 
-const uint32_t http_field_letters[18] = {
+const uint32_t http_field_letters[64] = {
 	[2] = LETTER('t'),
 	[4] = LETTER('h'),
 	[6] = LETTER('e'),

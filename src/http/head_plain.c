@@ -11,6 +11,9 @@
 
 #include "http/head_private.h"
 
+/* The longest name of the fast lane: what one look at the bits covers. */
+#define NAME_BITS 63
+
 /* Bits of a word at which a run of stop bytes begins: one for each CR LF. */
 static inline uint64_t
 run_starts(const uint64_t *stop, uint32_t word)
@@ -29,40 +32,30 @@ bits_from(const uint64_t *mask, uint32_t i)
 	return mask[word] >> bit | mask[word + 1] << 1 << (63 - bit);
 }
 
-static inline bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
 /*
  * The line of data[at..end), CR LF behind it, becomes *f.  False when it is
- * not plain: no name of at most 63 bytes, or white space beyond one space
- * behind the colon.
+ * not plain: a long name or one with '_', no value, or white space beyond
+ * one space behind the colon.
  */
 static inline bool
 split(const struct http_window *w, uint32_t at, uint32_t end,
     struct http_field *f)
 {
+	const unsigned char *line = (const unsigned char *)w->data + at;
 	uint64_t name = bits_from(w->masks.name, at - w->base);
-	uint64_t mark = bits_from(w->masks.mark, at - w->base);
 	uint32_t len, value;
 
-	if (name == 0)
+	/* The end of the line is no part of a name: there is a bit. */
+	len = (uint32_t)__builtin_ctzll(name | UINT64_C(1) << NAME_BITS);
+	if (len == 0 || line[len] != ':')
 		return false;
-	len = (uint32_t)__builtin_ctzll(name);
-	if (len == 0 || w->data[at + len] != ':')
+	value = len + 1 + (line[len + 1] == ' ');
+	if (line[value] <= ' ' || line[end - at - 1] <= ' ')
 		return false;
-	value = at + len + 1;
-	value += w->data[value] == ' ';
-	if (is_space(w->data[value]) || is_space(w->data[end - 1]))
-		return false;
-	/* Of the marks only '_' and '#' are bytes of a name. */
-	mark &= (UINT64_C(1) << len) - 1;
 	f->name = (struct http_part){ at, len };
-	f->value = (struct http_part){ value, end - value };
-	f->id = (uint8_t)http_field_id(w->data + at, len);
-	f->underscore = mark != 0 && memchr(w->data + at, '_', len) != NULL;
+	f->value = (struct http_part){ at + value, end - at - value };
+	f->id = (uint8_t)http_field_id((const char *)line, len);
+	f->underscore = false;
 	return true;
 }
 
@@ -77,6 +70,9 @@ http_head_plain_fields(struct http_head *h, const struct http_window *w,
 	uint32_t room = h->field_room < limits->fields ? h->field_room :
 							 limits->fields;
 
+	/* Within the window no line can then be too long. */
+	if (w->end - at > limits->field_size)
+		return at;
 	while (h->field_count < room) {
 		struct http_field *f = &h->fields[h->field_count];
 		uint32_t end;
@@ -88,9 +84,8 @@ http_head_plain_fields(struct http_head *h, const struct http_window *w,
 		}
 		end = w->base + word * 64 + (uint32_t)__builtin_ctzll(ends);
 		ends &= ends - 1;
-		if (w->end - end < 2 || memcmp(w->data + end, "\r\n", 2) != 0)
-			return at;
-		if (end - at > limits->field_size || !split(w, at, end, f))
+		if (w->end - end < 2 || memcmp(w->data + end, "\r\n", 2) != 0 ||
+		    !split(w, at, end, f))
 			return at;
 		if (f->id != HTTP_F_OTHER &&
 		    http_head_field_done(h, w->data, f) != HTTP_DONE)

@@ -58,7 +58,7 @@ enum http_verdict http_head_fail(struct http_head *h, uint16_t status,
 enum http_verdict http_head_target(struct http_head *h, const char *data);
 
 /*
- * Takes the complete and plain field lines that stand at at, the beginning
+ * Takes the complete and plain field lines that stand at `at`, the beginning
  * of a line, until there is one that needs a closer look, and returns where
  * that begins.  h->phase tells whether a field was refused.
  */
@@ -70,12 +70,12 @@ uint32_t http_head_plain_fields(struct http_head *h,
 enum http_field_id http_field_id_known(const char *name, size_t len);
 
 /* For each length, the first letters of known names: bit 1 is 'a'. */
-extern const uint32_t http_field_letters[18];
+extern const uint32_t http_field_letters[64];
 
 static inline enum http_field_id
 http_field_id(const char *name, size_t len)
 {
-	if (len >= 18 ||
+	if (len >= 64 ||
 	    !(http_field_letters[len] >> ((unsigned char)*name & 31) & 1))
 		return HTTP_F_OTHER;
 	return http_field_id_known(name, len);

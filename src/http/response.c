@@ -92,24 +92,13 @@ http_name_ok(struct span name)
 	return name.len > 0 && !(not_token & HTTP_B_NOT_TOKEN);
 }
 
-/* 8 copies of a byte. */
-#define EIGHT(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/*
- * False when one of 8 bytes is below 0x20 or is 0x7f; a false alarm is
- * harmless.  The borrow of a byte that is 0 may disturb the ones above it
- * only where there is an alarm already.
- */
+/* No control byte among 8; false also when there is a tab. */
 static inline bool
 surely_ok(const char *p)
 {
-	uint64_t x, low, del;
+	uint64_t x = http_load8(p);
 
-	memcpy(&x, p, 8);
-	low = (x - EIGHT(0x20)) & ~x;
-	x ^= EIGHT(0x7f);
-	del = (x - EIGHT(1)) & ~x;
-	return ((low | del) & EIGHT(0x80)) == 0;
+	return (http_below(x, 0x20) | http_equal(x, 0x7f)) == 0;
 }
 
 bool

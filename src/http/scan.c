@@ -15,7 +15,6 @@
 struct bits {
 	uint64_t stop;
 	uint64_t name;
-	uint64_t mark;
 };
 
 static inline void
@@ -23,7 +22,6 @@ put(struct http_masks *out, size_t word, struct bits b)
 {
 	out->stop[word] = b.stop;
 	out->name[word] = b.name;
-	out->mark[word] = b.mark;
 }
 
 /*
@@ -37,25 +35,22 @@ put_last(struct http_masks *out, size_t word, struct bits b, size_t n)
 
 	out->stop[word] = b.stop | behind;
 	out->name[word] = b.name | behind;
-	out->mark[word] = b.mark | behind;
 	out->stop[word + 1] = ~UINT64_C(0);
 	out->name[word + 1] = ~UINT64_C(0);
-	out->mark[word + 1] = ~UINT64_C(0);
 }
 
 /* b without its first n bits. */
 static inline struct bits
 later(struct bits b, size_t n)
 {
-	return (struct bits){ b.stop >> n, b.name >> n, b.mark >> n };
+	return (struct bits){ b.stop >> n, b.name >> n };
 }
 
 /* a, and b from bit n on. */
 static inline struct bits
 both(struct bits a, struct bits b, size_t n)
 {
-	return (struct bits){ a.stop | b.stop << n, a.name | b.name << n,
-		a.mark | b.mark << n };
+	return (struct bits){ a.stop | b.stop << n, a.name | b.name << n };
 }
 
 static struct bits
@@ -68,7 +63,6 @@ scan_bytes(const unsigned char *p, size_t len)
 
 		b.stop |= (byte & 1) << i;
 		b.name |= (byte >> 1 & 1) << i;
-		b.mark |= (byte >> 2 & 1) << i;
 	}
 	return b;
 }
@@ -102,7 +96,6 @@ scan64(const unsigned char *p)
 
 		b.stop |= gather(x) << k;
 		b.name |= gather(x >> 1) << k;
-		b.mark |= gather(x >> 2) << k;
 	}
 	return b;
 }
@@ -163,8 +156,7 @@ scan16(const char *p)
 
 	return (struct bits){
 		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_STOP))),
-		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_TOKEN))) ^ 0xffff,
-		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_MARK))),
+		members16(v, high, _mm_setr_epi8(SET(HTTP_IS_PLAIN_NAME))) ^ 0xffff,
 	};
 }
 
@@ -225,9 +217,7 @@ scan32(const char *p)
 		strangers32(v, high,
 		    _mm256_setr_epi8(SET(HTTP_IS_STOP), SET(HTTP_IS_STOP))),
 		strangers32(v, high,
-		    _mm256_setr_epi8(SET(HTTP_IS_TOKEN), SET(HTTP_IS_TOKEN))),
-		strangers32(v, high,
-		    _mm256_setr_epi8(SET(HTTP_IS_MARK), SET(HTTP_IS_MARK))),
+		    _mm256_setr_epi8(SET(HTTP_IS_PLAIN_NAME), SET(HTTP_IS_PLAIN_NAME))),
 	};
 }
 
@@ -237,7 +227,6 @@ scan64_avx2(const char *p)
 	struct bits b = both(scan32(p), scan32(p + 32), 32);
 
 	b.stop = ~b.stop;
-	b.mark = ~b.mark;
 	return b;
 }
 
@@ -273,9 +262,7 @@ scan64_avx512(__m512i v)
 		_mm512_test_epi8_mask(class, _mm512_set1_epi8(HTTP_B_STOP)) &
 		    ~beyond,
 		_mm512_test_epi8_mask(class,
-		    _mm512_set1_epi8(HTTP_B_NOT_TOKEN)) | beyond,
-		_mm512_test_epi8_mask(class, _mm512_set1_epi8(HTTP_B_MARK)) &
-		    ~beyond,
+		    _mm512_set1_epi8(HTTP_B_NOT_PLAIN)) | beyond,
 	};
 }
 

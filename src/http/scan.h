@@ -23,8 +23,7 @@
  */
 struct http_masks {
 	uint64_t stop[HTTP_SCAN_WORDS + 2]; /* HTTP_IS_STOP */
-	uint64_t name[HTTP_SCAN_WORDS + 2]; /* not HTTP_IS_TOKEN */
-	uint64_t mark[HTTP_SCAN_WORDS + 2]; /* HTTP_IS_MARK */
+	uint64_t name[HTTP_SCAN_WORDS + 2]; /* not HTTP_IS_PLAIN_NAME */
 };
 
 /*
