@@ -32,35 +32,29 @@ http_uri_decode(struct span in, char *out)
 	return to;
 }
 
+/* "%41" */
 static bool
-all_host_bytes(const char *p, size_t len, char also)
+is_escape(const char *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (!(http_bytes[(unsigned char)p[i]] & HTTP_B_HOST) &&
-		    (also == '\0' || p[i] != also))
-			return false;
-	return true;
+	return len >= 3 && p[0] == '%' && http_hex((unsigned char)p[1]) >= 0 &&
+	    http_hex((unsigned char)p[2]) >= 0;
 }
 
-/* reg-name or IPv4address; '%' only before two hex digits. */
-static bool
-name_ok(struct span name)
+/* How many bytes at the beginning are a reg-name or IPv4address. */
+static size_t
+name_len(struct span in)
 {
-	const char *cut;
+	size_t i = 0;
 
-	while ((cut = name.len > 0 ? memchr(name.ptr, '%', name.len) : NULL) !=
-	    NULL) {
-		size_t run = (size_t)(cut - name.ptr);
-
-		if (!all_host_bytes(name.ptr, run, '\0') ||
-		    name.len - run < 3 ||
-		    http_hex((unsigned char)cut[1]) < 0 ||
-		    http_hex((unsigned char)cut[2]) < 0)
-			return false;
-		name.ptr = cut + 3;
-		name.len -= run + 3;
+	while (i < in.len) {
+		if (http_bytes[(unsigned char)in.ptr[i]] & HTTP_B_HOST)
+			i++;
+		else if (is_escape(in.ptr + i, in.len - i))
+			i += 3;
+		else
+			break;
 	}
-	return all_host_bytes(name.ptr, name.len, '\0');
+	return i;
 }
 
 /* "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" ) */
@@ -76,8 +70,11 @@ future_ok(struct span address)
 	for (size_t i = 0; i < version; i++)
 		if (http_hex((unsigned char)address.ptr[1 + i]) < 0)
 			return false;
-	return version > 0 && address.len > version + 2 &&
-	    all_host_bytes(dot + 1, address.len - version - 2, ':');
+	for (size_t i = version + 2; i < address.len; i++)
+		if (!(http_bytes[(unsigned char)address.ptr[i]] & HTTP_B_HOST) &&
+		    address.ptr[i] != ':')
+			return false;
+	return version > 0 && address.len > version + 2;
 }
 
 /* What stands between the brackets. */
@@ -97,43 +94,52 @@ literal_ok(struct span address)
 	return inet_pton(AF_INET6, text, binary) == 1;
 }
 
+/* The bytes of an address in brackets, 0 when it is none. */
+static size_t
+literal_len(struct span in)
+{
+	const char *end = memchr(in.ptr, ']', in.len);
+	size_t len = end != NULL ? (size_t)(end - in.ptr) + 1 : 0;
+
+	if (len == 0 || !literal_ok((struct span){ in.ptr + 1, len - 2 }))
+		return 0;
+	return len;
+}
+
 /* Empty, or a number up to 65535. */
 static bool
 port_ok(struct span port)
 {
-	unsigned long long number;
+	unsigned number = 0;
 
-	return port.len == 0 || (span_uint(port, &number) && number <= 65535);
+	for (size_t i = 0; i < port.len; i++) {
+		unsigned digit = (unsigned char)port.ptr[i] - (unsigned)'0';
+
+		number = number * 10 + digit;
+		if (digit > 9 || number > 65535)
+			return false;
+	}
+	return true;
 }
 
 bool
 http_uri_authority(struct span in, struct span *host_out,
     struct span *port_out)
 {
-	bool literal = in.len > 0 && in.ptr[0] == '[';
-	const char *end = NULL;
-	size_t len;
+	struct span port = SPAN_NONE;
+	size_t len = 0;
 
 	*host_out = SPAN_NONE;
 	*port_out = SPAN_NONE;
 	if (in.len > 0)
-		end = memchr(in.ptr, literal ? ']' : ':', in.len);
-	if (literal && end == NULL)
-		return false;
-	len = end != NULL ? (size_t)(end - in.ptr) + literal : in.len;
+		len = in.ptr[0] == '[' ? literal_len(in) : name_len(in);
 	if (len == 0 || (len < in.len && in.ptr[len] != ':'))
 		return false;
-	if (literal ?
-		!literal_ok((struct span){ in.ptr + 1, len - 2 }) :
-		!name_ok((struct span){ in.ptr, len }))
+	if (len < in.len)
+		port = (struct span){ in.ptr + len + 1, in.len - len - 1 };
+	if (!port_ok(port))
 		return false;
 	*host_out = (struct span){ in.ptr, len };
-	if (len < in.len)
-		*port_out = (struct span){ in.ptr + len + 1,
-			in.len - len - 1 };
-	if (port_ok(*port_out))
-		return true;
-	*host_out = SPAN_NONE;
-	*port_out = SPAN_NONE;
-	return false;
+	*port_out = port;
+	return true;
 }
