@@ -757,15 +757,16 @@ handle(struct bicorn_exchange *x)
 	size_t i;
 
 	t->count++;
+	if (bicorn_header(x, "X-Show").ptr != NULL) {
+		show_request(x);
+		return;
+	}
 	for (i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (bicorn_str_eq(x->request->path, pages[i].path)) {
 			pages[i].show(x);
 			return;
 		}
-	if (x->request->method.len > 0 &&
-	    (bicorn_str_eq(x->request->path, "*") ||
-		bicorn_str_eq(x->request->method, "CONNECT") ||
-		bicorn_header(x, "X-Show").ptr != NULL))
+	if (bicorn_str_eq(x->request->path, "*"))
 		show_request(x);
 	else
 		bicorn_reply(x, 404, "text/plain", "no such page\n", 13);
