@@ -344,6 +344,17 @@ body_state(const struct exchange *x)
 	return x->broken ? BICORN_GONE : BICORN_OK;
 }
 
+/*
+ * HEAD has the framing of GET, as far as can be known: what would not have
+ * been gathered to the end would have gone in chunks.
+ */
+static void
+mimic_framing(struct exchange *x)
+{
+	if (x->state == RESPONSE_STARTED && x->taken > GATHER_MAX)
+		commit(x, false);
+}
+
 int
 response_write(struct exchange *x, const struct bicorn_str *parts,
     size_t count)
@@ -357,6 +368,8 @@ response_write(struct exchange *x, const struct bicorn_str *parts,
 
 		part.len = allowed(x, part.len);
 		x->taken += part.len;
+		if (x->no_body)
+			mimic_framing(x);
 		if (x->no_body || part.len == 0)
 			continue;
 		if (gathered(x) + part.len <= GATHER_MAX) {
@@ -413,10 +426,12 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 		return rc;
 	part = allowed(x, (size_t)len);
 	x->taken += part;
-	if (x->no_body || part == 0)
+	if (part == 0)
 		return BICORN_OK;
 	if (x->state == RESPONSE_STARTED)
 		commit(x, false);
+	if (x->no_body)
+		return BICORN_OK;
 	if (!emit(x, nothing, part, nothing))
 		return BICORN_GONE;
 	x->put += part;
