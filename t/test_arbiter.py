@@ -252,7 +252,7 @@ def test_application_that_dies_while_booting(bicorn, life, tmp_path):
 def test_python_module_that_is_not_there(bicorn, tmp_path):
     server = bicorn("-w", 2, "nosuchmodule:app", cwd=tmp_path, wait=False)
     assert server.wait() == 3
-    assert server.log.text().count("Traceback") == 1
+    assert server.log.text().count("ModuleNotFoundError") == 1
 
 
 @pytest.mark.python

@@ -409,7 +409,7 @@ def test_long_request_is_finished_by_the_old(booted):
         mark = server.mark()
         server.signal(signal.SIGHUP)
         server.wait_log("Ready", since=mark)
-        assert server.get("/").body == b"two"
+        wait_for(lambda: server.get("/").body == b"two", "the new one")
         assert c.response().body == b"one"
 
 

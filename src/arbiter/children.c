@@ -206,7 +206,10 @@ log_death(const struct death *d)
 		    "Worker (pid:%d) exited with code 0.", (int)d->was.pid);
 }
 
-/* What ran in it and has got no answer. */
+/*
+ * What ran in it and has got no answer.  A worker that leaves in order, even
+ * at the end of graceful_timeout, leaves the lines of what it gave up.
+ */
 static void
 log_requests(const struct death *d, int64_t now_ms)
 {
@@ -266,8 +269,7 @@ bury(struct arbiter *a, struct death *d, int64_t now_ms)
 	watch_state(d->g, d->slot, now_ms); /* its last words */
 	d->was = *c;
 	log_death(d);
-	if (d->number != 0 || d->code != 0)
-		log_requests(d, now_ms);
+	log_requests(d, now_ms);
 	count_death(d, now_ms);
 	scoreboard_clear(d->g->board, d->slot);
 	c->pid = 0;
