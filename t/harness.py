@@ -404,6 +404,15 @@ def request(method="GET", target="/", headers=(), body=None, close=False,
     return head.encode("latin-1") + (body or b"")
 
 
+def address_of(name):
+    """What to connect to, of "http://[::1]:8000" or "unix:/run/x.sock"."""
+    if name.startswith("unix:"):
+        path = name[len("unix:"):]
+        return "\0" + path[1:] if path.startswith("@") else path
+    host, port = re.fullmatch(r"https?://\[?([^]]*?)\]?:(\d+)", name).groups()
+    return host, int(port)
+
+
 class Server:
     """A running bicorn."""
 
@@ -420,7 +429,8 @@ class Server:
         self.pid = self.process.pid
         self.out = Lines(self.process.stdout)  # access log of "-"
         self.log = Lines(self.process.stderr)  # error log of "-"
-        self.address = None
+        self.listeners = []  # as the log names them
+        self.address = None  # of the first one, and so are:
         self.url = None
         self.port = None
         if wait:
@@ -431,17 +441,15 @@ class Server:
                 raise
 
     def wait_ready(self, since=0):
-        said = self.log.wait(r"Listening at: (\S+)", since=since).group(1)
+        said = self.log.wait(r"Listening at: (.*) \(\d+\)$",
+                             since=since).group(1)
         self.log.wait(r"\] Ready", since=since)
-        if said.startswith("unix:"):
-            self.address = said[len("unix:"):].rstrip(",")
-        else:
-            scheme, host, port = re.match(
-                r"(https?)://\[?([^]]*)\]?:(\d+)", said).groups()
-            self.address = (host, int(port))
-            self.port = int(port)
-            self.url = "%s://%s:%s" % (
-                scheme, "[%s]" % host if ":" in host else host, port)
+        self.listeners = said.split(",")
+        first = self.listeners[0]
+        self.address = address_of(first)
+        if isinstance(self.address, tuple):
+            self.port = self.address[1]
+            self.url = first
         return self
 
     # Talking to it.
