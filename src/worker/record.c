@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/record.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@
 struct source_of_fields {
 	const struct client *c;
 	const struct exchange *x; /* NULL for a refused request */
+	char scratch[16];         /* of a number as text */
 };
 
 static struct span
@@ -49,50 +52,102 @@ response_field(const struct exchange *x, struct span name)
 	return SPAN_NONE;
 }
 
-/* {name}e is a variable of the request, else of the process. */
+/* Variables of an environ that are spans of the request. */
+static const struct {
+	struct span name;
+	size_t at; /* of a struct bicorn_str in struct bicorn_request */
+} span_variables[] = {
+	{ SPAN("REQUEST_METHOD"), offsetof(struct bicorn_request, method) },
+	{ SPAN("PATH_INFO"), offsetof(struct bicorn_request, path) },
+	{ SPAN("QUERY_STRING"), offsetof(struct bicorn_request, query) },
+	{ SPAN("RAW_URI"), offsetof(struct bicorn_request, target) },
+	{ SPAN("REQUEST_URI"), offsetof(struct bicorn_request, target) },
+	{ SPAN("SERVER_PROTOCOL"), offsetof(struct bicorn_request, protocol) },
+	{ SPAN("SERVER_NAME"), offsetof(struct bicorn_request, local_address) },
+	{ SPAN("wsgi.url_scheme"), offsetof(struct bicorn_request, scheme) },
+};
+
 static struct span
-variable(const struct client *c, const struct exchange *x, struct span name)
+number(struct source_of_fields *s, unsigned value)
 {
-	const struct bicorn_request *v;
+	int n = snprintf(s->scratch, sizeof(s->scratch), "%u", value);
+
+	return (struct span){ s->scratch, (size_t)n };
+}
+
+static struct span
+request_variable(struct source_of_fields *s, struct span name)
+{
+	const struct bicorn_request *v = &s->x->request.view;
+	const size_t count =
+	    sizeof(span_variables) / sizeof(span_variables[0]);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct bicorn_str *str = (const void *)(
+		    (const char *)v + span_variables[i].at);
+
+		if (span_ieq(name, span_variables[i].name))
+			return (struct span){ str->ptr, str->len };
+	}
+	if (span_ieq(name, SPAN("REMOTE_PORT")) && !v->local_unix)
+		return number(s, v->peer_port);
+	if (span_ieq(name, SPAN("SERVER_PORT")) && !v->local_unix)
+		return number(s, v->local_port);
+	return SPAN_NONE;
+}
+
+/* HTTP_X_NAME is the field X-Name. */
+static struct span
+field_variable(const struct source_of_fields *s, struct span name)
+{
+	const size_t prefix = sizeof("HTTP_") - 1;
 	char text[128];
 
-	if (x != NULL) {
-		v = &x->request.view;
-		if (span_ieq(name, SPAN("REQUEST_METHOD")))
-			return (struct span){ v->method.ptr, v->method.len };
-		if (span_ieq(name, SPAN("PATH_INFO")))
-			return (struct span){ v->path.ptr, v->path.len };
-		if (span_ieq(name, SPAN("QUERY_STRING")))
-			return (struct span){ v->query.ptr, v->query.len };
-		if (span_ieq(name, SPAN("RAW_URI")) ||
-		    span_ieq(name, SPAN("REQUEST_URI")))
-			return (struct span){ v->target.ptr, v->target.len };
-		if (span_ieq(name, SPAN("SERVER_PROTOCOL")))
-			return (struct span){ v->protocol.ptr,
-				v->protocol.len };
-		if (span_ieq(name, SPAN("wsgi.url_scheme")))
-			return (struct span){ v->scheme.ptr, v->scheme.len };
-	}
-	if (span_ieq(name, SPAN("REMOTE_ADDR")))
-		return (struct span){ c->conn.peer_text, c->conn.peer_len };
+	if (name.len > prefix &&
+	    span_ieq((struct span){ name.ptr, prefix }, SPAN("HTTP_")))
+		name = (struct span){ name.ptr + prefix, name.len - prefix };
+	else if (!span_ieq(name, SPAN("CONTENT_TYPE")) &&
+	    !span_ieq(name, SPAN("CONTENT_LENGTH")))
+		return SPAN_NONE;
+	if (name.len > sizeof(text))
+		return SPAN_NONE;
+	for (size_t i = 0; i < name.len; i++)
+		text[i] = name.ptr[i] == '_' ? '-' : name.ptr[i];
+	return request_field(s->c->in, (struct span){ text, name.len });
+}
+
+static struct span
+process_variable(struct span name)
+{
+	char text[128];
+
 	if (name.len >= sizeof(text))
 		return SPAN_NONE;
-	if (name.len > 5 &&
-	    span_ieq((struct span){ name.ptr, 5 }, SPAN("HTTP_"))) {
-		for (size_t i = 5; i < name.len; i++)
-			text[i - 5] = name.ptr[i] == '_' ? '-' : name.ptr[i];
-		return request_field(c->in,
-		    (struct span){ text, name.len - 5 });
-	}
 	memcpy(text, name.ptr, name.len);
 	text[name.len] = '\0';
 	return span_of(getenv(text));
 }
 
+/* {name}e is a variable of the request, else of the process. */
+static struct span
+variable(struct source_of_fields *s, struct span name)
+{
+	struct span found = SPAN_NONE;
+
+	if (span_ieq(name, SPAN("REMOTE_ADDR")))
+		return (struct span){ s->c->conn.peer_text,
+			s->c->conn.peer_len };
+	if (s->x != NULL)
+		found = request_variable(s, name);
+	if (found.ptr == NULL)
+		found = field_variable(s, name);
+	return found.ptr != NULL ? found : process_variable(name);
+}
+
 static struct span
 lookup(void *arg, char kind, struct span name)
 {
-	const struct source_of_fields *s = arg;
+	struct source_of_fields *s = arg;
 
 	switch (kind) {
 	case 'i':
@@ -100,7 +155,7 @@ lookup(void *arg, char kind, struct span name)
 	case 'o':
 		return response_field(s->x, name);
 	default:
-		return variable(s->c, s->x, name);
+		return variable(s, name);
 	}
 }
 
@@ -124,7 +179,7 @@ fill_line(struct access_record *r, const struct inbound *in)
 void
 record_exchange(const struct exchange *x)
 {
-	struct source_of_fields from = { x->c, x };
+	struct source_of_fields from = { .c = x->c, .x = x };
 	struct access_record r = {
 		.remote = { x->c->conn.peer_text, x->c->conn.peer_len },
 		.status = x->status,
@@ -138,6 +193,9 @@ record_exchange(const struct exchange *x)
 		return;
 	r.us = (uint64_t)(clock_us() - x->started_us);
 	fill_line(&r, x->c->in);
+	/* As the application sees it: decoded. */
+	r.path = (struct span){ x->request.view.path.ptr,
+		x->request.view.path.len };
 	access_write(x->w->heritage->access, &r);
 }
 
@@ -145,7 +203,7 @@ void
 record_refusal(struct worker *w, const struct client *c, unsigned status,
     uint64_t body_bytes)
 {
-	struct source_of_fields from = { c, NULL };
+	struct source_of_fields from = { .c = c };
 	struct access_record r = {
 		.remote = { c->conn.peer_text, c->conn.peer_len },
 		.status = status,
