@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Informational responses, and taking a connection over. */
+#include <sys/uio.h>
+
+#include "worker/client.h"
+#include "worker/exchange.h"
+#include "worker/inbound.h"
+#include "worker/output.h"
+#include "worker/response_private.h"
+
+static bool
+send_buf(struct exchange *x)
+{
+	struct iovec iov = { x->out.data, x->out.len };
+
+	if (!output_write(x->w, x->c, &iov, 1, false))
+		x->broken = true;
+	x->out.len = 0;
+	return !x->broken;
+}
+
+static int
+add_checked(struct exchange *x, const struct bicorn_header *headers,
+    size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!http_name_ok(span_from(headers[i].name)) ||
+		    !http_value_ok(span_from(headers[i].value)))
+			return BICORN_INVALID;
+		if (!response_add_field(&x->out, &headers[i]))
+			return BICORN_NO_MEMORY;
+	}
+	return RESPONSE_ADD(&x->out, "\r\n") ? BICORN_OK : BICORN_NO_MEMORY;
+}
+
+int
+response_inform(struct exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count)
+{
+	int rc;
+
+	if (x->state != RESPONSE_NONE)
+		return BICORN_STATE;
+	if (status < 100 || status > 199 || status == 101)
+		return BICORN_INVALID;
+	x->out.len = 0;
+	if (!response_add_status_line(&x->out, status, http_reason(status)))
+		return BICORN_NO_MEMORY;
+	rc = add_checked(x, headers, count);
+	if (rc != BICORN_OK || x->c->in->head.minor == 0)
+		return rc;
+	return send_buf(x) ? BICORN_OK : BICORN_GONE;
+}
+
+int
+response_take_over(struct exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count)
+{
+	int rc;
+
+	if (x->state != RESPONSE_NONE)
+		return BICORN_STATE;
+	if (status != 101 && (status < 200 || status > 299))
+		return BICORN_INVALID;
+	x->status = status;
+	x->out.len = 0;
+	if (!response_add_first(x, http_reason(status)))
+		return BICORN_NO_MEMORY;
+	rc = add_checked(x, headers, count);
+	if (rc != BICORN_OK)
+		return rc;
+	x->state = RESPONSE_RAW;
+	x->keep_open = false;
+	return send_buf(x) ? BICORN_OK : BICORN_GONE;
+}
