@@ -355,11 +355,12 @@ def test_what_cannot_change_is_said(bicorn, life, tmp_path):  # noqa: F811
     conf = tmp_path / "my.conf"
     conf.write_text("")
     server = bicorn("-c", conf, "-p", tmp_path / "one.pid", life)
-    conf.write_text('chdir = "/"; user = "nobody";\n')
+    conf.write_text('chdir = "/"; user = "nobody"; reuse_port = true;\n')
     mark = reload(server)
     server.wait_log(r"\[WARNING\] chdir was changed: that counts from the "
                     r"next start on", since=mark)
     server.wait_log(r"\[WARNING\] user was changed", since=mark)
+    server.wait_log(r"\[WARNING\] reuse_port was changed", since=mark)
     said = who(server)
     assert said["cwd"] != "/" and said["uid"] == str(os.getuid())
     mark = reload(server)

@@ -36,10 +36,7 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 	if (signals_init(&a->signals, s->daemon, err) != 0)
 		return -1;
 	log_info("Starting bicorn %s", PACKAGE_VERSION);
-	if (s->file != NULL)
-		log_info("Settings: %s", s->file);
-	for (size_t i = 0; i < s->warnings.count; i++)
-		log_warning("%s", s->warnings.items[i]);
+	generation_log_settings(s);
 	return 0;
 }
 

@@ -119,6 +119,15 @@ generation_name(const struct generation *g)
 }
 
 void
+generation_log_settings(const struct settings *s)
+{
+	if (s->file != NULL)
+		log_info("Settings: %s", s->file);
+	for (size_t i = 0; i < s->warnings.count; i++)
+		log_warning("%s", s->warnings.items[i]);
+}
+
+void
 generation_announce(const struct generation *g)
 {
 	char *names = sockets_names(&g->sockets);

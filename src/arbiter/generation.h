@@ -74,6 +74,9 @@ bool generation_full(const struct generation *g);
 /* What stands in the brackets of the process titles. */
 const char *generation_name(const struct generation *g);
 
+/* Which file was read, and what there is to say about its contents. */
+void generation_log_settings(const struct settings *s);
+
 /* "Listening at: ..." */
 void generation_announce(const struct generation *g);
 

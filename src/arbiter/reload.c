@@ -36,6 +36,7 @@ keep_fixed(const struct arbiter *a, struct settings *s)
 	}
 	s->uid = a->uid;
 	s->gid = a->gid;
+	s->reuse_port = a->serving->settings->reuse_port;
 }
 
 static int
@@ -127,10 +128,7 @@ reload_begin(struct arbiter *a)
 	}
 	a->generations = g->number;
 	a->candidate = g;
-	if (g->settings->file != NULL)
-		log_info("Settings: %s", g->settings->file);
-	for (size_t i = 0; i < g->settings->warnings.count; i++)
-		log_warning("%s", g->settings->warnings.items[i]);
+	generation_log_settings(g->settings);
 }
 
 void
