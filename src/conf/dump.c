@@ -74,9 +74,9 @@ static const char sample_head[] =
     "# Settings of bicorn(8).  bicorn.conf(5) says more about each of them.\n"
     "#\n"
     "# Every setting is here at its default.  Remove the # to change one.\n"
-    "# true and false, numbers and \"texts\" as shown; a duration is a number\n"
-    "# of seconds or a text with a unit (\"500ms\", \"30s\", \"5m\", \"1h\"), a\n"
-    "# size is a number of bytes or a text with one (\"64k\", \"1M\", \"1G\").\n"
+    "# true and false, numbers and \"texts\" as shown.  A duration is a number\n"
+    "# of seconds, or a text with a unit: \"500ms\", \"30s\", \"5m\", \"1h\".\n"
+    "# A size is a number of bytes, or a text with one: \"64k\", \"1M\", \"1G\".\n"
     "# The environment and the command line come before this file.\n"
     "#\n"
     "# More files:  @include \"conf.d/*.conf\"\n";

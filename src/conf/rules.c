@@ -83,7 +83,8 @@ check_host_port(const char *text, struct err *err)
 	if (*text == '[')
 		return check_bracketed(text, err);
 	if (*text == '\0' || text[strcspn(text, " \t\r\n/")] != '\0')
-		return must_be(err, "HOST:PORT, [v6]:PORT, unix:PATH or fd://N");
+		return must_be(err, "HOST:PORT, [v6]:PORT, unix:PATH or "
+				    "fd://N");
 	if (colon == NULL && span_uint(span_of(text), &number)) {
 		err_set(err, "a port alone is written :%s", text);
 		return -1;

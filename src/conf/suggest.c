@@ -58,7 +58,7 @@ suggest_distance(struct span a, struct span b)
 struct suggest
 suggest_for(struct span word)
 {
-	/* A third of the letters may be wrong, and one: more is another word. */
+	/* A third of the letters may be wrong, and one more. */
 	return (struct suggest){ word, SPAN_NONE,
 		(unsigned)(word.len < 4 ? 2 : word.len / 3 + 2) };
 }
