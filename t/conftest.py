@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the test suite; the tools are in harness.py."""
 import os
+import signal
 import subprocess
 import textwrap
 
@@ -29,6 +30,21 @@ def pytest_collection_modifyitems(config, items):
         if item.get_closest_marker("slow") and \
                 not os.environ.get("BICORN_SLOW"):
             item.add_marker(pytest.mark.skip("slow: BICORN_SLOW=1 runs it"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """The last of the deadlines: no test can hold up the others."""
+    def too_long(*_):
+        pytest.fail("the test took longer than %d s" % limit)
+
+    limit = 20 * harness.DEADLINE if item.get_closest_marker("slow") \
+        else 6 * harness.DEADLINE
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
