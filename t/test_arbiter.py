@@ -671,7 +671,20 @@ def test_second_signal_hurries(bicorn, life, second):
         wait_for(lambda: busy(server) == 1, "a request running")
         server.signal(signal.SIGTERM)
         server.wait_log("Handling signal: term")
+        time.sleep(0.1)  # nearer, it would be taken for an echo
         assert server.stop(second, timeout=5) == 0
+
+
+def test_signal_that_comes_twice_in_one_go(bicorn, life):
+    """timeout(1) ends the process, then its group: still gracefully."""
+    server = bicorn("-w", 2, life)
+    with server.connect() as c:
+        c.send(harness.request(target="/sleep/1000"))
+        wait_for(lambda: busy(server) == 1, "a request running")
+        server.signal(signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGTERM)
+        assert c.response().status == 200
+    assert server.wait() == 0
 
 
 def test_stopped_worker_does_not_hold_up_a_quick_stop(bicorn, life):

@@ -24,6 +24,8 @@
 /* Having overslept by so much, we were stopped and not just busy. */
 #define OVERSLEPT_MS 2000
 
+#define SLEEP_MAX_MS (3600 * 1000)
+
 /* --- signals --------------------------------------------------------------- */
 
 /* To the newest generation: the one that will be there in a moment. */
@@ -164,20 +166,23 @@ sleep_until(struct arbiter *a, int64_t due)
 		{ .fd = -1, .events = POLLIN },
 		{ .fd = -1, .events = POLLIN },
 	};
-	int64_t now_ms = clock_ms(), ms = due - now_ms;
+	int64_t ms;
 
 	if (a->serving != NULL)
 		fds[1].fd = scoreboard_event(a->serving->board);
 	if (a->candidate != NULL)
 		fds[2].fd = scoreboard_event(a->candidate->board);
-	if (ms > 3600 * 1000)
-		ms = 3600 * 1000;
+	if (due > a->looked_ms + SLEEP_MAX_MS)
+		due = a->looked_ms + SLEEP_MAX_MS;
+	ms = due - clock_ms();
 	poll(fds, 3, ms < 0 ? 0 : (int)ms);
 	/*
 	 * When this process was stopped, its workers were too, most likely:
 	 * they get the chance to show that they live.
 	 */
-	if (clock_ms() > now_ms + (ms < 0 ? 0 : ms) + OVERSLEPT_MS)
+	if (due < a->looked_ms)
+		due = a->looked_ms;
+	if (clock_ms() > due + OVERSLEPT_MS)
 		a->awake_ms = clock_ms();
 	take_event(a->serving);
 	take_event(a->candidate);

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 
@@ -25,6 +26,9 @@ static const int arbiter_signals[] = {
 	SIGWINCH,
 	SIGCHLD,
 };
+
+/* No operator is that fast. */
+#define ECHO_MS 25
 
 #define SIGNAL_COUNT (sizeof(arbiter_signals) / sizeof(arbiter_signals[0]))
 
@@ -52,6 +56,7 @@ int
 signals_init(struct signals *s, bool daemon, struct err *err)
 {
 	s->fd = -1;
+	s->last = 0;
 	sigemptyset(&s->handled);
 	for (size_t i = 0; i < SIGNAL_COUNT; i++) {
 		if (arbiter_signals[i] == SIGHUP && is_ignored(SIGHUP) &&
@@ -75,16 +80,42 @@ signals_init(struct signals *s, bool daemon, struct err *err)
 	return 0;
 }
 
+static bool
+read_one(const struct signals *s, struct signalfd_siginfo *info)
+{
+	ssize_t n;
+
+	do
+		n = read(s->fd, info, sizeof(*info));
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(*info);
+}
+
+/* Whether it is but the echo of the one before. */
+static bool
+is_echo(struct signals *s, const struct signalfd_siginfo *info)
+{
+	int number = (int)info->ssi_signo;
+	int64_t now_ms = clock_ms();
+	bool echo = number == s->last && info->ssi_pid == s->last_sender &&
+	    now_ms < s->last_ms + ECHO_MS &&
+	    (number == SIGTERM || number == SIGINT || number == SIGQUIT);
+
+	s->last = number;
+	s->last_sender = info->ssi_pid;
+	s->last_ms = now_ms;
+	return echo;
+}
+
 int
 signals_next(struct signals *s)
 {
 	struct signalfd_siginfo info;
-	ssize_t n;
 
-	do
-		n = read(s->fd, &info, sizeof(info));
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(info) ? (int)info.ssi_signo : 0;
+	while (read_one(s, &info))
+		if (!is_echo(s, &info))
+			return (int)info.ssi_signo;
+	return 0;
 }
 
 void

@@ -17,6 +17,11 @@ struct signals {
 	int fd;           /* readable when a signal waits; -1: not set up */
 	sigset_t before;  /* the mask this process was started with */
 	sigset_t handled; /* those that are read here */
+
+	/* The last one that was read. */
+	int last;
+	uint32_t last_sender;
+	int64_t last_ms;
 };
 
 /*
@@ -25,7 +30,11 @@ struct signals {
  */
 int signals_init(struct signals *s, bool daemon, struct err *err);
 
-/* The next signal that waits, or 0.  Never blocks. */
+/*
+ * The next signal that waits, or 0.  Never blocks.  Tools that end a process
+ * and then its group, as timeout(1), send the same signal twice in one go:
+ * that is heard once.
+ */
 int signals_next(struct signals *s);
 
 /* Sleeps up to `ms` for a signal, which stays waiting. */

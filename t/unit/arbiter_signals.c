@@ -48,6 +48,30 @@ test_read_in_the_loop(void **state)
 	signals_fini(&s);
 }
 
+static void
+test_echo_is_heard_once(void **state)
+{
+	struct signals s;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(signals_init(&s, false, &err), 0);
+	kill(getpid(), SIGTERM);
+	assert_int_equal(signals_next(&s), SIGTERM);
+	kill(getpid(), SIGTERM);
+	assert_int_equal(signals_next(&s), 0);
+	kill(getpid(), SIGINT); /* another one is no echo */
+	assert_int_equal(signals_next(&s), SIGINT);
+	s.last_ms -= 1000;
+	kill(getpid(), SIGINT); /* nor is one that comes later */
+	assert_int_equal(signals_next(&s), SIGINT);
+	for (int i = 0; i < 3; i++) { /* counted, each of them */
+		kill(getpid(), SIGTTIN);
+		assert_int_equal(signals_next(&s), SIGTTIN);
+	}
+	signals_fini(&s);
+}
+
 /* A parent that ignored SIGCHLD must not cost us our children. */
 static void
 test_children_can_be_waited_for(void **state)
@@ -155,6 +179,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_in_the_loop),
+		cmocka_unit_test(test_echo_is_heard_once),
 		cmocka_unit_test(test_children_can_be_waited_for),
 		cmocka_unit_test(test_worker_has_defaults),
 		cmocka_unit_test(test_nohup),
