@@ -176,14 +176,7 @@ sleep_until(struct arbiter *a, int64_t due)
 		due = a->looked_ms + SLEEP_MAX_MS;
 	ms = due - clock_ms();
 	poll(fds, 3, ms < 0 ? 0 : (int)ms);
-	/*
-	 * When this process was stopped, its workers were too, most likely:
-	 * they get the chance to show that they live.
-	 */
-	if (due < a->looked_ms)
-		due = a->looked_ms;
-	if (clock_ms() > due + OVERSLEPT_MS)
-		a->awake_ms = clock_ms();
+	a->due_ms = due > a->looked_ms ? due : a->looked_ms;
 	take_event(a->serving);
 	take_event(a->candidate);
 }
@@ -235,6 +228,12 @@ do_what_is_due(struct arbiter *a)
 	struct generation *lists[] = { a->serving, a->candidate, a->retired };
 	int64_t now_ms = clock_ms();
 
+	/*
+	 * When this process was stopped, its workers were too, most likely:
+	 * they get the chance to show that they live.
+	 */
+	if (now_ms > a->due_ms + OVERSLEPT_MS)
+		a->awake_ms = now_ms;
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (struct generation *g = lists[i]; g != NULL; g = g->next)
 			watch_generation(a, g, now_ms);

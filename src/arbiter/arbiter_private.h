@@ -50,7 +50,8 @@ struct arbiter {
 	bool started;                 /* was complete once */
 
 	int64_t looked_ms; /* when heartbeats were looked at last ... */
-	int64_t awake_ms;  /* ... and since when they count, see watch.c */
+	int64_t due_ms;    /* ... are to be looked at again at the latest ... */
+	int64_t awake_ms;  /* ... and since when they count */
 
 	enum arbiter_stop stop;
 	int exit_code;
