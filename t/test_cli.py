@@ -159,6 +159,7 @@ def test_units(run):
     (["--treads", "4", "a"],
      "--treads (command line): no such option; did you mean --threads?"),
     (["--keepalive", "4", "a"], "did you mean --keep-alive?"),
+    (["--reload", "a"], "--reload (command line): bicorn has no such option of gunicorn's"),
     (["-z", "a"], "-z (command line): no such option"),
     (["--threads"], "--threads (command line): needs a value"),
     (["--threads", "0", "a"], "--threads 0 (command line): must be 1..1024"),

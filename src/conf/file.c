@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "conf/expand.h"
+#include "conf/foreign.h"
 #include "conf/rules.h"
 #include "conf/store.h"
 #include "conf/suggest.h"
@@ -194,7 +195,9 @@ unknown(const char *name, const struct written *w, struct err *err)
 
 	suggest_settings(&g, false);
 	err_set(err, "no such setting");
-	if (g.best.len > 0)
+	if (foreign_known(span_of(name)))
+		err_set(err, "bicorn has no such setting of gunicorn's");
+	else if (g.best.len > 0)
 		err_set(err, "no such setting; did you mean %.*s?",
 		    (int)g.best.len, g.best.ptr);
 	written_blame(w, err);

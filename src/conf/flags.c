@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "conf/arena.h"
+#include "conf/foreign.h"
 #include "conf/suggest.h"
 
 /* Flags of one row, and as many "--no-" forms. */
@@ -127,7 +128,9 @@ say_unknown(struct span name, struct err *err)
 	if (name.len > 2)
 		suggest_settings(&g, true);
 	err_set(err, "no such option");
-	if (g.best.len > 0)
+	if (foreign_known(name))
+		err_set(err, "bicorn has no such option of gunicorn's");
+	else if (g.best.len > 0)
 		err_set(err, "no such option; did you mean %.*s?",
 		    (int)g.best.len, g.best.ptr);
 }

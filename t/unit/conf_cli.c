@@ -138,6 +138,12 @@ test_refused(void **state)
 	refuses("--xyzzy-quux (command line): no such option",
 	    "--xyzzy-quux=3", NULL);
 	refuses("-z (command line): no such option", "-z", NULL);
+	refuses("--reload (command line): bicorn has no such option of "
+		"gunicorn's", "--reload", NULL);
+	refuses("--log-syslog-to (command line): bicorn has no such option of "
+		"gunicorn's", "--log-syslog-to=udp://x", NULL);
+	refuses("-R (command line): bicorn has no such option of gunicorn's",
+	    "-R", NULL);
 	refuses("-\xff (command line): no such option", "-\xff", NULL);
 	refuses("-- (command line): no such option", "--=", NULL);
 	refuses("-w (command line): needs a value, N", "-w", NULL);
