@@ -1683,6 +1683,29 @@ def test_child_processes(wsgi):
         server.wait_log("in the child")
 
 
+def test_forked_child_can_be_terminated(wsgi):
+    server = wsgi("""
+        import os, signal, time
+
+        def app(environ, start_response):
+            number = int(environ["QUERY_STRING"])
+            r, w = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.write(w, b"x")
+                time.sleep(60)
+                os._exit(0)
+            os.read(r, 1)
+            os.kill(pid, number)
+            status = os.waitpid(pid, 0)[1]
+            start_response("200 OK", [])
+            return [b"%d" % os.WTERMSIG(status)]
+    """)
+    for number in 15, 2, 3, 10:
+        assert server.get("/?%d" % number).body == b"%d" % number
+    assert len(server.workers()) == 1
+
+
 @pytest.mark.parametrize("how", ["fork", "spawn"])
 def test_multiprocessing(wsgi, how):
     server = wsgi("""

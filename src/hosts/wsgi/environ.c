@@ -9,7 +9,6 @@
 
 #include "environ.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,11 +140,17 @@ port_set(struct wsgi_thread *t, enum wsgi_key key, unsigned port,
     unsigned *last)
 {
 	char text[16];
+	struct bicorn_str s = { text + sizeof(text), 0 };
+	unsigned left = port;
 
 	if (port == *last)
 		return 0;
-	snprintf(text, sizeof(text), "%u", port);
-	if (text_set(t, key, bicorn_str(text)) < 0)
+	do {
+		text[sizeof(text) - ++s.len] = (char)('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	s.ptr -= s.len;
+	if (text_set(t, key, s) < 0)
 		return -1;
 	*last = port;
 	return 0;

@@ -9,16 +9,17 @@
 #include "head.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-/* Bytes of a token (RFC 9110, 5.6.2). */
+/* Bytes of a token (RFC 9110, 5.6.2): one bit for each of the 128. */
 static bool
 is_token_byte(unsigned char c)
 {
-	if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	    (c >= '0' && c <= '9'))
-		return true;
-	return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+	static const uint64_t bits[2] = {
+		UINT64_C(0x03ff6cfa00000000), /* !#$%&'*+-. and digits */
+		UINT64_C(0x57ffffffc7fffffe), /* letters, ^_`|~ */
+	};
+
+	return c < 128 && (bits[c >> 6] >> (c & 63) & 1) != 0;
 }
 
 /* Bytes of a field value: no control bytes but the tab. */
@@ -26,6 +27,12 @@ static bool
 is_text_byte(unsigned char c)
 {
 	return c >= 0x20 ? c != 0x7f : c == '\t';
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
 }
 
 /* The bytes of a str of Latin-1 or of a bytes object. */
@@ -86,11 +93,11 @@ head_value(PyObject *value, bool bytes_too, struct bicorn_str *out)
 			    "control character in header value %R", value);
 			return -1;
 		}
-	while (out->len > 0 && strchr(" \t", out->ptr[0]) != NULL) {
+	while (out->len > 0 && is_blank(out->ptr[0])) {
 		out->ptr++;
 		out->len--;
 	}
-	while (out->len > 0 && strchr(" \t", out->ptr[out->len - 1]) != NULL)
+	while (out->len > 0 && is_blank(out->ptr[out->len - 1]))
 		out->len--;
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "environ.h"
 #include "errors.h"
 #include "filewrapper.h"
+#include "fork.h"
 #include "handle.h"
 #include "input.h"
 #include "interpreter.h"
@@ -106,7 +107,7 @@ prepare(struct wsgi *w)
 	    w->input_type == NULL || w->errors_type == NULL ||
 	    w->file_wrapper_type == NULL)
 		return -1;
-	if (environ_init(w) < 0)
+	if (environ_init(w) < 0 || fork_watch() < 0)
 		return -1;
 	return interpreter_path(w->server);
 }
