@@ -81,10 +81,18 @@ def test_types(run, conf):
     ('@include "bicorn.conf"', "does a file include itself?"),
     (b"\x7fELF\x02\x01\x01\x00\x00", "bicorn.conf, line 1: unexpected byte 0x7f"),
     (b"threads = 4;\n\x00", "bicorn.conf, line 2: a byte of value 0"),
-    ('certfile = "x.pem";\n', "certfile"),
+    ('keyfile = "x.pem";\n', "keyfile = \"x.pem\" (bicorn.conf, line 1): needs certfile"),
 ])
 def test_wrong_file(run, conf, text, error):
     refused(run("a", cwd=conf(text)), 1, error)
+
+
+def test_certificate_without_tls(run, conf):
+    if "\nTLS: not built in\n" not in run("--version").stdout:
+        pytest.skip("built with TLS")
+    refused(run("a", cwd=conf('certfile = "x.pem";')), 1,
+            'certfile = "x.pem" (bicorn.conf, line 1): this bicorn was built '
+            "without TLS")
 
 
 def test_unreadable(run, conf, tmp_path):
