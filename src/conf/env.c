@@ -35,15 +35,32 @@ env_get(const char *name)
 	return text != NULL && *text != '\0' ? text : NULL;
 }
 
+static char
+upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
+}
+
 const char *
 env_name(struct arena *a, const struct setting *s)
 {
 	char *name = arena_fmt(a, PREFIX "%s", s->name);
 
 	for (char *c = name; c != NULL && *c != '\0'; c++)
-		if (*c >= 'a' && *c <= 'z')
-			*c = (char)(*c & ~0x20);
+		*c = upper(*c);
 	return name;
+}
+
+/* Whether tail is what stands behind BICORN_ for s. */
+static bool
+is_name_of(const struct setting *s, struct span tail)
+{
+	size_t i = 0;
+
+	while (i < tail.len && s->name[i] != '\0' &&
+	    upper(s->name[i]) == tail.ptr[i])
+		i++;
+	return i == tail.len && s->name[i] == '\0';
 }
 
 /* text is the value for s that variable stands for. */
@@ -70,7 +87,7 @@ is_known(struct span name)
 		if (span_eq(name, span_of(reserved[i])))
 			return true;
 	for (size_t i = 0; i < SETTING_COUNT; i++)
-		if (span_ieq(name, span_of(setting_table[i].name)))
+		if (is_name_of(&setting_table[i], name))
 			return true;
 	return false;
 }

@@ -359,6 +359,13 @@ test_warnings(void **state)
 	    "BICORN_WORKERS?");
 	settings_free(&r.s);
 	unsetenv("BICORN_WORKER");
+	setenv("BICORN_threads", "5", 1);
+	assert_int_equal(loaded(&r, "a")->threads, 4);
+	assert_string_equal(r.s->warnings.items[0],
+	    "BICORN_threads (environment): no such setting; did you mean "
+	    "BICORN_THREADS?");
+	settings_free(&r.s);
+	unsetenv("BICORN_threads");
 	assert_int_equal(
 	    loaded(&r, "--worker-connections 2 a")->warnings.count, 1);
 	settings_free(&r.s);
