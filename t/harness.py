@@ -289,12 +289,15 @@ class Conn:
         return out
 
     def exactly(self, count):
-        while len(self.buffer) < count:
+        have = bytearray(self.buffer)   # many megabytes, at times
+        while len(have) < count:
+            self.buffer = b""
             if not self._fill():
                 raise Closed("closed after %d of %d bytes" % (
-                    len(self.buffer), count))
-        out, self.buffer = self.buffer[:count], self.buffer[count:]
-        return out
+                    len(have), count))
+            have += self.buffer
+        self.buffer = bytes(have[count:])
+        return bytes(have[:count])
 
     def rest(self):
         """All bytes up to the end of the stream; a reset counts as an end."""
@@ -365,7 +368,7 @@ class Conn:
         return data
 
     def chunked(self):
-        body, trailers = b"", []
+        body, trailers = bytearray(), []
         while True:
             data = self.chunk()
             if not data:
@@ -374,7 +377,7 @@ class Conn:
         while True:
             line = self.until(b"\r\n")[:-2]
             if not line:
-                return body, trailers
+                return bytes(body), trailers
             name, _, value = line.decode("latin-1").partition(":")
             trailers.append((name, value.strip(" \t")))
 

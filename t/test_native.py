@@ -662,17 +662,31 @@ def test_slow_reader(server):
 
 
 def test_slow_reader_makes_a_writer_wait(server):
-    s = server("--threads", 2, "--response-buffer", "64k")
+    s = server("--threads", 2, "--response-buffer", "64k",
+               "--response-spool", 0)
     with s.connect() as c:
-        c.send(harness.request(target="/pattern?bytes=30000000&piece=50000"))
+        c.send(harness.request(target="/pattern?bytes=14000000&piece=50000"))
         assert s.get().status == 200
         assert "probe: wrote" not in s.log.text()
+        assert c.response().body == pattern(14000000)
+    s.wait_log("probe: wrote 14000000, rc 0")
+
+
+def test_slow_reader_is_spooled(server):
+    """What memory does not hold goes to a file, and the thread is free."""
+    s = server("--threads", 1, "--response-buffer", "64k",
+               "--access-logfile", "-")
+    with s.connect() as c:
+        c.send(harness.request(target="/pattern?bytes=30000000&piece=50000"))
+        s.wait_log("probe: wrote 30000000, rc 0")
+        assert s.get().status == 200
         assert c.response().body == pattern(30000000)
-    s.wait_log("probe: wrote 30000000, rc 0")
+        assert c.get("/").status == 200
 
 
 def test_silent_reader_is_given_up(server):
-    s = server("--response-buffer", "64k", "--send-timeout", "0.3")
+    s = server("--response-buffer", "64k", "--send-timeout", "0.3",
+               "--response-spool", 0)
     with s.connect() as c:
         c.send(harness.request(target="/pattern?bytes=300000000"))
         s.wait_log(r"probe: wrote \d+, rc %d" % GONE)

@@ -29,6 +29,8 @@
 #define BEAT_MS 1000
 /* Clients that wait while threads sleep are looked after so soon. */
 #define PATIENT_MS 1
+/* While clients wait, their age is looked at so often. */
+#define QUEUE_LOOK_MS 50
 /* While it leaves, clients that say nothing for so long are closed. */
 #define DRAIN_IDLE_MS 1000
 
@@ -134,6 +136,25 @@ push_batch(struct acceptor *a)
 	    a->batch_count);
 	a->batch_first = a->batch_last = NULL;
 	a->batch_count = 0;
+}
+
+/* Requests that waited too long are answered without the application. */
+static void
+expire_queue(struct acceptor *a)
+{
+	int64_t timeout = a->w->settings->queue_timeout_ms;
+	struct client *c, *next;
+
+	if (timeout == 0 || queue_length(a->w->queue) == 0)
+		return;
+	for (c = queue_expire(a->w->queue, a->now_ms - timeout); c != NULL;
+	     c = next) {
+		next = c->next;
+		/* QUEUE to ACCEPTOR. */
+		client_take_events(c, atomic_exchange_explicit(&c->owner, 0,
+		    memory_order_acquire));
+		tend_overload(a, c, "the request waited too long");
+	}
 }
 
 /* The queue left threads asleep; after a moment it has to prove right. */
@@ -347,6 +368,9 @@ wait_limit(const struct acceptor *a)
 		next = a->resume_ms;
 	if (a->patient_ms != CLOCK_NEVER)
 		next = a->patient_ms + PATIENT_MS;
+	else if (queue_length(a->w->queue) > 0 &&
+	    next > a->now_ms + QUEUE_LOOK_MS)
+		next = a->now_ms + QUEUE_LOOK_MS;
 	if (next == CLOCK_NEVER || next > a->now_ms + BEAT_MS)
 		return BEAT_MS;
 	return next > a->now_ms ? (int)(next - a->now_ms) : 0;
@@ -368,6 +392,7 @@ one_round(struct acceptor *a)
 		dispatch(a, &events[i]);
 	take_returned(a);
 	run_timers(a);
+	expire_queue(a);
 	push_batch(a);
 	watch_queue(a);
 	reclaim(a); /* no event of this round is left to name them */
@@ -395,7 +420,7 @@ acceptor_free(struct acceptor **ap)
 	while ((c = a->open) != NULL) {
 		a->open = c->next_open;
 		inbound_drop(a->w, c);
-		outbound_drop(&c->out);
+		outbound_drop(&c->out, &a->w->keep);
 		conn_close(&c->conn);
 		free(c);
 	}

@@ -67,6 +67,9 @@ void accept_stop(struct acceptor *a);
 /* Goes on with c, whose flags say what events came. */
 void tend_client(struct acceptor *a, struct client *c);
 
+/* The request of c cannot be served for now: 503. */
+void tend_overload(struct acceptor *a, struct client *c, const char *why);
+
 /* The deadline of c is over. */
 void tend_expired(struct acceptor *a, struct client *c);
 

@@ -34,6 +34,7 @@
 #include "base/wheel.h"
 #include "net/conn.h"
 #include "worker/outbound.h"
+#include "worker/slow.h"
 #include "worker/source.h"
 
 struct inbound;
@@ -70,8 +71,10 @@ struct client {
 	bool watches_output; /* epoll was asked about output, too */
 	struct inbound *in;  /* the request being received or answered */
 	struct outbound out; /* what the socket did not take */
+	struct slow slow;    /* how slow it was with the body or response */
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
 	uint64_t drained;    /* CLIENT_LINGER: bytes read and dropped */
+	int64_t queued_ms;   /* CLIENT_READY: since when it waits */
 	struct client *next; /* in the queue, or on worker.returned */
 
 	/* Owned by the acceptor. */

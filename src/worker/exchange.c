@@ -90,6 +90,7 @@ exchange_begin(struct exchange *x, struct client *c)
 	struct bicorn_request *v = &x->request.view;
 
 	x->c = c;
+	c->slow = (struct slow){ 0 };
 	x->body_at = 0;
 	x->started_us = clock_us();
 	x->started_wall = clock_wall();
@@ -342,25 +343,14 @@ lent_raw_write(struct bicorn_exchange *pub, const void *data, size_t len)
 {
 	struct exchange *x = of(pub);
 	struct client *c = x->c;
-	bool progress;
+	struct iovec iov = { (void *)data, len };
 
 	if (x->state != RESPONSE_RAW)
 		return BICORN_STATE;
-	if (x->broken || (len > 0 && !outbound_add(&c->out, data, len)))
-		return BICORN_GONE;
-	while (!outbound_empty(&c->out)) {
-		enum io io = outbound_flush(&c->out, &c->conn, &progress);
-
-		if (io == IO_OK)
-			break;
-		if (io == IO_ERROR ||
-		    output_wait(c, POLLOUT,
-			x->w->settings->send_timeout_ms) <= 0) {
-			x->broken = true;
-			return BICORN_GONE;
-		}
-	}
-	return BICORN_OK;
+	if (x->broken || !output_write(x->w, c, &iov, 1, false) ||
+	    !output_drain(x->w, c))
+		x->broken = true;
+	return x->broken ? BICORN_GONE : BICORN_OK;
 }
 
 /* --- the server ----------------------------------------------------------- */

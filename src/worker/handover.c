@@ -70,7 +70,7 @@ void
 client_finish(struct worker *w, struct client *c)
 {
 	inbound_drop(w, c);
-	outbound_drop(&c->out);
+	outbound_drop(&c->out, &w->keep);
 	conn_close(&c->conn);
 	c->state = CLIENT_CLOSED;
 	atomic_fetch_sub_explicit(&w->score->connections, 1,

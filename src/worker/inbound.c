@@ -17,7 +17,7 @@
 
 /* What a request's buffer begins with: most heads fit. */
 #define FIRST_ROOM 4096
-/* A spare one keeps no more than this. */
+/* A spare one keeps no more than this; more counts as memory in use. */
 #define SPARE_ROOM 16384
 /* Read at once, on the stack, when the body goes to a file. */
 #define SPOOL_READ 65536
@@ -97,6 +97,22 @@ reset(struct inbound *in)
 	fd_close(&in->spool);
 }
 
+/*
+ * What a buffer has beyond its usual size counts; the usual size is bounded
+ * by worker_connections.
+ */
+static void
+count_memory(struct worker *w, struct inbound *in)
+{
+	size_t now = in->in.room > SPARE_ROOM ? in->in.room : 0;
+
+	if (now == in->counted)
+		return;
+	atomic_fetch_add_explicit(&w->buffered,
+	    (int64_t)now - (int64_t)in->counted, memory_order_relaxed);
+	in->counted = now;
+}
+
 static void
 give_back(struct worker *w, struct inbound *in)
 {
@@ -104,6 +120,7 @@ give_back(struct worker *w, struct inbound *in)
 	in->in.len = 0;
 	if (in->in.room > SPARE_ROOM)
 		buf_fini(&in->in);
+	count_memory(w, in);
 	if (in->trailer.room > SPARE_ROOM)
 		buf_fini(&in->trailer);
 	spare_push(w, in, in);
@@ -266,7 +283,7 @@ body_in_file(struct worker *w, struct inbound *in, char *data, size_t len)
 
 /* A 100 is sent only now that the body is wanted (RFC 9110, 10.1.1). */
 static void
-send_continue(struct client *c)
+send_continue(struct worker *w, struct client *c)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct iovec iov = { (void *)text, sizeof(text) - 1 };
@@ -277,7 +294,7 @@ send_continue(struct client *c)
 		IO_ERROR)
 		return;
 	/* What does not fit goes in front of the response. */
-	outbound_add(&c->out, text + put, sizeof(text) - 1 - put);
+	outbound_add(&c->out, &w->keep, text + put, sizeof(text) - 1 - put);
 }
 
 /* The head is complete: is the request one to go on with? */
@@ -291,6 +308,9 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 		&in->trust) == HTTP_BAD)
 		return refuse(in, 400, in->trust.reason);
 	in->head_done = true;
+	if (atomic_load_explicit(&w->buffered, memory_order_relaxed) >
+	    w->settings->buffer_memory_bytes)
+		return refuse(in, 503, "the server has no memory to spare");
 	if (!h->chunked && h->content_length <= 0) {
 		in->complete = true;
 		return INBOUND_READY;
@@ -301,7 +321,7 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 	v = body_in_memory(w, in);
 	if (v == INBOUND_MORE && h->expect_continue &&
 	    in->in.len == h->length + in->body_len && in->body_total == 0)
-		send_continue(c);
+		send_continue(w, c);
 	return v;
 }
 
@@ -417,8 +437,12 @@ note_progress(struct worker *w, struct client *c, bool was_body,
     uint64_t before, int64_t now_ms)
 {
 	if (c->state == CLIENT_BODY) {
+		if (!was_body)
+			c->slow = (struct slow){ .since_ms = now_ms };
+		c->slow.bytes = c->in->body_total;
 		if (!was_body || c->in->body_total != before)
-			c->deadline_ms = now_ms + w->settings->body_timeout_ms;
+			c->deadline_ms = now_ms +
+			    slow_body_ms(w->settings, &c->slow, now_ms);
 	} else if (c->state == CLIENT_IDLE) {
 		c->state = CLIENT_HEAD;
 		c->deadline_ms = now_ms + w->settings->header_timeout_ms;
@@ -442,6 +466,7 @@ inbound_step(struct worker *w, struct client *c, int64_t now_ms)
 	if (c->in == NULL)
 		return v;
 	c->fresh = false;
+	count_memory(w, c->in);
 	if (v == INBOUND_MORE)
 		note_progress(w, c, was_body, before, now_ms);
 	return v;

@@ -36,6 +36,7 @@ struct inbound {
 	size_t body_len;      /* bytes of the body in `in`, behind the head */
 	uint64_t body_total;  /* bytes of the body, in memory or in the file */
 	int spool;            /* the file, -1: the body is in memory */
+	size_t counted;       /* of the buffer, in worker.buffered */
 	unsigned refusal;     /* status to refuse with, after INBOUND_REFUSE */
 	const char *reason;   /* why: static text */
 };

@@ -8,27 +8,45 @@
 
 #include "base/fd.h"
 #include "net/conn.h"
+#include "worker/spool.h"
 
 #define IOV_MAX_HERE 16
 #define PIECE_ROOM_MIN 4096
+/* Where sendfile() cannot be used, a file goes through memory like this. */
+#define COPY_ROOM 16384
+
+enum piece_kind {
+	PIECE_MEMORY,
+	PIECE_FILE,  /* fd is the piece's own */
+	PIECE_SPOOL, /* fd is the spool file's */
+};
 
 struct piece {
 	struct piece *next;
-	int fd;      /* -1: bytes in data */
+	enum piece_kind kind;
+	int fd;
 	off_t at;    /* of the next byte, in the file or in data */
 	size_t len;  /* bytes left */
 	size_t room; /* of data */
 	char data[];
 };
 
+struct spool_file {
+	int fd;
+	uint64_t len;
+};
+
+/* --- adding --------------------------------------------------------------- */
+
 static struct piece *
-piece_new(struct outbound *o, size_t room)
+piece_new(struct outbound *o, enum piece_kind kind, size_t room)
 {
 	struct piece *p = malloc(sizeof(*p) + room);
 
 	if (p == NULL)
 		return NULL;
 	p->next = NULL;
+	p->kind = kind;
 	p->fd = -1;
 	p->at = 0;
 	p->len = 0;
@@ -42,34 +60,108 @@ piece_new(struct outbound *o, size_t room)
 }
 
 static void
-drop_head(struct outbound *o)
+count_memory(struct outbound *o, const struct outbound_limits *limits,
+    size_t before)
 {
-	struct piece *p = o->head;
+	int64_t change = (int64_t)o->memory - (int64_t)before;
 
-	o->head = p->next;
-	fd_close(&p->fd);
-	free(p);
+	if (change != 0)
+		atomic_fetch_add_explicit(limits->buffered, change,
+		    memory_order_relaxed);
 }
 
-bool
-outbound_add(struct outbound *o, const void *data, size_t len)
+static bool
+fits_memory(const struct outbound *o, const struct outbound_limits *limits,
+    size_t len)
+{
+	return len <= limits->memory && o->memory <= limits->memory - len &&
+	    atomic_load_explicit(limits->buffered, memory_order_relaxed) +
+		    (int64_t)len <= limits->buffered_max;
+}
+
+static enum outbound_add
+add_memory(struct outbound *o, const void *data, size_t len)
 {
 	struct piece *p = o->head != NULL ? o->tail : NULL;
 	size_t used;
 
-	if (len == 0)
-		return true;
-	used = p != NULL ? (size_t)p->at + p->len : 0;
-	if (p == NULL || p->fd >= 0 || p->room - used < len) {
-		p = piece_new(o, len > PIECE_ROOM_MIN ? len : PIECE_ROOM_MIN);
+	used = p != NULL && p->kind == PIECE_MEMORY ? (size_t)p->at + p->len
+						    : 0;
+	if (p == NULL || p->kind != PIECE_MEMORY || p->room - used < len) {
+		p = piece_new(o, PIECE_MEMORY,
+		    len > PIECE_ROOM_MIN ? len : PIECE_ROOM_MIN);
 		if (p == NULL)
-			return false;
+			return OUTBOUND_FAILED;
 		used = 0;
 	}
 	memcpy(p->data + used, data, len);
 	p->len += len;
 	o->memory += len;
+	return OUTBOUND_KEPT;
+}
+
+static bool
+spool_begin(struct outbound *o, const char *dir)
+{
+	struct spool_file *s;
+
+	if (o->spool != NULL)
+		return true;
+	s = malloc(sizeof(*s));
+	if (s == NULL)
+		return false;
+	s->len = 0;
+	s->fd = spool_open(dir);
+	if (s->fd < 0) {
+		free(s);
+		return false;
+	}
+	o->spool = s;
 	return true;
+}
+
+static enum outbound_add
+add_spool(struct outbound *o, const struct outbound_limits *limits,
+    const void *data, size_t len)
+{
+	uint64_t have = o->spool != NULL ? o->spool->len : 0;
+	struct spool_file *s;
+	struct piece *p;
+
+	if (have > limits->spool || len > limits->spool - have)
+		return OUTBOUND_FULL;
+	if (!spool_begin(o, limits->dir))
+		return OUTBOUND_FULL; /* the client has to be waited for */
+	s = o->spool;
+	if (fd_pwrite_all(s->fd, data, len, (off_t)s->len) != 0)
+		return OUTBOUND_FULL;
+	p = o->head != NULL ? o->tail : NULL;
+	if (p == NULL || p->kind != PIECE_SPOOL) {
+		p = piece_new(o, PIECE_SPOOL, 0);
+		if (p == NULL)
+			return OUTBOUND_FAILED;
+		p->fd = s->fd;
+		p->at = (off_t)s->len;
+	}
+	p->len += len;
+	s->len += len;
+	return OUTBOUND_KEPT;
+}
+
+enum outbound_add
+outbound_add(struct outbound *o, const struct outbound_limits *limits,
+    const void *data, size_t len)
+{
+	size_t before = o->memory;
+	enum outbound_add rc;
+
+	if (len == 0)
+		return OUTBOUND_KEPT;
+	if (!fits_memory(o, limits, len))
+		return add_spool(o, limits, data, len);
+	rc = add_memory(o, data, len);
+	count_memory(o, limits, before);
+	return rc;
 }
 
 bool
@@ -80,7 +172,7 @@ outbound_add_file(struct outbound *o, int fd, off_t at, size_t len)
 
 	if (copy < 0)
 		return false;
-	p = piece_new(o, 0);
+	p = piece_new(o, PIECE_FILE, 0);
 	if (p == NULL) {
 		fd_close(&copy);
 		return false;
@@ -89,6 +181,29 @@ outbound_add_file(struct outbound *o, int fd, off_t at, size_t len)
 	p->at = at;
 	p->len = len;
 	return true;
+}
+
+/* --- sending -------------------------------------------------------------- */
+
+static void
+drop_head(struct outbound *o)
+{
+	struct piece *p = o->head;
+
+	o->head = p->next;
+	if (p->kind == PIECE_FILE)
+		fd_close(&p->fd);
+	free(p);
+}
+
+static void
+drop_spool(struct outbound *o)
+{
+	if (o->spool == NULL)
+		return;
+	fd_close(&o->spool->fd);
+	free(o->spool);
+	o->spool = NULL;
 }
 
 /* Accounts for n bytes that went from the front. */
@@ -102,7 +217,7 @@ consume(struct outbound *o, size_t n)
 		p->at += (off_t)part;
 		p->len -= part;
 		n -= part;
-		if (p->fd < 0)
+		if (p->kind == PIECE_MEMORY)
 			o->memory -= part;
 		if (p->len == 0)
 			drop_head(o);
@@ -116,41 +231,68 @@ flush_memory(struct outbound *o, struct conn *c, size_t *put_out)
 	struct piece *p = o->head;
 	int n = 0;
 
-	for (; p != NULL && p->fd < 0 && n < IOV_MAX_HERE; p = p->next)
+	for (; p != NULL && p->kind == PIECE_MEMORY && n < IOV_MAX_HERE;
+	     p = p->next)
 		iov[n++] = (struct iovec){ p->data + p->at, p->len };
 	return c->transport->write(c, iov, n, p != NULL, put_out);
+}
+
+/* A transport that encrypts cannot send from a file. */
+static enum io
+flush_copied(struct piece *p, struct conn *c, size_t *put_out)
+{
+	char buf[COPY_ROOM];
+	size_t part = p->len < sizeof(buf) ? p->len : sizeof(buf);
+	struct iovec iov = { buf, part };
+
+	*put_out = 0;
+	if (fd_pread_all(p->fd, buf, part, p->at) != (ssize_t)part)
+		return IO_ERROR;
+	return c->transport->write(c, &iov, 1, p->len > part, put_out);
 }
 
 static enum io
 flush_file(struct outbound *o, struct conn *c, size_t *put_out)
 {
 	struct piece *p = o->head;
-	enum io io = c->transport->sendfile(c, p->fd, p->at, p->len, put_out);
+	enum io io;
 
+	if (c->transport->sendfile == NULL)
+		return flush_copied(p, c, put_out);
+	io = c->transport->sendfile(c, p->fd, p->at, p->len, put_out);
 	return io == IO_EOF ? IO_ERROR : io;
 }
 
 enum io
-outbound_flush(struct outbound *o, struct conn *c, bool *progress_out)
+outbound_flush(struct outbound *o, const struct outbound_limits *limits,
+    struct conn *c, uint64_t *put_out)
 {
-	*progress_out = false;
-	while (o->head != NULL) {
-		size_t put;
-		enum io io = o->head->fd < 0 ? flush_memory(o, c, &put)
-					     : flush_file(o, c, &put);
+	size_t before = o->memory;
+	enum io io = IO_OK;
 
-		if (io != IO_OK)
-			return io;
-		*progress_out = true;
+	*put_out = 0;
+	while (o->head != NULL && io == IO_OK) {
+		size_t put;
+
+		io = o->head->kind == PIECE_MEMORY ? flush_memory(o, c, &put)
+						   : flush_file(o, c, &put);
+		*put_out += put;
 		consume(o, put);
 	}
-	return IO_OK;
+	if (o->head == NULL)
+		drop_spool(o);
+	count_memory(o, limits, before);
+	return io;
 }
 
 void
-outbound_drop(struct outbound *o)
+outbound_drop(struct outbound *o, const struct outbound_limits *limits)
 {
+	size_t before = o->memory;
+
 	while (o->head != NULL)
 		drop_head(o);
+	drop_spool(o);
 	o->memory = 0;
+	count_memory(o, limits, before);
 }

@@ -3,13 +3,16 @@
 #define BICORN_WORKER_OUTBOUND_H
 
 /*
- * Output that a socket did not take at once: bytes in memory and ranges of
- * files, in order.  Belongs to its client and so to the client's owner.  A
- * zeroed struct is empty.
+ * Output that a socket did not take at once: bytes in memory, bytes in a
+ * spool file once they are too many for memory, and ranges of files, in
+ * order.  Belongs to its client and so to the client's owner.  A zeroed
+ * struct is empty.
  */
 
 #include <stdbool.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "net/transport.h"
@@ -17,10 +20,28 @@
 struct conn;
 struct piece;
 
+struct spool_file;
+
 struct outbound {
 	struct piece *head;
 	struct piece *tail; /* meaningless while head is NULL */
 	size_t memory;      /* bytes that wait in memory */
+	struct spool_file *spool; /* NULL: all is in memory */
+};
+
+/* How much may be kept; constant for a worker. */
+struct outbound_limits {
+	size_t memory;     /* of one connection */
+	uint64_t spool;    /* bytes in the file of one connection */
+	const char *dir;   /* where the file is made, NULL: the default */
+	_Atomic int64_t *buffered; /* memory of the whole worker ... */
+	int64_t buffered_max;      /* ... above which all goes to files */
+};
+
+enum outbound_add {
+	OUTBOUND_KEPT,
+	OUTBOUND_FULL,   /* nothing was kept: some must be sent first */
+	OUTBOUND_FAILED, /* out of memory, or of space for the file */
 };
 
 static inline bool
@@ -29,20 +50,22 @@ outbound_empty(const struct outbound *o)
 	return o->head == NULL;
 }
 
-/* Copies bytes behind what is there.  False when out of memory. */
-bool outbound_add(struct outbound *o, const void *data, size_t len);
+/* Copies bytes behind what is there: all, or none. */
+enum outbound_add outbound_add(struct outbound *o,
+    const struct outbound_limits *limits, const void *data, size_t len);
 
 /* A range of a file.  fd is duplicated.  False when that fails. */
 bool outbound_add_file(struct outbound *o, int fd, off_t at, size_t len);
 
 /*
- * Writes what the socket takes.  IO_OK: all of it; IO_AGAIN: some is left,
- * and *progress_out says whether any went; IO_ERROR: the connection, or a
- * file that became shorter, makes the rest impossible.
+ * Writes what the socket takes.  IO_OK: all of it; IO_AGAIN: some is left;
+ * IO_ERROR: the connection, or a file that became shorter, makes the rest
+ * impossible.  *put_out: bytes that went.
  */
-enum io outbound_flush(struct outbound *o, struct conn *c, bool *progress_out);
+enum io outbound_flush(struct outbound *o, const struct outbound_limits *limits,
+    struct conn *c, uint64_t *put_out);
 
 /* Frees everything. */
-void outbound_drop(struct outbound *o);
+void outbound_drop(struct outbound *o, const struct outbound_limits *limits);
 
 #endif

@@ -35,23 +35,49 @@ output_wait(struct client *c, short want, int64_t timeout_ms)
 	return n > 0 ? 1 : 0;
 }
 
-/* Flushes what is kept, and waits while it is above the mark. */
+/*
+ * Waits until the socket takes bytes again.  What a client makes its thread
+ * wait, over all of a response, is bounded by a timeout and by a rate.
+ */
 static bool
-flush_kept(struct worker *w, struct client *c, size_t mark)
+wait_for_room(struct worker *w, struct client *c)
 {
-	bool progress;
+	int64_t now = clock_ms(), wait;
+	int ready;
 
-	while (!outbound_empty(&c->out)) {
-		enum io io = outbound_flush(&c->out, &c->conn, &progress);
+	c->slow.since_ms = now;
+	wait = slow_wait_ms(w->settings, &c->slow, now);
+	if (wait <= 0)
+		return false;
+	ready = output_wait(c, POLLOUT, wait);
+	c->slow.spent_ms += clock_ms() - now;
+	return ready > 0;
+}
 
-		if (io == IO_ERROR)
-			return false;
-		if (io == IO_OK || c->out.memory <= mark)
+/* Sends what is kept, as far as the socket takes it. */
+static bool
+flush_kept(struct worker *w, struct client *c)
+{
+	uint64_t put;
+	enum io io;
+
+	if (outbound_empty(&c->out))
+		return true;
+	io = outbound_flush(&c->out, &w->keep, &c->conn, &put);
+	c->slow.bytes += put;
+	return io != IO_ERROR;
+}
+
+bool
+output_drain(struct worker *w, struct client *c)
+{
+	while (flush_kept(w, c)) {
+		if (outbound_empty(&c->out))
 			return true;
-		if (output_wait(c, POLLOUT, w->settings->send_timeout_ms) <= 0)
+		if (!wait_for_room(w, c))
 			return false;
 	}
-	return true;
+	return false;
 }
 
 static size_t
@@ -79,12 +105,40 @@ iov_consume(struct iovec **iov, int *count, size_t n)
 	}
 }
 
-static bool
-keep(struct client *c, const struct iovec *iov, int count)
+/* Keeps what it can; that part is gone from the front of iov. */
+static enum outbound_add
+keep(struct worker *w, struct client *c, struct iovec **iov, int *count)
 {
-	for (int i = 0; i < count; i++)
-		if (!outbound_add(&c->out, iov[i].iov_base, iov[i].iov_len))
+	while (*count > 0) {
+		enum outbound_add rc = outbound_add(&c->out, &w->keep,
+		    (*iov)->iov_base, (*iov)->iov_len);
+
+		if (rc != OUTBOUND_KEPT)
+			return rc;
+		(*iov)++;
+		(*count)--;
+	}
+	return OUTBOUND_KEPT;
+}
+
+/* Straight to the socket, while nothing is kept that must go before. */
+static bool
+write_now(struct client *c, struct iovec **iov, int *count, bool more)
+{
+	while (outbound_empty(&c->out) && iov_size(*iov, *count) > 0) {
+		size_t put;
+
+		switch (c->conn.transport->write(&c->conn, *iov, *count, more,
+		    &put)) {
+		case IO_OK:
+			iov_consume(iov, count, put);
+			break;
+		case IO_AGAIN:
+			return true;
+		default:
 			return false;
+		}
+	}
 	return true;
 }
 
@@ -92,33 +146,22 @@ bool
 output_write(struct worker *w, struct client *c, struct iovec *iov, int count,
     bool more)
 {
-	size_t mark = (size_t)w->settings->response_buffer_bytes, left, put;
-
-	/* The thread had better not wait for what it can leave behind. */
-	for (;;) {
-		left = iov_size(iov, count);
-		if (left == 0)
+	while (iov_size(iov, count) > 0) {
+		if (!flush_kept(w, c) || !write_now(c, &iov, &count, more))
+			return false;
+		if (iov_size(iov, count) == 0)
 			return true;
-		if (!flush_kept(w, c, left < mark ? mark - left : 0))
+		switch (keep(w, c, &iov, &count)) {
+		case OUTBOUND_KEPT:
+			return true;
+		case OUTBOUND_FAILED:
 			return false;
-		if (!outbound_empty(&c->out))
-			return keep(c, iov, count);
-		switch (c->conn.transport->write(&c->conn, iov, count, more,
-		    &put)) {
-		case IO_OK:
-			iov_consume(&iov, &count, put);
-			break;
-		case IO_AGAIN:
-			if (left <= mark)
-				return keep(c, iov, count);
-			if (output_wait(c, POLLOUT,
-				w->settings->send_timeout_ms) <= 0)
+		case OUTBOUND_FULL:
+			if (!wait_for_room(w, c))
 				return false;
-			break;
-		default:
-			return false;
 		}
 	}
+	return true;
 }
 
 /* For a transport that cannot send from a file, or with sendfile off. */
@@ -146,7 +189,7 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 {
 	if (!w->settings->sendfile || c->conn.transport->sendfile == NULL)
 		return copy_file(w, c, fd, at, len);
-	if (!flush_kept(w, c, (size_t)w->settings->response_buffer_bytes))
+	if (!flush_kept(w, c))
 		return false;
 	while (len > 0 && outbound_empty(&c->out)) {
 		size_t put;

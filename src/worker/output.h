@@ -4,9 +4,9 @@
 
 /*
  * Output from a pool thread.  What the socket takes goes at once; the rest
- * is kept with the client, up to response_buffer, for the acceptor to send
- * when the thread is done.  Above that mark the thread waits, as long as
- * the client makes progress within send_timeout.
+ * is kept with the client, in memory up to response_buffer and in a file up
+ * to response_spool, for the acceptor to send when the thread is done.  Only
+ * beyond that the thread waits, as long as the client is not too slow.
  */
 
 #include <stdbool.h>
@@ -27,6 +27,9 @@ bool output_write(struct worker *w, struct client *c, struct iovec *iov,
 /* Sends or keeps a range of a file.  False as above, or when it is shorter. */
 bool output_file(struct worker *w, struct client *c, int fd, off_t at,
     size_t len);
+
+/* Waits until nothing is kept any more.  False as above. */
+bool output_drain(struct worker *w, struct client *c);
 
 /*
  * Waits until the socket can be read or written, whichever want says (of

@@ -151,6 +151,24 @@ queue_pop(struct queue *q, int64_t busy_us)
 	return c;
 }
 
+struct client *
+queue_expire(struct queue *q, int64_t before_ms)
+{
+	struct client *first, **end = &first;
+
+	lock_take(&q->lock);
+	first = q->head;
+	/* The oldest is in front. */
+	while (*end != NULL && (*end)->queued_ms < before_ms) {
+		end = &(*end)->next;
+		length_set(q, length_of(q) - 1);
+	}
+	q->head = *end;
+	*end = NULL;
+	lock_drop(&q->lock);
+	return first;
+}
+
 bool
 queue_is_patient(const struct queue *q)
 {

@@ -47,6 +47,12 @@ bool queue_is_patient(const struct queue *q);
 /* Wakes one more thread, if clients still wait and one sleeps. */
 void queue_nudge(struct queue *q);
 
+/*
+ * Takes those that were queued before that time, as a chain through
+ * client.next, which the caller owns from now on; NULL when there are none.
+ */
+struct client *queue_expire(struct queue *q, int64_t before_ms);
+
 /* How many wait, as of a moment ago.  Takes no lock. */
 size_t queue_length(const struct queue *q);
 

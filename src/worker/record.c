@@ -182,7 +182,8 @@ record_exchange(const struct exchange *x)
 	struct source_of_fields from = { .c = x->c, .x = x };
 	struct access_record r = {
 		.remote = { x->c->conn.peer_text, x->c->conn.peer_len },
-		.status = x->status,
+		/* 499: the client did not take all of the response. */
+		.status = x->broken ? 499 : x->status,
 		.body_bytes = x->put,
 		.started_wall = x->started_wall,
 		.lookup = lookup,

@@ -56,7 +56,8 @@ struct score_worker {
 	_Atomic int64_t beat_ms;        /* last sign of life, 0: none yet */
 	_Atomic uint32_t connections;   /* held at present */
 	_Atomic uint64_t accepted;      /* since it started */
-	_Atomic uint64_t refused;       /* answered by the acceptor itself */
+	_Atomic uint64_t refused;       /* answered without the application */
+	_Atomic uint64_t vanished;      /* gone while their request waited */
 };
 
 struct scoreboard;

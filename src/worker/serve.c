@@ -16,6 +16,7 @@
 #include "worker/queue.h"
 #include "worker/record.h"
 #include "worker/scoreboard.h"
+#include "worker/slow.h"
 #include "worker/worker_private.h"
 
 /* How long a half-closed client may take to read to the end. */
@@ -32,6 +33,14 @@ linger_client(struct client *c, int64_t now_ms)
 	c->deadline_ms = now_ms + LINGER_MS;
 }
 
+void
+flush_client(struct worker *w, struct client *c, int64_t now_ms)
+{
+	c->state = CLIENT_FLUSH;
+	c->slow.since_ms = now_ms;
+	c->deadline_ms = now_ms + slow_wait_ms(w->settings, &c->slow, now_ms);
+}
+
 static int
 refusal_page(char *out, size_t room, unsigned status, const char *why)
 {
@@ -46,10 +55,10 @@ refusal_page(char *out, size_t room, unsigned status, const char *why)
 	http_date(clock_wall(), date);
 	return snprintf(out, room,
 	    "HTTP/1.1 %u %.*s\r\nServer: bicorn\r\nDate: %.*s\r\n"
-	    "Connection: close\r\nContent-Type: text/html\r\n"
+	    "Connection: close\r\n%sContent-Type: text/html\r\n"
 	    "Content-Length: %d\r\n\r\n%s",
-	    status, (int)reason.len, reason.ptr, HTTP_DATE_LEN, date, len,
-	    page);
+	    status, (int)reason.len, reason.ptr, HTTP_DATE_LEN, date,
+	    status == 503 ? "Retry-After: 2\r\n" : "", len, page);
 }
 
 /* The answer to HEAD has no body, also when it refuses. */
@@ -86,15 +95,15 @@ refuse_client(struct worker *w, struct client *c, int64_t now_ms)
 	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
 		IO_ERROR)
 		put = len; /* the end of the connection will be noticed */
-	outbound_add(&c->out, text + put, len - put);
+	outbound_add(&c->out, &w->keep, text + put, len - put);
 	inbound_drop(w, c);
 	c->keep = false;
+	c->slow = (struct slow){ 0 };
 	if (outbound_empty(&c->out)) {
 		linger_client(c, now_ms);
 		return;
 	}
-	c->state = CLIENT_FLUSH;
-	c->deadline_ms = now_ms + w->settings->send_timeout_ms;
+	flush_client(w, c, now_ms);
 }
 
 /* --- one request ---------------------------------------------------------- */
@@ -186,8 +195,7 @@ static void
 leave_output(struct exchange *x, struct client *c)
 {
 	c->keep = x->keep_open;
-	c->deadline_ms = clock_coarse_ms() + x->w->settings->send_timeout_ms;
-	c->state = CLIENT_FLUSH;
+	flush_client(x->w, c, clock_coarse_ms());
 	if (c->keep)
 		inbound_done(x->w, c);
 	else
@@ -202,6 +210,7 @@ take_next(struct worker *w, struct client *c)
 	c->state = CLIENT_READY;
 	if (queue_length(w->queue) == 0)
 		return true;
+	c->queued_ms = clock_coarse_ms();
 	queue_push(w->queue, c, c, 1);
 	return false;
 }
@@ -240,9 +249,28 @@ keep_client(struct worker *w, struct client *c)
 	}
 }
 
+/*
+ * True when the client went away while its request waited: nobody is left
+ * to read the answer.  One that closed its side with the request, and was
+ * known to have before it was queued, may well wait for the answer.
+ */
+static bool
+went_away(const struct client *c)
+{
+	return (atomic_load_explicit(&c->owner, memory_order_relaxed) &
+		   EVENT_GONE) != 0;
+}
+
 void
 serve_client(struct exchange *x, struct client *c)
 {
+	if (went_away(c)) {
+		record_refusal(x->w, c, 499, 0);
+		atomic_fetch_add_explicit(&x->w->score->vanished, 1,
+		    memory_order_relaxed);
+		client_finish(x->w, c);
+		return;
+	}
 	for (;;) {
 		serve_one(x, c);
 		if (x->broken || x->state != RESPONSE_DONE)

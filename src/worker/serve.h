@@ -25,6 +25,12 @@ void serve_client(struct exchange *x, struct client *c);
 void refuse_client(struct worker *w, struct client *c, int64_t now_ms);
 
 /*
+ * Leaves c in CLIENT_FLUSH, with what is in c->out to be sent before c->keep
+ * says how to go on.  The owner of c.
+ */
+void flush_client(struct worker *w, struct client *c, int64_t now_ms);
+
+/*
  * Half-closes c, whose last response was given to the socket, so that the
  * client can read it: CLIENT_LINGER.  The owner of c.
  */

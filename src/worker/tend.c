@@ -9,6 +9,7 @@
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/inbound.h"
+#include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
 #include "worker/worker_private.h"
@@ -43,11 +44,31 @@ bring_timer_forward(struct acceptor *a, struct client *c)
 		wheel_set(&a->wheel, &c->timer, a->now_ms + keepalive);
 }
 
+/* More wait than queue_size allows. */
+static bool
+is_queue_full(const struct acceptor *a)
+{
+	int64_t limit = a->w->settings->queue_size;
+
+	return limit > 0 && queue_length(a->w->queue) + a->batch_count >=
+	    (size_t)limit;
+}
+
+void
+tend_overload(struct acceptor *a, struct client *c, const char *why)
+{
+	c->in->refusal = 503;
+	c->in->reason = why;
+	refuse_client(a->w, c, a->now_ms);
+	tend_client(a, c);
+}
+
 static void
 hand_to_pool(struct acceptor *a, struct client *c)
 {
 	bring_timer_forward(a, c);
 	c->state = CLIENT_READY;
+	c->queued_ms = a->now_ms;
 	c->next = NULL;
 	/* The lock of the queue orders this before the pool's first look. */
 	atomic_store_explicit(&c->owner, OWNED_BY_POOL, memory_order_relaxed);
@@ -68,7 +89,10 @@ receive(struct acceptor *a, struct client *c)
 		return;
 	switch (inbound_step(a->w, c, a->now_ms)) {
 	case INBOUND_READY:
-		hand_to_pool(a, c);
+		if (is_queue_full(a))
+			tend_overload(a, c, "too many requests wait");
+		else
+			hand_to_pool(a, c);
 		return;
 	case INBOUND_MORE:
 		tend_timer(a, c);
@@ -111,9 +135,11 @@ next_request(struct acceptor *a, struct client *c)
 static void
 flush(struct acceptor *a, struct client *c)
 {
-	bool progress;
+	uint64_t put;
+	enum io io = outbound_flush(&c->out, &a->w->keep, &c->conn, &put);
 
-	switch (outbound_flush(&c->out, &c->conn, &progress)) {
+	c->slow.bytes += put;
+	switch (io) {
 	case IO_OK:
 		if (c->keep && !worker_draining(a->w)) {
 			next_request(a, c);
@@ -124,9 +150,9 @@ flush(struct acceptor *a, struct client *c)
 		tend_client(a, c);
 		return;
 	case IO_AGAIN:
-		if (progress)
-			c->deadline_ms =
-			    a->now_ms + a->w->settings->send_timeout_ms;
+		if (put > 0)
+			c->deadline_ms = a->now_ms +
+			    slow_wait_ms(a->w->settings, &c->slow, a->now_ms);
 		tend_timer(a, c);
 		watch_output(a, c);
 		return;

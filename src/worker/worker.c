@@ -56,6 +56,13 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 		.wake_fd = -1,
 		.max_requests = draw_max_requests(s),
 	};
+	w->keep = (struct outbound_limits){
+		.memory = (size_t)s->response_buffer_bytes,
+		.spool = (uint64_t)s->response_spool_bytes,
+		.dir = s->tmp_upload_dir,
+		.buffered = &w->buffered,
+		.buffered_max = s->buffer_memory_bytes,
+	};
 	lent_init(w);
 	if (trust_new(s, &w->trust, err) != 0)
 		return -1;

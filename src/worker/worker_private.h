@@ -14,6 +14,7 @@
 #include "app/module.h"
 #include "base/wheel.h"
 #include "http/head.h"
+#include "worker/outbound.h"
 #include "worker/source.h"
 
 struct acceptor;
@@ -49,11 +50,13 @@ struct worker {
 	struct score_worker *score;
 	int wake_fd; /* eventfd that wakes the acceptor */
 	uint64_t max_requests; /* jitter included; 0: no limit */
+	struct outbound_limits keep; /* output kept for slow clients */
 
 	/* Any thread. */
 	_Atomic(struct client *) returned; /* for the acceptor to go on with */
 	_Atomic(struct client *) finished; /* ... and to give back */
 	_Atomic(struct inbound *) spare_inbound; /* given back by anyone */
+	_Atomic int64_t buffered; /* bytes of memory in requests and output */
 	_Atomic bool draining;  /* answers say Connection: close */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */
 	_Atomic uint64_t served; /* counted when max_requests is set */
