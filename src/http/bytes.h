@@ -14,13 +14,13 @@
 #define HTTP_IS_DIGIT(c) ((c) >= '0' && (c) <= '9')
 #define HTTP_IS_UPPER(c) ((c) >= 'A' && (c) <= 'Z')
 #define HTTP_IS_LOWER(c) ((c) >= 'a' && (c) <= 'z')
-#define HTTP_IS_ALNUM(c) \
+#define HTTP_IS_ALNUM(c)                                                       \
 	(HTTP_IS_DIGIT(c) || HTTP_IS_UPPER(c) || HTTP_IS_LOWER(c))
 
 /* tchar, RFC 9110, 5.6.2 */
-#define HTTP_IS_TOKEN(c) \
-	(HTTP_IS_ALNUM(c) || (c) == '!' || ((c) >= '#' && (c) <= '\'') || \
-	    (c) == '*' || (c) == '+' || (c) == '-' || (c) == '.' || \
+#define HTTP_IS_TOKEN(c)                                                       \
+	(HTTP_IS_ALNUM(c) || (c) == '!' || ((c) >= '#' && (c) <= '\'') ||      \
+	    (c) == '*' || (c) == '+' || (c) == '-' || (c) == '.' ||            \
 	    ((c) >= '^' && (c) <= '`') || (c) == '|' || (c) == '~')
 
 /* What ends a field value or may not stand in it: controls but HTAB. */
@@ -30,16 +30,14 @@
 #define HTTP_IS_PLAIN_NAME(c) (HTTP_IS_TOKEN(c) && (c) != '_')
 
 /* What ends a request target, its path, or may not stand in it. */
-#define HTTP_IS_MARK(c) \
-	((c) <= ' ' || (c) == 0x7f || (c) == '#' || (c) == '?')
+#define HTTP_IS_MARK(c) ((c) <= ' ' || (c) == 0x7f || (c) == '#' || (c) == '?')
 
-#define HTTP_IS_METHOD(c) \
-	(HTTP_IS_TOKEN(c) && !HTTP_IS_LOWER(c) && (c) != '#')
+#define HTTP_IS_METHOD(c) (HTTP_IS_TOKEN(c) && !HTTP_IS_LOWER(c) && (c) != '#')
 
 /* unreserved and sub-delims of RFC 3986: reg-name but for '%' */
-#define HTTP_IS_HOST(c) \
-	(HTTP_IS_ALNUM(c) || (c) == '-' || (c) == '.' || (c) == '_' || \
-	    (c) == '~' || (c) == '!' || (c) == '$' || \
+#define HTTP_IS_HOST(c)                                                        \
+	(HTTP_IS_ALNUM(c) || (c) == '-' || (c) == '.' || (c) == '_' ||         \
+	    (c) == '~' || (c) == '!' || (c) == '$' ||                          \
 	    ((c) >= '&' && (c) <= ',') || (c) == ';' || (c) == '=')
 
 enum http_byte {

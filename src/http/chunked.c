@@ -178,8 +178,8 @@ end_trailer_line(struct http_chunked *c, struct buf *trailer)
 
 /* The first byte of a line, or of the end. */
 static enum http_verdict
-begin_trailer_line(struct http_chunked *c, char byte,
-    const struct http_limits *limits)
+begin_trailer_line(
+    struct http_chunked *c, char byte, const struct http_limits *limits)
 {
 	if (byte == '\r')
 		return to(c, STATE_END_LF);
@@ -200,7 +200,7 @@ take_trailer(struct http_chunked *c, struct cursor *in,
 	size_t len = in->len - in->used;
 
 	while (run < len && run <= room &&
-	    !(http_bytes[(unsigned char)line[run]] & HTTP_B_STOP))
+	       !(http_bytes[(unsigned char)line[run]] & HTTP_B_STOP))
 		run++;
 	if (run > room)
 		return fail(c, 431, "trailer too long");
@@ -287,9 +287,8 @@ size_t
 http_chunk_begin(char out[HTTP_CHUNK_HEAD_MAX], uint64_t size)
 {
 	static const char digits[] = "0123456789abcdef";
-	unsigned shift = size != 0 ?
-	    (unsigned)(63 - __builtin_clzll(size)) & ~3u :
-	    0;
+	unsigned shift =
+	    size != 0 ? (unsigned)(63 - __builtin_clzll(size)) & ~3u : 0;
 	size_t n = 0;
 
 	for (;; shift -= 4) {

@@ -31,8 +31,7 @@ split_days(int64_t number, struct date *d)
 	int64_t n = number + 719468;
 	int64_t era = n / 146097;
 	int day = (int)(n % 146097); /* of 400 years */
-	int year =
-	    (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	int year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
 	int month;
 
 	day -= 365 * year + year / 4 - year / 100;
@@ -51,7 +50,7 @@ join_days(const struct date *d)
 	int of_era = year % 400;
 
 	return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 +
-	    (153 * month + 2) / 5 + d->day - 1 - 719468;
+	       (153 * month + 2) / 5 + d->day - 1 - 719468;
 }
 
 static void
@@ -98,8 +97,9 @@ like(struct span text, const char *picture)
 	for (size_t i = 0; i < text.len; i++) {
 		bool digit = HTTP_IS_DIGIT(text.ptr[i]);
 
-		if (picture[i] == '9' ? !digit :
-			picture[i] != '*' && picture[i] != text.ptr[i])
+		if (picture[i] == '9'
+			? !digit
+			: picture[i] != '*' && picture[i] != text.ptr[i])
 			return false;
 	}
 	return true;
@@ -206,8 +206,8 @@ month_days(const struct date *d)
 {
 	static const char table[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31,
 		30, 31 };
-	bool leap = d->year % 4 == 0 &&
-	    (d->year % 100 != 0 || d->year % 400 == 0);
+	bool leap =
+	    d->year % 4 == 0 && (d->year % 100 != 0 || d->year % 400 == 0);
 
 	return d->month == 2 && leap ? 29 : table[d->month - 1];
 }
@@ -222,10 +222,10 @@ http_date_parse(struct span text)
 	    !read_rfc850(text, &d))
 		return -1;
 	/* Second 60 is a leap second, which POSIX time does not count. */
-	if (d.month < 1 || d.day < 1 || d.day > month_days(&d) ||
-	    d.hour > 23 || d.minute > 59 || d.second > 60)
+	if (d.month < 1 || d.day < 1 || d.day > month_days(&d) || d.hour > 23 ||
+	    d.minute > 59 || d.second > 60)
 		return -1;
-	seconds = join_days(&d) * DAY + d.hour * 3600 + d.minute * 60 +
-	    d.second;
+	seconds =
+	    join_days(&d) * DAY + d.hour * 3600 + d.minute * 60 + d.second;
 	return seconds > 0 ? seconds : 0;
 }

@@ -12,13 +12,12 @@
 static struct http_part
 part_of(const char *data, struct span s)
 {
-	return (struct http_part){ (uint32_t)(s.ptr - data),
-		(uint32_t)s.len };
+	return (struct http_part){ (uint32_t)(s.ptr - data), (uint32_t)s.len };
 }
 
 const char *
-http_field_split(const char *data, uint32_t at, uint32_t len,
-    struct http_field *field_out)
+http_field_split(
+    const char *data, uint32_t at, uint32_t len, struct http_field *field_out)
 {
 	struct span line = { data + at, len }, name, value;
 	const char *colon = len > 0 ? memchr(line.ptr, ':', len) : NULL;
@@ -121,10 +120,9 @@ http_trailer_parse(const char *data, size_t len, struct http_field *fields,
 		    (uint32_t)(end - 1 - at), &fields[count]);
 		if (why != NULL)
 			return bad(why, reason_out);
-		if (!http_trailer_allowed(
-			http_span(data, fields[count].name)))
-			return bad("field not allowed in a trailer",
-			    reason_out);
+		if (!http_trailer_allowed(http_span(data, fields[count].name)))
+			return bad(
+			    "field not allowed in a trailer", reason_out);
 		count++;
 		at = end + 1;
 	}

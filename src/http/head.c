@@ -108,8 +108,8 @@ take_method(struct http_head *h, const struct http_window *w, uint32_t *at,
 
 	if (end > w->end)
 		end = w->end;
-	while (i < end &&
-	    (http_bytes[(unsigned char)w->data[i]] & HTTP_B_METHOD))
+	while (
+	    i < end && (http_bytes[(unsigned char)w->data[i]] & HTTP_B_METHOD))
 		i++;
 	*at = i;
 	if (i - h->line_at > limit)
@@ -132,7 +132,7 @@ next_mark(const char *data, uint32_t i, uint32_t end)
 	while (end - i >= 8) {
 		uint64_t x = http_load8(data + i);
 		uint64_t hit = http_below(x, ' ' + 1) | http_equal(x, '#') |
-		    http_equal(x, '?') | http_equal(x, 0x7f);
+			       http_equal(x, '?') | http_equal(x, 0x7f);
 
 		if (hit != 0)
 			return i + (uint32_t)__builtin_ctzll(hit) / 8;
@@ -182,8 +182,8 @@ version_byte_ok(uint32_t place, char c)
 
 /* Reads as far as it can; the line is what stands before CR LF. */
 static enum http_verdict
-take_version_bytes(struct http_head *h, const struct http_window *w, uint32_t *at,
-    uint32_t limit)
+take_version_bytes(struct http_head *h, const struct http_window *w,
+    uint32_t *at, uint32_t limit)
 {
 	uint32_t i = *at;
 
@@ -348,7 +348,7 @@ take_value(struct http_head *h, const struct http_window *w, uint32_t *at,
 	if (w->data[i] != '\r')
 		return http_head_fail(h, 400, "control byte in a field");
 	while (end > h->part_at &&
-	    (w->data[end - 1] == ' ' || w->data[end - 1] == '\t'))
+	       (w->data[end - 1] == ' ' || w->data[end - 1] == '\t'))
 		end--;
 	h->fields[h->field_count].value = part(h->part_at, end);
 	*at = i + 1;
@@ -454,8 +454,8 @@ http_head_parse_with(struct http_head *h, const char *data, size_t len,
 	w.data = data;
 	while (v == HTTP_MORE && h->searched < end) {
 		w.base = h->searched;
-		w.end = end - w.base < HTTP_SCAN_MAX ? end :
-						       w.base + HTTP_SCAN_MAX;
+		w.end =
+		    end - w.base < HTTP_SCAN_MAX ? end : w.base + HTTP_SCAN_MAX;
 		scan(data + w.base, w.end - w.base, w.base, &w.masks);
 		v = take_window(h, &w, limits);
 	}
@@ -475,7 +475,7 @@ size_t
 http_head_max(const struct http_limits *limits)
 {
 	uint64_t max = EMPTY_LINES_MAX * 2 + (uint64_t)limits->line + 2 +
-	    limits->fields * ((uint64_t)limits->field_size + 2) + 2;
+		       limits->fields * ((uint64_t)limits->field_size + 2) + 2;
 
 	return max < HEAD_CAP ? (size_t)max : HEAD_CAP;
 }

@@ -55,7 +55,7 @@ either(bool is, enum http_field_id id)
 	return is ? id : HTTP_F_OTHER;
 }
 
-#define LETTER(c) (UINT32_C(1) << ((c) & 31))
+#define LETTER(c) (UINT32_C(1) << ((c)&31))
 
 const uint32_t http_field_letters[64] = {
 	[2] = LETTER('t'),
@@ -73,8 +73,8 @@ http_field_id_known(const char *p, size_t len)
 {
 	switch (len) {
 	case 2:
-		return either((p[0] | 0x20) == 't' && (p[1] | 0x20) == 'e',
-		    HTTP_F_TE);
+		return either(
+		    (p[0] | 0x20) == 't' && (p[1] | 0x20) == 'e', HTTP_F_TE);
 	case 4:
 		return either(same4(p, "host", 4), HTTP_F_HOST);
 	case 6:
@@ -88,14 +88,14 @@ http_field_id_known(const char *p, size_t len)
 			return HTTP_F_CONNECTION;
 		return either(same8(p, "keep-alive", 10), HTTP_F_KEEP_ALIVE);
 	case 12:
-		return either(same8(p, "content-type", 12),
-		    HTTP_F_CONTENT_TYPE);
+		return either(
+		    same8(p, "content-type", 12), HTTP_F_CONTENT_TYPE);
 	case 14:
-		return either(same8(p, "content-length", 14),
-		    HTTP_F_CONTENT_LENGTH);
+		return either(
+		    same8(p, "content-length", 14), HTTP_F_CONTENT_LENGTH);
 	case 17:
-		return either(same8(p, "transfer-encoding", 17) &&
-			(p[8] | 0x20) == '-',
+		return either(
+		    same8(p, "transfer-encoding", 17) && (p[8] | 0x20) == '-',
 		    HTTP_F_TRANSFER_ENCODING);
 	default:
 		return HTTP_F_OTHER;
@@ -138,13 +138,13 @@ obey_coding(struct http_head *h, struct span value)
 	struct span coding;
 
 	if (h->minor == 0)
-		return http_head_fail(h, 400,
-		    "Transfer-Encoding in an HTTP/1.0 request");
+		return http_head_fail(
+		    h, 400, "Transfer-Encoding in an HTTP/1.0 request");
 	while (span_next(&value, ',', &coding)) {
 		coding = span_trim(coding);
 		if (h->chunked || !http_name_ok(coding))
-			return http_head_fail(h, 400,
-			    "invalid Transfer-Encoding");
+			return http_head_fail(
+			    h, 400, "invalid Transfer-Encoding");
 		if (span_ieq(coding, SPAN("chunked")))
 			h->chunked = true;
 		else
@@ -184,13 +184,13 @@ obey_expect(struct http_head *h, struct span value)
 }
 
 /* Fields of which a second one is an attack or a mistake. */
-#define ONCE \
-	(1u << HTTP_F_HOST | 1u << HTTP_F_CONTENT_LENGTH | \
+#define ONCE                                                                   \
+	(1u << HTTP_F_HOST | 1u << HTTP_F_CONTENT_LENGTH |                     \
 	    1u << HTTP_F_CONTENT_TYPE)
 
 enum http_verdict
-http_head_field_done(struct http_head *h, const char *data,
-    const struct http_field *f)
+http_head_field_done(
+    struct http_head *h, const char *data, const struct http_field *f)
 {
 	struct span value = http_span(data, f->value);
 	unsigned bit = 1u << f->id;
@@ -230,15 +230,15 @@ http_head_finish(struct http_head *h)
 	if (h->minor > 0 && h->host < 0)
 		return http_head_fail(h, 400, "no Host");
 	if (seen(h, HTTP_F_TRANSFER_ENCODING) && h->content_length >= 0)
-		return http_head_fail(h, 400,
-		    "both Transfer-Encoding and Content-Length");
+		return http_head_fail(
+		    h, 400, "both Transfer-Encoding and Content-Length");
 	if (h->wishes & HTTP_WISH_CODING)
 		return http_head_fail(h, 501, "unknown transfer coding");
 	if (h->wishes & HTTP_WISH_EXPECTATION)
 		return http_head_fail(h, 417, "unknown expectation");
 	h->keep_alive = !(h->wishes & HTTP_WISH_CLOSE) &&
-	    (h->minor > 0 || (h->wishes & HTTP_WISH_KEEP_ALIVE));
+			(h->minor > 0 || (h->wishes & HTTP_WISH_KEEP_ALIVE));
 	h->upgrade = h->minor > 0 && (h->wishes & HTTP_WISH_UPGRADE) &&
-	    seen(h, HTTP_F_UPGRADE);
+		     seen(h, HTTP_F_UPGRADE);
 	return HTTP_DONE;
 }

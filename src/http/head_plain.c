@@ -35,7 +35,7 @@ ends_from(const uint64_t *stop, size_t at, size_t len)
 	struct ends e = { stop, at / 64, len / 64, 0 };
 
 	e.bits = run_starts(stop[e.word], e.word > 0 ? stop[e.word - 1] : 0) &
-	    ~UINT64_C(0) << (at % 64);
+		 ~UINT64_C(0) << (at % 64);
 	return e;
 }
 
@@ -69,8 +69,8 @@ clear_bits(const uint64_t *mask, size_t at)
 	memcpy(&bits, (const char *)mask + at / 8, 8);
 	bits >>= at % 8;
 #else
-	bits = mask[at / 64] >> (at % 64) |
-	    mask[at / 64 + 1] << 1 << (63 - at % 64);
+	bits = mask[at / 64] >> (at % 64) | mask[at / 64 + 1] << 1
+							      << (63 - at % 64);
 #endif
 	return bits != 0 ? (size_t)__builtin_ctzll(bits) : 0;
 }
@@ -105,8 +105,8 @@ http_head_plain_fields(struct http_head *h, const struct http_window *w,
     uint32_t begin, const struct http_limits *limits)
 {
 	const unsigned char *base = (const unsigned char *)w->data + w->base;
-	uint32_t room = h->field_room < limits->fields ? h->field_room :
-							 limits->fields;
+	uint32_t room =
+	    h->field_room < limits->fields ? h->field_room : limits->fields;
 	size_t at = begin - w->base, len = w->end - w->base, end;
 	struct ends ends = ends_from(w->masks.stop, at, len);
 	uint32_t count = h->field_count;

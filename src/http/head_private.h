@@ -48,8 +48,8 @@ enum http_verdict http_head_parse_with(struct http_head *h, const char *data,
     size_t len, const struct http_limits *limits, http_scan_fn *scan);
 
 /* Leaves status and reason and returns HTTP_BAD. */
-enum http_verdict http_head_fail(struct http_head *h, uint16_t status,
-    const char *reason);
+enum http_verdict http_head_fail(
+    struct http_head *h, uint16_t status, const char *reason);
 
 /*
  * Takes the target apart once the request line is complete.  HTTP_DONE or
@@ -63,8 +63,7 @@ enum http_verdict http_head_target(struct http_head *h, const char *data);
  * that begins.  h->phase tells whether a field was refused.
  */
 uint32_t http_head_plain_fields(struct http_head *h,
-    const struct http_window *w, uint32_t at,
-    const struct http_limits *limits);
+    const struct http_window *w, uint32_t at, const struct http_limits *limits);
 
 /* Which field it is, by its name. */
 enum http_field_id http_field_id_known(const char *name, size_t len);
@@ -82,8 +81,8 @@ http_field_id(const char *name, size_t len)
 }
 
 /* Obeys a complete field.  HTTP_DONE or HTTP_BAD. */
-enum http_verdict http_head_field_done(struct http_head *h, const char *data,
-    const struct http_field *f);
+enum http_verdict http_head_field_done(
+    struct http_head *h, const char *data, const struct http_field *f);
 
 /* Obeys the fields as a whole.  HTTP_DONE or HTTP_BAD. */
 enum http_verdict http_head_finish(struct http_head *h);

@@ -5,8 +5,8 @@
 
 #include "http/bytes.h"
 
-#define REASON(status, text) \
-	case status: \
+#define REASON(status, text)                                                   \
+	case status:                                                           \
 		return SPAN(text)
 
 /* The registry of status codes: RFC 9110, 15, and what others added. */
@@ -109,8 +109,7 @@ http_value_ok(struct span value)
 	while (i < value.len) {
 		if (value.len - i >= 8 && surely_ok(value.ptr + i))
 			i += 8;
-		else if (http_bytes[(unsigned char)value.ptr[i]] &
-		    HTTP_B_STOP)
+		else if (http_bytes[(unsigned char)value.ptr[i]] & HTTP_B_STOP)
 			return false;
 		else
 			i++;

@@ -30,14 +30,15 @@ struct http_masks {
  * Looks at data[0..len), len <= HTTP_SCAN_MAX.  `before` bytes in front of
  * data are the caller's too and may be read, none behind.
  */
-typedef void http_scan_fn(const char *data, size_t len, size_t before,
-    struct http_masks *out);
+typedef void http_scan_fn(
+    const char *data, size_t len, size_t before, struct http_masks *out);
 
 enum http_scan_level {
 	HTTP_SCAN_PORTABLE,
 	HTTP_SCAN_SSE, /* SSSE3 */
 	HTTP_SCAN_AVX2,
 	HTTP_SCAN_AVX512, /* with VBMI */
+	HTTP_SCAN_NEON,
 	HTTP_SCAN_LEVELS
 };
 

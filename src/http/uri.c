@@ -13,8 +13,8 @@ http_uri_decode(struct span in, char *out)
 
 	while (from < in.len) {
 		const char *cut = memchr(in.ptr + from, '%', in.len - from);
-		size_t run = cut != NULL ? (size_t)(cut - in.ptr) - from :
-					   in.len - from;
+		size_t run =
+		    cut != NULL ? (size_t)(cut - in.ptr) - from : in.len - from;
 		int high, low;
 
 		memmove(out + to, in.ptr + from, run);
@@ -22,9 +22,7 @@ http_uri_decode(struct span in, char *out)
 		to += run;
 		if (cut == NULL)
 			break;
-		high = in.len - from > 2 ?
-		    http_hex((unsigned char)cut[1]) :
-		    -1;
+		high = in.len - from > 2 ? http_hex((unsigned char)cut[1]) : -1;
 		low = high >= 0 ? http_hex((unsigned char)cut[2]) : -1;
 		out[to++] = low >= 0 ? (char)(high << 4 | low) : '%';
 		from += low >= 0 ? 3 : 1;
@@ -37,7 +35,7 @@ static bool
 is_escape(const char *p, size_t len)
 {
 	return len >= 3 && p[0] == '%' && http_hex((unsigned char)p[1]) >= 0 &&
-	    http_hex((unsigned char)p[2]) >= 0;
+	       http_hex((unsigned char)p[2]) >= 0;
 }
 
 /* How many bytes at the beginning are a reg-name or IPv4address. */
@@ -71,7 +69,8 @@ future_ok(struct span address)
 		if (http_hex((unsigned char)address.ptr[1 + i]) < 0)
 			return false;
 	for (size_t i = version + 2; i < address.len; i++)
-		if (!(http_bytes[(unsigned char)address.ptr[i]] & HTTP_B_HOST) &&
+		if (!(http_bytes[(unsigned char)address.ptr[i]] &
+			HTTP_B_HOST) &&
 		    address.ptr[i] != ':')
 			return false;
 	return version > 0 && address.len > version + 2;
@@ -123,8 +122,7 @@ port_ok(struct span port)
 }
 
 bool
-http_uri_authority(struct span in, struct span *host_out,
-    struct span *port_out)
+http_uri_authority(struct span in, struct span *host_out, struct span *port_out)
 {
 	struct span port = SPAN_NONE;
 	size_t len = 0;

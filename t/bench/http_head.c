@@ -125,8 +125,7 @@ vary(char *out, uint32_t *seed)
 }
 
 static void
-sample_make(struct sample *s, const char *name, const char *text,
-    size_t count)
+sample_make(struct sample *s, const char *name, const char *text, size_t count)
 {
 	uint32_t seed = 1;
 
@@ -211,7 +210,7 @@ plain_line(struct http_head *h, const char *data, const char **pp,
 	const char *p = data, *from;
 
 	while (p < end && p - data <= 20 &&
-	    (http_bytes[(unsigned char)*p] & HTTP_B_METHOD))
+	       (http_bytes[(unsigned char)*p] & HTTP_B_METHOD))
 		p++;
 	h->method = (struct http_part){ 0, (uint32_t)(p - data) };
 	if (p == end || *p != ' ' || h->method.len < 3)
@@ -263,8 +262,7 @@ plain_field(struct http_head *h, const char *data, const char **pp,
 	f->value.at = (uint32_t)(from - data);
 	f->value.len = (uint32_t)(last - from);
 	*pp = p + 2;
-	f->id = (uint8_t)http_field_id(data + f->name.at,
-	    f->name.len);
+	f->id = (uint8_t)http_field_id(data + f->name.at, f->name.len);
 	if (f->id != HTTP_F_OTHER &&
 	    http_head_field_done(h, data, f) != HTTP_DONE)
 		return false;
@@ -274,8 +272,8 @@ plain_field(struct http_head *h, const char *data, const char **pp,
 
 /* One pass, no resuming: less than the parser has to do. */
 static inline bool
-plain_parse(struct http_head *h, const char *data, size_t len,
-    const struct ends *ends)
+plain_parse(
+    struct http_head *h, const char *data, size_t len, const struct ends *ends)
 {
 	const char *p = data, *end = data + len;
 
@@ -311,13 +309,13 @@ now(void)
 }
 
 static __attribute__((noinline)) bool
-parse(struct http_head *h, const char *data, size_t len,
-    const struct subject *s)
+parse(
+    struct http_head *h, const char *data, size_t len, const struct subject *s)
 {
 	http_head_reset(h);
 	if (s->scan != NULL)
 		return http_head_parse_with(h, data, len, &limits, s->scan) ==
-		    HTTP_DONE;
+		       HTTP_DONE;
 	/* Constants, so that the loops are inlined. */
 	if (s->ends == &by_byte)
 		return plain_parse(h, data, len, &by_byte);
@@ -325,8 +323,8 @@ parse(struct http_head *h, const char *data, size_t len,
 }
 
 static double
-round_of(const struct subject *s, const struct sample *in,
-    struct http_head *h, const size_t *lens)
+round_of(const struct subject *s, const struct sample *in, struct http_head *h,
+    const size_t *lens)
 {
 	size_t rounds = 1 + 2000 / in->count;
 	double begin = now();
@@ -370,6 +368,7 @@ main(int argc, char **argv)
 		{ "ssse3", http_scan_at(HTTP_SCAN_SSE), NULL },
 		{ "avx2", http_scan_at(HTTP_SCAN_AVX2), NULL },
 		{ "avx512", http_scan_at(HTTP_SCAN_AVX512), NULL },
+		{ "neon", http_scan_at(HTTP_SCAN_NEON), NULL },
 	};
 	double seconds = argc > 1 ? atof(argv[1]) : 0.5;
 	struct sample samples[3];

@@ -33,8 +33,8 @@ feed(struct outcome *o, const char *data, size_t len,
 
 	must(copy != NULL);
 	memcpy(copy + 1, data, len);
-	o->verdict = http_chunked_decode(&o->c, copy + 1, len, &used, &kept,
-	    limits, &o->trailer);
+	o->verdict = http_chunked_decode(
+	    &o->c, copy + 1, len, &used, &kept, limits, &o->trailer);
 	must(used <= len && kept <= used);
 	must(o->verdict != HTTP_MORE || used == len);
 	o->used += used;
@@ -68,7 +68,7 @@ static bool
 same_bytes(const struct buf *a, const struct buf *b)
 {
 	return a->len == b->len &&
-	    (a->len == 0 || !memcmp(a->data, b->data, a->len));
+	       (a->len == 0 || !memcmp(a->data, b->data, a->len));
 }
 
 /* A complete trailer section can be parsed, whatever is in it. */
@@ -137,7 +137,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(whole.verdict == HTTP_BAD || whole.used == other.used);
 		must(same_bytes(&whole.content, &other.content));
 		must(whole.verdict == HTTP_BAD ||
-		    same_bytes(&whole.trailer, &other.trailer));
+		     same_bytes(&whole.trailer, &other.trailer));
 		outcome_fini(&other);
 	}
 	outcome_fini(&whole);

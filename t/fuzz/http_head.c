@@ -102,7 +102,7 @@ must_make_sense(const struct http_head *h, const char *data, size_t len,
 		must(h->fields[i].name.len > 0);
 		for (size_t k = 0; k < value.len; k++)
 			must((unsigned char)value.ptr[k] >= ' ' ||
-			    value.ptr[k] == '\t');
+			     value.ptr[k] == '\t');
 	}
 }
 

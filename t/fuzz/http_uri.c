@@ -43,8 +43,8 @@ split(const char *data, size_t size)
 	}
 	for (size_t i = 0; i < size; i++)
 		must((unsigned char)data[i] > ' ' &&
-		    (unsigned char)data[i] < 0x7f && data[i] != '@' &&
-		    data[i] != '/' && data[i] != '?' && data[i] != '#');
+		     (unsigned char)data[i] < 0x7f && data[i] != '@' &&
+		     data[i] != '/' && data[i] != '?' && data[i] != '#');
 }
 
 int

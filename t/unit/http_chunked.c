@@ -36,8 +36,8 @@ feed(struct outcome *o, struct span in, const struct http_limits *limits)
 
 	assert_non_null(copy);
 	memcpy(copy + 1, in.ptr, in.len);
-	o->verdict = http_chunked_decode(&o->c, copy + 1, in.len, &used, &len,
-	    limits, &o->trailer);
+	o->verdict = http_chunked_decode(
+	    &o->c, copy + 1, in.len, &used, &len, limits, &o->trailer);
 	assert_true(used <= in.len);
 	assert_true(len <= used);
 	if (o->verdict == HTTP_MORE)
@@ -76,15 +76,15 @@ assert_same(const struct outcome *a, const struct outcome *b)
 	assert_int_equal(a->c.total, b->c.total);
 	assert_int_equal(a->content.len, b->content.len);
 	if (a->content.len > 0)
-		assert_memory_equal(a->content.data, b->content.data,
-		    a->content.len);
+		assert_memory_equal(
+		    a->content.data, b->content.data, a->content.len);
 	if (a->verdict == HTTP_BAD)
 		return;
 	assert_int_equal(a->used, b->used);
 	assert_int_equal(a->trailer.len, b->trailer.len);
 	if (a->trailer.len > 0)
-		assert_memory_equal(a->trailer.data, b->trailer.data,
-		    a->trailer.len);
+		assert_memory_equal(
+		    a->trailer.data, b->trailer.data, a->trailer.len);
 }
 
 /* Leaves the outcome of the whole in *o, after all ways came to the same. */
@@ -109,7 +109,10 @@ struct body {
 	const char *trailer;
 };
 
-#define S(literal) { (literal), sizeof(literal) - 1 }
+#define S(literal)                                                             \
+	{                                                                      \
+		(literal), sizeof(literal) - 1                                 \
+	}
 
 static void
 good_bodies(void **state)
@@ -127,8 +130,8 @@ good_bodies(void **state)
 		{ 0, S("2\r\n\r\n\r\n0\r\n\r\n"), "\r\n", "", "" },
 		{ 0, S("5;a\r\nhello\r\n0;b=c;d=\"e \x80\"\r\n\r\n"), "hello",
 		    "", "" },
-		{ 0, S("5;a=\"b\\\"c\\\\\";d\r\nhello\r\n0\r\n\r\n"),
-		    "hello", "", "" },
+		{ 0, S("5;a=\"b\\\"c\\\\\";d\r\nhello\r\n0\r\n\r\n"), "hello",
+		    "", "" },
 		{ 0, S("5;\r\nhello\r\n0\r\n\r\n"), "hello", "", "" },
 		{ 0, S("5;a\t= b\r\nhello\r\n0\r\n\r\n"), "hello", "", "" },
 		{ 0, S("0\r\nX-A: b\r\n\r\nrest"), "", "rest", "X-A: b\r\n" },
@@ -153,18 +156,18 @@ good_bodies(void **state)
 		struct outcome o;
 
 		decode(&o, b->in, &usual);
-		assert_int_equal(o.verdict,
-		    b->status == 0 ? HTTP_DONE : HTTP_MORE);
+		assert_int_equal(
+		    o.verdict, b->status == 0 ? HTTP_DONE : HTTP_MORE);
 		assert_int_equal(o.content.len, strlen(b->content));
 		if (o.content.len > 0)
-			assert_memory_equal(o.content.data, b->content,
-			    o.content.len);
+			assert_memory_equal(
+			    o.content.data, b->content, o.content.len);
 		assert_int_equal(o.c.total, strlen(b->content));
 		assert_int_equal(b->in.len - o.used, strlen(b->rest));
 		assert_int_equal(o.trailer.len, strlen(b->trailer));
 		if (o.trailer.len > 0)
-			assert_memory_equal(o.trailer.data, b->trailer,
-			    o.trailer.len);
+			assert_memory_equal(
+			    o.trailer.data, b->trailer, o.trailer.len);
 		outcome_fini(&o);
 	}
 }
@@ -285,10 +288,9 @@ expect(const char *before, size_t n, char c, const char *after, int status,
 		assert_true(buf_add(&b, &c, 1));
 	assert_true(buf_str(&b, after));
 	decode(&o, (struct span){ b.data, b.len }, limits);
-	assert_int_equal(o.verdict,
-	    status == 0		? HTTP_DONE :
-		status == 1 ? HTTP_MORE :
-			      HTTP_BAD);
+	assert_int_equal(o.verdict, status == 0   ? HTTP_DONE
+				    : status == 1 ? HTTP_MORE
+						  : HTTP_BAD);
 	if (status > 1)
 		assert_int_equal(o.c.status, status);
 	outcome_fini(&o);
@@ -367,8 +369,8 @@ trailers(void **state)
 	size_t count;
 
 	(void)state;
-	assert_int_equal(http_trailer_parse(data, sizeof(data) - 1, f, 4,
-			     &count, &why),
+	assert_int_equal(
+	    http_trailer_parse(data, sizeof(data) - 1, f, 4, &count, &why),
 	    HTTP_DONE);
 	assert_int_equal(count, 3);
 	assert_true(span_eq(http_span(data, f[0].name), SPAN("X-A")));
@@ -376,11 +378,11 @@ trailers(void **state)
 	assert_true(f[1].underscore);
 	assert_int_equal(f[1].value.len, 0);
 	assert_true(span_eq(http_span(data, f[2].value), SPAN("\xff")));
-	assert_int_equal(http_trailer_parse("", 0, f, 4, &count, &why),
-	    HTTP_DONE);
+	assert_int_equal(
+	    http_trailer_parse("", 0, f, 4, &count, &why), HTTP_DONE);
 	assert_int_equal(count, 0);
-	assert_int_equal(http_trailer_parse(data, sizeof(data) - 1, f, 2,
-			     &count, &why),
+	assert_int_equal(
+	    http_trailer_parse(data, sizeof(data) - 1, f, 2, &count, &why),
 	    HTTP_BAD);
 	assert_non_null(why);
 }
@@ -425,8 +427,8 @@ chunk_heads(void **state)
 	(void)state;
 	for (unsigned shift = 0; shift < 64; shift++) {
 		uint64_t sizes[] = { UINT64_C(1) << shift,
-			(UINT64_C(1) << shift) + 1,
-			(UINT64_C(1) << shift) - 1, UINT64_MAX >> shift };
+			(UINT64_C(1) << shift) + 1, (UINT64_C(1) << shift) - 1,
+			UINT64_MAX >> shift };
 
 		for (unsigned i = 0; i < 4; i++) {
 			char out[HTTP_CHUNK_HEAD_MAX], want[40];

@@ -35,8 +35,8 @@ check(int64_t seconds)
 		if (i == 1 && tm.tm_year >= 170)
 			continue;
 		len = strftime(libc, sizeof(libc), forms[i], &tm);
-		assert_int_equal(http_date_parse((struct span){ libc, len }),
-		    seconds);
+		assert_int_equal(
+		    http_date_parse((struct span){ libc, len }), seconds);
 	}
 	len = strftime(libc, sizeof(libc), forms[0], &tm);
 	assert_int_equal(len, HTTP_DATE_LEN);
@@ -70,11 +70,11 @@ out_of_range(void **state)
 
 	(void)state;
 	http_date(-5, out);
-	assert_memory_equal(out, "Thu, 01 Jan 1970 00:00:00 GMT",
-	    HTTP_DATE_LEN);
+	assert_memory_equal(
+	    out, "Thu, 01 Jan 1970 00:00:00 GMT", HTTP_DATE_LEN);
 	http_date(INT64_MAX, out);
-	assert_memory_equal(out, "Fri, 31 Dec 9999 23:59:59 GMT",
-	    HTTP_DATE_LEN);
+	assert_memory_equal(
+	    out, "Fri, 31 Dec 9999 23:59:59 GMT", HTTP_DATE_LEN);
 	assert_int_equal(
 	    http_date_parse(SPAN("Mon, 01 Jan 1900 00:00:00 GMT")), 0);
 	assert_int_equal(
@@ -103,8 +103,8 @@ accepts(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++)
-		assert_int_equal(http_date_parse(span_of(cases[i].text)),
-		    cases[i].seconds);
+		assert_int_equal(
+		    http_date_parse(span_of(cases[i].text)), cases[i].seconds);
 }
 
 static void

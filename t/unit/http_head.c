@@ -23,7 +23,10 @@ struct text {
 	size_t len;
 };
 
-#define TEXT(literal) { (literal), sizeof(literal) - 1 }
+#define TEXT(literal)                                                          \
+	{                                                                      \
+		(literal), sizeof(literal) - 1                                 \
+	}
 
 /* --- feeding ------------------------------------------------------------- */
 
@@ -65,8 +68,7 @@ assert_same(const struct http_head *a, const struct http_head *b)
 	assert_memory_equal(&a->target, &b->target, sizeof(a->target));
 	assert_memory_equal(&a->path, &b->path, sizeof(a->path));
 	assert_memory_equal(&a->query, &b->query, sizeof(a->query));
-	assert_memory_equal(&a->authority, &b->authority,
-	    sizeof(a->authority));
+	assert_memory_equal(&a->authority, &b->authority, sizeof(a->authority));
 	assert_int_equal(a->content_length, b->content_length);
 	assert_int_equal(a->host, b->host);
 	assert_int_equal(a->minor, b->minor);
@@ -150,9 +152,9 @@ expect(struct text t, int status, const struct http_limits *limits)
 {
 	struct http_head h = { 0 };
 	enum http_verdict v = parse(&h, t, limits);
-	enum http_verdict want = status == 0 ? HTTP_DONE :
-	    status == 1			     ? HTTP_MORE :
-					       HTTP_BAD;
+	enum http_verdict want = status == 0   ? HTTP_DONE
+				 : status == 1 ? HTTP_MORE
+					       : HTTP_BAD;
 
 	if (v != want || h.status != (status > 1 ? status : 0))
 		complain(t, (int)v, h.status, h.reason);
@@ -333,7 +335,8 @@ targets(void **state)
 		{ 400, LINE("GET /# HTTP/1.1") },
 		{ 400, LINE("GET # HTTP/1.1") },
 		{ 400, LINE("GET /a\0b HTTP/1.1") },
-		{ 400, LINE("GET /a\x01" "b HTTP/1.1") },
+		{ 400, LINE("GET /a\x01"
+			    "b HTTP/1.1") },
 		{ 400, LINE("GET /a\x1f HTTP/1.1") },
 		{ 400, LINE("GET /a\x7f HTTP/1.1") },
 		{ 400, LINE("GET /a\tb HTTP/1.1") },
@@ -447,12 +450,18 @@ field_lines(void **state)
 		{ 400, FIELDS("X\ry: z\r\n") },
 		{ 400, FIELDS("X\ny: z\r\n") },
 		{ 400, FIELDS("X: a\0b\r\n") },
-		{ 400, FIELDS("X: a\x01" "b\r\n") },
-		{ 400, FIELDS("X: a\x08" "b\r\n") },
-		{ 400, FIELDS("X: a\x0b" "b\r\n") },
-		{ 400, FIELDS("X: a\x0c" "b\r\n") },
-		{ 400, FIELDS("X: a\x1f" "b\r\n") },
-		{ 400, FIELDS("X: a\x7f" "b\r\n") },
+		{ 400, FIELDS("X: a\x01"
+			      "b\r\n") },
+		{ 400, FIELDS("X: a\x08"
+			      "b\r\n") },
+		{ 400, FIELDS("X: a\x0b"
+			      "b\r\n") },
+		{ 400, FIELDS("X: a\x0c"
+			      "b\r\n") },
+		{ 400, FIELDS("X: a\x1f"
+			      "b\r\n") },
+		{ 400, FIELDS("X: a\x7f"
+			      "b\r\n") },
 		{ 400, FIELDS("X: a\rb\r\n") },
 		{ 400, FIELDS("X: a\nb\r\n") },
 		{ 400, FIELDS("X: a\n") },
@@ -535,7 +544,8 @@ hosts(void **state)
 		{ 400, HOST("\"a\"") },
 		{ 400, HOST("<a>") },
 		{ 400, HOST("a\\b") },
-		{ 400, HOST("b\xc3\xbc" "cher.example") },
+		{ 400, HOST("b\xc3\xbc"
+			    "cher.example") },
 		{ 400, HOST("a\0b") },
 		{ 400, TEXT("GET / HTTP/1.1\r\n" H H "\r\n") },
 		{ 400, TEXT("GET / HTTP/1.1\r\n" H "host: b\r\n\r\n") },
@@ -589,7 +599,8 @@ framing(void **state)
 		{ 400, FIELDS(CL "\xef\xbc\x95\r\n") },
 		{ 400, FIELDS(CL "\xb2\r\n") },
 		{ 400, FIELDS(CL "5\x0b\r\n") },
-		{ 400, FIELDS(CL "\x0c" "5\r\n") },
+		{ 400, FIELDS(CL "\x0c"
+				 "5\r\n") },
 		{ 400, FIELDS(CL "5\0\r\n") },
 		{ 400, FIELDS(CL "5\r\n" CL "5\r\n") },
 		{ 400, FIELDS(CL "5\r\n" CL "6\r\n") },
@@ -623,12 +634,16 @@ framing(void **state)
 		{ 400, FIELDS(TE "'chunked\0'\r\n") },
 		{ 400, FIELDS(TE "chun ked\r\n") },
 		{ 400, FIELDS(TE "chunked foo\r\n") },
-		{ 400, FIELDS(TE "\x0b" "chunked\r\n") },
+		{ 400, FIELDS(TE "\x0b"
+				 "chunked\r\n") },
 		{ 400, FIELDS(TE "chunked\x0c\r\n") },
 		{ 400, FIELDS(TE "chunked\0\r\n") },
-		{ 400, FIELDS(TE "\xc2\xa0" "chunked\r\n") },
-		{ 400, FIELDS(TE "\xff" "chunked\r\n") },
-		{ 400, FIELDS(TE "\x85" "chunked\r\n") },
+		{ 400, FIELDS(TE "\xc2\xa0"
+				 "chunked\r\n") },
+		{ 400, FIELDS(TE "\xff"
+				 "chunked\r\n") },
+		{ 400, FIELDS(TE "\x85"
+				 "chunked\r\n") },
 		{ 400, FIELDS(TE "chunk\r\n ed\r\n") },
 		{ 400, FIELDS(TE "\r\n chunked\r\n") },
 		{ 400, FIELDS(TE "gzip;q=1, chunked\r\n") },
@@ -652,7 +667,8 @@ framing(void **state)
 		{ 400, FIELDS(CL "5\r\n" TE "chunked\r\n") },
 		{ 400, FIELDS(CL "5\r\n" TE "identity\r\n") },
 		{ 400, FIELDS(TE "xchunked\r\n" CL "5\r\n") },
-		{ 400, FIELDS(TE "gzip\r\n" "X y: z\r\n") },
+		{ 400, FIELDS(TE "gzip\r\n"
+				 "X y: z\r\n") },
 		{ 400, FIELDS(TE "chunked\r\n" CL "5\r\n") },
 		{ 400, FIELDS(CL "0\r\n" TE "chunked\r\n") },
 		{ 400, FIELDS(TE "chunked\r\n" CL "x\r\n") },
@@ -740,8 +756,8 @@ takes_apart(void **state)
 	assert_false(h.fields[3].underscore);
 	assert_int_equal(h.fields[4].id, HTTP_F_CONTENT_LENGTH);
 	assert_int_equal(h.fields[5].id, HTTP_F_EXPECT);
-	assert_ptr_equal(http_head_field(&h, data, SPAN("X-EMPTY")),
-	    &h.fields[1]);
+	assert_ptr_equal(
+	    http_head_field(&h, data, SPAN("X-EMPTY")), &h.fields[1]);
 	assert_null(http_head_field(&h, data, SPAN("X-Emptz")));
 	http_head_fini(&h);
 }
@@ -765,8 +781,8 @@ target_forms(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct http_head h = { 0 };
 		char data[200];
-		int len = snprintf(data, sizeof(data), "%s\r\n" H "\r\n",
-		    cases[i].line);
+		int len = snprintf(
+		    data, sizeof(data), "%s\r\n" H "\r\n", cases[i].line);
 		struct text t = { data, (size_t)len };
 
 		assert_int_equal(parse(&h, t, &usual), HTTP_DONE);
@@ -809,8 +825,8 @@ persistence(void **state)
 		    true, true },
 		{ "1.1\r\nConnection: upgrade\r\n", true, false },
 		{ "1.1\r\nUpgrade: websocket\r\n", true, false },
-		{ "1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
-		    false, false },
+		{ "1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n", false,
+		    false },
 	};
 
 	(void)state;
@@ -865,8 +881,8 @@ long_lines(void **state)
 	for (size_t n = 0; n < 200; n++) {
 		expect(repeat(out, "GET /", 'a', n, " HTTP/1.1\r\n" H "\r\n"),
 		    n + 14 > 50 ? 414 : 0, &limits);
-		expect(repeat(out, "GET /", '_', n, ""),
-		    n + 5 > 50 ? 414 : 1, &limits);
+		expect(repeat(out, "GET /", '_', n, ""), n + 5 > 50 ? 414 : 1,
+		    &limits);
 		expect(repeat(out, "GET /", 'a', n, " HTTP/1.1\r"),
 		    n + 14 > 50 ? 414 : 1, &limits);
 		/* Beyond the limit nothing else matters. */
@@ -885,10 +901,13 @@ long_lines(void **state)
 		    n + 2 > 40 ? 431 : 0, &limits);
 		expect(repeat(out, begin, 'a', n, ""), n + 2 > 40 ? 431 : 1,
 		    &limits);
-		expect(repeat(out, begin, 'a', n, "\n"),
-		    n + 2 > 40 ? 431 : 400, &limits);
+		expect(repeat(out, begin, 'a', n, "\n"), n + 2 > 40 ? 431 : 400,
+		    &limits);
 		expect(repeat(out, "GET / HTTP/1.0\r\n", 'a', n, ":\r\n\r\n"),
-		    n + 1 > 40 ? 431 : n == 0 ? 400 : 0, &limits);
+		    n + 1 > 40 ? 431
+		    : n == 0   ? 400
+			       : 0,
+		    &limits);
 		expect(repeat(out, "GET / HTTP/1.0\r\n", 'a', n, ""),
 		    n > 40 ? 431 : 1, &limits);
 	}
@@ -956,23 +975,23 @@ keeps_memory(void **state)
 	const struct http_field *fields;
 
 	(void)state;
-	assert_int_equal(http_head_parse(&h, one.ptr, one.len, &usual),
-	    HTTP_DONE);
+	assert_int_equal(
+	    http_head_parse(&h, one.ptr, one.len, &usual), HTTP_DONE);
 	/* Once complete it stays so, whatever is asked. */
-	assert_int_equal(http_head_parse(&h, one.ptr, one.len, &usual),
-	    HTTP_DONE);
+	assert_int_equal(
+	    http_head_parse(&h, one.ptr, one.len, &usual), HTTP_DONE);
 	fields = h.fields;
 	http_head_reset(&h);
 	assert_ptr_equal(h.fields, fields);
-	assert_int_equal(http_head_parse(&h, two.ptr, two.len, &usual),
-	    HTTP_DONE);
+	assert_int_equal(
+	    http_head_parse(&h, two.ptr, two.len, &usual), HTTP_DONE);
 	assert_int_equal(h.field_count, 0);
 	assert_int_equal(h.content_length, -1);
 	assert_int_equal(h.host, -1);
 	http_head_reset(&h);
 	assert_int_equal(http_head_parse(&h, "x", 1, &usual), HTTP_BAD);
-	assert_int_equal(http_head_parse(&h, one.ptr, one.len, &usual),
-	    HTTP_BAD);
+	assert_int_equal(
+	    http_head_parse(&h, one.ptr, one.len, &usual), HTTP_BAD);
 	assert_int_equal(h.status, 400);
 	http_head_fini(&h);
 	assert_null(h.fields);
@@ -986,10 +1005,11 @@ random_heads(void **state)
 {
 	static const char *const pieces[] = { "GET", "POST", " ", "/", "/a_b?c",
 		"HTTP/1.1", "HTTP/1.0", "\r\n", "\r\n", "\r\n", "\r", "\n",
-		"\r\n\r\n", "Host", "Host: a\r\n", ":", ": ", "x", "Cookie: ",
-		"Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n",
-		"Connection: close\r\n", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-		"\t", "_", "#", "\x80", "\x7f", "\x01", "X-Y: z\r\n" };
+		"\r\n\r\n", "Host", "Host: a\r\n", ":", ": ", "x",
+		"Cookie: ", "Content-Length: 5\r\n",
+		"Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "\t", "_", "#", "\x80",
+		"\x7f", "\x01", "X-Y: z\r\n" };
 	static const struct http_limits limits = { 100, 6, 80 };
 	uint32_t seed = 1;
 

@@ -12,7 +12,10 @@
 #include "http/response.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define S(literal) { (literal), sizeof(literal) - 1 }
+#define S(literal)                                                             \
+	{                                                                      \
+		(literal), sizeof(literal) - 1                                 \
+	}
 
 static void
 reasons(void **state)
@@ -20,8 +23,8 @@ reasons(void **state)
 	(void)state;
 	assert_true(span_eq(http_reason(200), SPAN("OK")));
 	assert_true(span_eq(http_reason(404), SPAN("Not Found")));
-	assert_true(span_eq(http_reason(511),
-	    SPAN("Network Authentication Required")));
+	assert_true(
+	    span_eq(http_reason(511), SPAN("Network Authentication Required")));
 	assert_true(span_eq(http_reason(299), SPAN("Unknown")));
 	assert_true(span_eq(http_reason(0), SPAN("Unknown")));
 	assert_true(span_eq(http_reason(1u << 31), SPAN("Unknown")));
@@ -65,9 +68,8 @@ values(void **state)
 
 				memset(text, i & 1 ? 'a' : 0xff, len);
 				text[at] = (char)i;
-				assert_int_equal(http_value_ok(
-						     (struct span){ text,
-							 len }),
+				assert_int_equal(
+				    http_value_ok((struct span){ text, len }),
 				    ok);
 			}
 		}
@@ -106,8 +108,8 @@ fields(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(cases); i++)
-		assert_int_equal(http_response_field(cases[i].name),
-		    cases[i].what);
+		assert_int_equal(
+		    http_response_field(cases[i].name), cases[i].what);
 }
 
 static void
@@ -146,16 +148,16 @@ splits_lines(void **state)
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		struct span line = cases[i].line;
 		struct http_field f;
-		const char *why = http_field_split(line.ptr, 0,
-		    (uint32_t)line.len, &f);
+		const char *why =
+		    http_field_split(line.ptr, 0, (uint32_t)line.len, &f);
 
 		assert_int_equal(why == NULL, cases[i].name != NULL);
 		if (why != NULL)
 			continue;
-		assert_true(span_eq(http_span(line.ptr, f.name),
-		    span_of(cases[i].name)));
-		assert_true(span_eq(http_span(line.ptr, f.value),
-		    span_of(cases[i].value)));
+		assert_true(span_eq(
+		    http_span(line.ptr, f.name), span_of(cases[i].name)));
+		assert_true(span_eq(
+		    http_span(line.ptr, f.value), span_of(cases[i].value)));
 	}
 }
 

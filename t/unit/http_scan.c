@@ -26,7 +26,7 @@ is_token(unsigned char c)
 	return c != '\0' && strchr("!#$%&'*+-.^_`|~0123456789"
 				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				   "abcdefghijklmnopqrstuvwxyz",
-			       c) != NULL;
+				c) != NULL;
 }
 
 static bool
@@ -37,8 +37,7 @@ is_stop(unsigned char c)
 
 /* data[0..len) in a block that has just `before` bytes in front of it. */
 static void
-check(http_scan_fn *scan, const unsigned char *data, size_t len,
-    size_t before)
+check(http_scan_fn *scan, const unsigned char *data, size_t len, size_t before)
 {
 	char *block = malloc(before + len + 1);
 	struct http_masks masks;
@@ -53,7 +52,8 @@ check(http_scan_fn *scan, const unsigned char *data, size_t len,
 	scan(block + before, len, before, &masks);
 	for (size_t i = 0; i < len; i++) {
 		assert_int_equal(bit(masks.stop, i), is_stop(data[i]));
-		assert_int_equal(bit(masks.name, i), !is_token(data[i]) || data[i] == '_');
+		assert_int_equal(
+		    bit(masks.name, i), !is_token(data[i]) || data[i] == '_');
 	}
 	for (size_t i = len; i < (len / 64 + 2) * 64; i++) {
 		assert_true(bit(masks.stop, i));
@@ -139,7 +139,7 @@ best_is_there(void **state)
 	assert_null(http_scan_at(HTTP_SCAN_LEVELS));
 	for (int level = 0; level < HTTP_SCAN_LEVELS; level++)
 		found |= http_scan_best() ==
-		    http_scan_at((enum http_scan_level)level);
+			 http_scan_at((enum http_scan_level)level);
 	assert_true(found);
 }
 

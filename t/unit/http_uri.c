@@ -11,7 +11,10 @@
 #include "http/uri.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define S(literal) { (literal), sizeof(literal) - 1 }
+#define S(literal)                                                             \
+	{                                                                      \
+		(literal), sizeof(literal) - 1                                 \
+	}
 
 static void
 decodes(void **state)
@@ -46,8 +49,8 @@ decodes(void **state)
 		assert_true(span_eq(got, cases[i].out));
 		/* In place. */
 		memcpy(out, cases[i].in.ptr, cases[i].in.len);
-		got.len = http_uri_decode(
-		    (struct span){ out, cases[i].in.len }, out);
+		got.len =
+		    http_uri_decode((struct span){ out, cases[i].in.len }, out);
 		assert_true(span_eq(got, cases[i].out));
 		free(out);
 	}
@@ -71,8 +74,7 @@ authorities(void **state)
 		{ S("[vF.a:b]:1"), S("[vF.a:b]"), S("1") },
 		{ S("a%20b"), S("a%20b"), S("") },
 		{ S("%61%62:1"), S("%61%62"), S("1") },
-		{ S("a-b_c~d.e!$&'()*+,;="), S("a-b_c~d.e!$&'()*+,;="),
-		    S("") },
+		{ S("a-b_c~d.e!$&'()*+,;="), S("a-b_c~d.e!$&'()*+,;="), S("") },
 	};
 
 	(void)state;
