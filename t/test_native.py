@@ -712,6 +712,7 @@ def test_send_file(server, data_file, offset, length, sendfile):
         assert r.body == b"<<" + expected + b">>"
         assert c.get("/").status == 200
     # Threads may share the descriptor.
+    s.wait_log("file rc")
     assert set(re.findall(r"file rc (-?\d+) offset (\d+)", s.log.text())) == \
         {("0", "0")}
 
