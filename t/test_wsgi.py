@@ -1825,9 +1825,10 @@ def test_settings_of_the_environment(wsgi):
 
         def app(environ, start_response):
             start_response("200 OK", [])
-            return [os.environ["FOR_APP"].encode()]
+            return [os.environ["FOR_APP"].encode(), b" ",
+                    os.environ["SERVER_SOFTWARE"].encode()]
     """, "--env", "FOR_APP=yes")
-    assert server.get("/").body == b"yes"
+    assert server.get("/").body.startswith(b"yes bicorn/")
 
 
 def test_curl(wsgi, tmp_path):

@@ -201,6 +201,8 @@ wsgi_load(struct bicorn_load *l)
 	w->pid = getpid();
 	w->body_buffer = body_buffer(l->server);
 	w->sendfile = !is_off(l->server, "sendfile");
+	/* Libraries look there for what they run under, as in gunicorn. */
+	setenv("SERVER_SOFTWARE", l->server->software, 1);
 	if (interpreter_start(l->server, l->error, l->error_size) == 0) {
 		rc = load_application(w, l);
 		if (rc != BICORN_LOADED)

@@ -30,8 +30,7 @@ static int
 not_found(const struct target *t, const char *what)
 {
 	PyErr_Clear();
-	snprintf(t->error, t->error_size, "application %s:%s: %s", t->module,
-	    t->expr, what);
+	snprintf(t->error, t->error_size, "%s", what);
 	return BICORN_LOAD_NOT_FOUND;
 }
 
@@ -81,11 +80,27 @@ as_module(const char *path, char *out, size_t size)
 	return true;
 }
 
+/* Logs the exception that is set, and leaves it set. */
+static void
+log_traceback(const struct target *t)
+{
+	PyObject *type, *value, *tb;
+
+	PyErr_Fetch(&type, &value, &tb);
+	PyErr_NormalizeException(&type, &value, &tb);
+	Py_XINCREF(type);
+	Py_XINCREF(value);
+	Py_XINCREF(tb);
+	PyErr_Restore(type, value, tb);
+	report_exception(t->w, "Exception in worker process");
+	PyErr_Restore(type, value, tb);
+}
+
 /* The module did not load, and the exception is set. */
 static int
 import_failed(const struct target *t)
 {
-	char line[512], module[256];
+	char module[256];
 
 	if (as_module(t->module, module, sizeof(module))) {
 		PyErr_Clear();
@@ -94,23 +109,9 @@ import_failed(const struct target *t)
 		    t->module, module, t->expr);
 		return BICORN_LOAD_FAILED;
 	}
-	if (is_missing(t)) {
-		report_line(line, sizeof(line));
-	} else {
-		PyObject *type, *value, *tb;
-
-		PyErr_Fetch(&type, &value, &tb);
-		PyErr_NormalizeException(&type, &value, &tb);
-		Py_XINCREF(type);
-		Py_XINCREF(value);
-		Py_XINCREF(tb);
-		PyErr_Restore(type, value, tb);
-		report_exception(t->w, "Exception in worker process");
-		PyErr_Restore(type, value, tb);
-		report_line(line, sizeof(line));
-	}
-	snprintf(t->error, t->error_size, "application %s:%s: %s", t->module,
-	    t->expr, line);
+	if (!is_missing(t))
+		log_traceback(t);
+	report_line(t->error, t->error_size);
 	return BICORN_LOAD_FAILED;
 }
 
@@ -150,8 +151,8 @@ find(const struct target *t, PyObject *module)
 		bool none = found == Py_None;
 
 		Py_DECREF(found);
-		return not_found(t, none ? "it is None" :
-		    "it cannot be called");
+		return not_found(t, none ? "the application is None" :
+		    "the application cannot be called");
 	}
 	t->w->application = found;
 	return BICORN_LOADED;
