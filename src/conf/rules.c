@@ -211,6 +211,14 @@ check_umask(const char *text, struct err *err)
 	return must_be(err, "0..0777; octal with a leading 0");
 }
 
+static int
+check_path(const char *text, struct err *err)
+{
+	if (text[0] == '/' && text[strcspn(text, " ?#")] == '\0')
+		return 0;
+	return must_be(err, "a path such as /health");
+}
+
 /* --- names and values ---------------------------------------------------- */
 
 static int
@@ -265,6 +273,7 @@ static const struct {
 	{ SETTING_bind, check_bind },
 	{ SETTING_worker_class, check_worker_class },
 	{ SETTING_raw_env, check_env },
+	{ SETTING_health_path, check_path },
 	{ SETTING_umask, check_umask },
 	{ SETTING_loglevel, check_log_level },
 	{ SETTING_forwarded_allow_ips, check_network },

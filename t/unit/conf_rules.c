@@ -103,6 +103,9 @@ test_names_and_values(void **state)
 	takes(SETTING_forwarder_headers, "SCRIPT_NAME");
 	refuses(SETTING_forwarder_headers, "SCRIPT NAME");
 	refuses(SETTING_forwarder_headers, "A:");
+	takes(SETTING_health_path, "/health");
+	refuses(SETTING_health_path, "health");
+	refuses(SETTING_health_path, "/health?x");
 	takes(SETTING_proc_name, "anything at all");
 }
 
