@@ -313,6 +313,25 @@ def test_change_is_seen_at_once(serve, site):
         assert c.get("/now.txt").status == 404
 
 
+def test_change_of_a_popular_file_is_seen_at_once(serve, site, tmp_path):
+    """Small files that have not changed for a second are kept in memory."""
+    st = (site / "digits").stat()
+    with serve("--threads", 1).connect() as c:
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            assert c.get("/digits").body == b"0123456789"
+        (site / "digits").write_text("9876543210")
+        os.utime(site / "digits", ns=(st.st_atime_ns, st.st_mtime_ns))
+        assert c.get("/digits").body == b"9876543210"
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            assert c.get("/a.txt").body == b"Hello, World!\n"
+        (site / "a.txt").unlink()
+        assert c.get("/a.txt").status == 404
+        (site / "a.txt").symlink_to("../secret.txt")
+        assert c.get("/a.txt").status == 404
+
+
 def check_304(r):
     assert (r.status, r.body) == (304, b"")
     assert r.header("ETag")
@@ -921,9 +940,9 @@ def test_out_of_descriptors(serve, site):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1, old[1]))
         used = set(map(int, os.listdir("/proc/%d/fd" % pid)))
         if used == set(range(highest + 1)):
-            r = c.get("/a.txt")
+            r = c.get("/digits")
             assert r.status == 503
             assert r.header("Retry-After")
-            s.wait_log("cannot open a.txt: Too many open files")
+            s.wait_log("cannot open digits: Too many open files")
         resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
         assert c.get("/a.txt").status == 200

@@ -14,24 +14,33 @@
 
 #include <bicorn/app.h>
 
+#include "cache.h"
 #include "path.h"
 #include "send.h"
 #include "tree.h"
 #include "types.h"
 
+/*
+ * Up to this size, a file is read and sent together with the head, and kept
+ * in memory.  sendfile(2) would need a system call of its own behind the
+ * head.
+ */
+#define SMALL_BYTES 16384
+
 /* Constant after site_load(). */
 struct site {
-	const struct bicorn_server *server;
 	char *directory;
 	bool follow;
 };
 
-/* Owned by one pool thread. */
+/* Owned by one pool thread.  Times are seconds of the wall clock. */
 struct visitor {
 	struct tree tree;
+	struct cache *cache;
+	int64_t now_s; /* of this request */
 	int64_t refreshed_s;
 	int64_t complained_s;
-	char small[SEND_SMALL_BYTES];
+	char small[SMALL_BYTES];
 };
 
 static int64_t
@@ -39,7 +48,7 @@ seconds_now(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	return now.tv_sec;
 }
 
@@ -50,9 +59,9 @@ complain(const struct bicorn_exchange *x, const char *name, int error)
 	struct visitor *v = x->thread;
 	char text[512];
 
-	if (v->complained_s == seconds_now())
+	if (v->complained_s == v->now_s)
 		return;
-	v->complained_s = seconds_now();
+	v->complained_s = v->now_s;
 	snprintf(text, sizeof(text), "static: cannot open %.300s: %s", name,
 	    strerror(error));
 	bicorn_log(x->server, BICORN_LOG_ERROR, text);
@@ -70,29 +79,81 @@ redirect_to_directory(struct bicorn_exchange *x, const char *name, size_t len)
 	free(location);
 }
 
+/* Reads len bytes from the beginning; false when there are fewer. */
+static bool
+read_whole(int fd, char *buf, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		ssize_t n = pread(fd, buf + at, len - at, (off_t)at);
+
+		if (n <= 0)
+			return false;
+		at += (size_t)n;
+	}
+	return true;
+}
+
+/*
+ * Reads a small file.  Somebody may be writing it, so that it is shorter
+ * than it was said to be: then it is looked at again, a few times.
+ */
+static bool
+read_small(struct file *f, char buf[SMALL_BYTES])
+{
+	int tries;
+
+	for (tries = 0; tries < 3 && f->st.st_size <= SMALL_BYTES; tries++)
+		if (read_whole(f->fd, buf, (size_t)f->st.st_size))
+			return true;
+		else if (fstat(f->fd, &f->st) != 0)
+			break;
+	return false;
+}
+
 static void
-serve_name(struct bicorn_exchange *x, char name[PATH_NAME_MAX], size_t len)
+serve_file(struct bicorn_exchange *x, const char *name, size_t len,
+    struct file *f)
 {
 	struct visitor *v = x->thread;
-	bool directory = path_is_directory(name, len);
+
+	f->type = types_find(name, len);
+	f->content = NULL;
+	if (read_small(f, v->small)) {
+		f->content = v->small;
+		cache_keep(v->cache, name, &f->st, v->small, v->now_s);
+	}
+	send_file(x, f, v->now_s);
+	close(f->fd);
+}
+
+static bool
+serve_cached(struct bicorn_exchange *x, const char *name, size_t len)
+{
+	struct visitor *v = x->thread;
+	const struct cached *kept =
+	    cache_find(v->cache, &v->tree, name, v->now_s);
 	struct file f;
 
-	path_add_index(name, &len);
-	switch (tree_resolve(&v->tree, name, &f.fd, &f.st)) {
-	case TREE_FILE:
-		f.type = types_find(name, len);
-		send_file(x, &f, v->small);
-		close(f.fd);
-		break;
+	if (kept == NULL)
+		return false;
+	f.st = kept->st;
+	f.type = types_find(name, len);
+	f.fd = -1;
+	f.content = kept->content;
+	send_file(x, &f, v->now_s);
+	return true;
+}
+
+/* Answers for a name that is no regular file that can be read. */
+static void
+serve_other(struct bicorn_exchange *x, const char *name, size_t len,
+    enum tree_verdict verdict)
+{
+	switch (verdict) {
 	case TREE_DIRECTORY:
-		/* One that is named index.html is not an index. */
-		if (directory)
-			send_status(x, 404);
-		else
-			redirect_to_directory(x, name, len);
-		break;
-	case TREE_NOT_FOUND:
-		send_status(x, 404);
+		redirect_to_directory(x, name, len);
 		break;
 	case TREE_FORBIDDEN:
 		send_status(x, 403);
@@ -105,7 +166,30 @@ serve_name(struct bicorn_exchange *x, char name[PATH_NAME_MAX], size_t len)
 		complain(x, name, errno);
 		send_status(x, 500);
 		break;
+	default:
+		send_status(x, 404);
+		break;
 	}
+}
+
+static void
+serve_name(struct bicorn_exchange *x, char name[PATH_NAME_MAX], size_t len)
+{
+	struct visitor *v = x->thread;
+	bool directory = path_is_directory(name, len);
+	enum tree_verdict verdict;
+	struct file f;
+
+	path_add_index(name, &len);
+	if (serve_cached(x, name, len))
+		return;
+	verdict = tree_resolve(&v->tree, name, &f.fd, &f.st);
+	if (verdict == TREE_FILE)
+		serve_file(x, name, len, &f);
+	else if (verdict == TREE_DIRECTORY && directory)
+		send_status(x, 404); /* a directory named index.html */
+	else
+		serve_other(x, name, len, verdict);
 }
 
 static void
@@ -114,7 +198,6 @@ site_handle(struct bicorn_exchange *x)
 	const struct bicorn_request *r = x->request;
 	struct visitor *v = x->thread;
 	char name[PATH_NAME_MAX];
-	int64_t now = seconds_now();
 	size_t len;
 
 	if (bicorn_str_eq(r->method, "OPTIONS")) {
@@ -126,13 +209,12 @@ site_handle(struct bicorn_exchange *x)
 		send_status_with(x, 405, "Allow", "GET, HEAD, OPTIONS");
 		return;
 	}
-	if (v->refreshed_s != now) {
-		v->refreshed_s = now;
+	v->now_s = seconds_now();
+	if (v->refreshed_s != v->now_s) {
+		v->refreshed_s = v->now_s;
 		tree_refresh(&v->tree);
 	}
-	/* The path of http://example.org is empty and stands for "/". */
-	if (path_decode(r->raw_path.len > 0 ? r->raw_path : bicorn_str("/"),
-		name, &len))
+	if (path_decode(r->raw_path, name, &len))
 		serve_name(x, name, len);
 	else
 		send_status(x, 404);
@@ -165,7 +247,6 @@ site_load(struct bicorn_load *l)
 		free(site);
 		return load_failed(l, BICORN_LOAD_FAILED, "out of memory", 0);
 	}
-	site->server = l->server;
 	site->follow = follow != NULL && strcmp(follow, "true") == 0;
 	l->app = site;
 	return BICORN_LOADED;
@@ -182,6 +263,14 @@ site_unload(void *app)
 	free(site);
 }
 
+static void
+visitor_free(struct visitor *v)
+{
+	tree_close(&v->tree);
+	cache_free(&v->cache);
+	free(v);
+}
+
 static int
 visitor_start(void *app, unsigned number, void **thread_out)
 {
@@ -192,11 +281,12 @@ visitor_start(void *app, unsigned number, void **thread_out)
 	*thread_out = NULL;
 	if (v == NULL)
 		return -1;
-	if (tree_open(&v->tree, site->directory, site->follow) != 0) {
-		free(v);
+	v->cache = cache_new();
+	if (tree_open(&v->tree, site->directory, site->follow) != 0 ||
+	    v->cache == NULL) {
+		visitor_free(v);
 		return -1;
 	}
-	v->refreshed_s = seconds_now();
 	v->complained_s = -1;
 	*thread_out = v;
 	return 0;
@@ -205,13 +295,9 @@ visitor_start(void *app, unsigned number, void **thread_out)
 static void
 visitor_stop(void *app, void *thread)
 {
-	struct visitor *v = thread;
-
 	(void)app;
-	if (v == NULL)
-		return;
-	tree_close(&v->tree);
-	free(v);
+	if (thread != NULL)
+		visitor_free(thread);
 }
 
 BICORN_APP(.handle = site_handle, .load = site_load, .unload = site_unload,

@@ -6,8 +6,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "conditional.h"
 #include "date.h"
@@ -24,7 +22,6 @@
 struct reply {
 	struct bicorn_exchange *x;
 	const struct file *file;
-	char *buf; /* SEND_SMALL_BYTES */
 	struct validators validators;
 	char etag[ETAG_MAX];
 	char modified[DATE_LEN];
@@ -70,23 +67,19 @@ format_etag(char out[ETAG_MAX], const struct stat *st)
 
 static void
 reply_init(struct reply *r, struct bicorn_exchange *x, const struct file *f,
-    char *buf)
+    int64_t now_s)
 {
-	struct timespec now;
 	int64_t modified = f->st.st_mtim.tv_sec;
 
 	r->x = x;
 	r->file = f;
-	r->buf = buf;
 	r->header_count = 0;
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	r->validators.now = now.tv_sec;
+	r->validators.now = now_s;
 	r->validators.modified = modified;
 	r->validators.etag.ptr = r->etag;
 	r->validators.etag.len = format_etag(r->etag, &f->st);
 	/* A date in the future must not be sent (RFC 9110, 8.8.2.1). */
-	date_format(modified <= now.tv_sec ? modified : now.tv_sec,
-	    r->modified);
+	date_format(modified <= now_s ? modified : now_s, r->modified);
 }
 
 static void
@@ -113,22 +106,6 @@ start(struct reply *r, unsigned status, int64_t length)
 	    length) == BICORN_OK;
 }
 
-/* Reads len bytes at an offset; false at the end of the file or an error. */
-static bool
-read_all(int fd, char *buf, size_t len, int64_t at)
-{
-	while (len > 0) {
-		ssize_t n = pread(fd, buf, len, (off_t)at);
-
-		if (n <= 0)
-			return false;
-		buf += n;
-		at += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /*
  * Adds a part of the file to the body.  When the file is shorter by now
  * than it was when the head was made, the rest cannot be had: the response
@@ -137,13 +114,13 @@ read_all(int fd, char *buf, size_t len, int64_t at)
 static bool
 send_part(struct reply *r, int64_t first, int64_t len)
 {
-	int fd = r->file->fd;
-	int rc = BICORN_IO;
+	const struct file *f = r->file;
+	int rc;
 
-	if (len > SEND_SMALL_BYTES)
-		rc = bicorn_send_file(r->x, fd, first, len);
-	else if (read_all(fd, r->buf, (size_t)len, first))
-		rc = bicorn_write(r->x, r->buf, (size_t)len);
+	if (f->content != NULL)
+		rc = bicorn_write(r->x, f->content + first, (size_t)len);
+	else
+		rc = bicorn_send_file(r->x, f->fd, first, len);
 	if (rc != BICORN_OK && rc != BICORN_GONE)
 		bicorn_abort(r->x);
 	return rc == BICORN_OK;
@@ -280,13 +257,12 @@ send_by_range(struct reply *r, const struct conditions *c)
 }
 
 void
-send_file(struct bicorn_exchange *x, const struct file *f,
-    char buf[SEND_SMALL_BYTES])
+send_file(struct bicorn_exchange *x, const struct file *f, int64_t now_s)
 {
 	struct conditions c;
 	struct reply r;
 
-	reply_init(&r, x, f, buf);
+	reply_init(&r, x, f, now_s);
 	conditional_collect(x->request, &c);
 	switch (conditional_check(&c, &r.validators)) {
 	case CONDITIONAL_NOT_MODIFIED:

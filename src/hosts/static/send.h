@@ -9,26 +9,19 @@
 
 #include <bicorn/app.h>
 
-/*
- * Up to this size, reading a file and sending it together with the head is
- * cheaper than sendfile(2), which needs a system call of its own behind the
- * head.
- */
-#define SEND_SMALL_BYTES 16384
-
-/* An open regular file, borrowed. */
+/* A regular file, borrowed. */
 struct file {
-	int fd;
 	struct stat st;
-	const char *type; /* value of Content-Type */
+	const char *type;    /* value of Content-Type */
+	int fd;              /* open, unless content is there */
+	const char *content; /* st.st_size bytes, or NULL: read fd */
 };
 
 /*
  * Answers GET or HEAD with the file, a part of it, 304, 412 or 416, as the
- * request's conditions and ranges say.  buf is room for a small file.
+ * request's conditions and ranges say.  now_s is the wall clock's.
  */
-void send_file(struct bicorn_exchange *x, const struct file *f,
-    char buf[SEND_SMALL_BYTES]);
+void send_file(struct bicorn_exchange *x, const struct file *f, int64_t now_s);
 
 /* A short text that says what the status means. */
 void send_status(struct bicorn_exchange *x, unsigned status);
