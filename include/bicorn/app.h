@@ -311,8 +311,10 @@ bicorn_header(const struct bicorn_exchange *x, const char *name)
 
 /*
  * Reads the next bytes of the body, 0 at its end.  The body was received
- * before handle() was called: this waits for the disk at most.
- * BICORN_IO when a spooled body cannot be read.
+ * before handle() was called, so this waits for the disk at most; with the
+ * setting stream_body it waits for the client, up to body_timeout.
+ * BICORN_IO: a spooled body cannot be read; BICORN_GONE, BICORN_TIMEOUT: the
+ * rest of a streamed one will not come.
  */
 static inline int64_t
 bicorn_read(struct bicorn_exchange *x, void *buf, size_t len)
@@ -322,7 +324,8 @@ bicorn_read(struct bicorn_exchange *x, void *buf, size_t len)
 
 /*
  * The whole body at once, wherever bicorn_read() stands.  A body that was
- * spooled to a file is mapped, not copied.
+ * spooled to a file is mapped, not copied.  With stream_body it waits as
+ * bicorn_read() does, and is BICORN_STATE after that.
  */
 static inline int
 bicorn_body(struct bicorn_exchange *x, struct bicorn_str *out)

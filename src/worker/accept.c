@@ -178,7 +178,9 @@ accept_one(struct acceptor *a, const struct listener *l)
 	c->source.kind = SOURCE_CLIENT;
 	c->state = CLIENT_IDLE;
 	c->fresh = true;
-	c->deadline_ms = a->now_ms + a->w->settings->header_timeout_ms;
+	c->deadline_ms = a->now_ms +
+	    (l->tls ? a->w->settings->handshake_timeout_ms
+		    : a->w->settings->header_timeout_ms);
 	if (!start_tls(a, c, l) || !watch(a, c)) {
 		complain(a, strerror(errno));
 		conn_close(&c->conn);

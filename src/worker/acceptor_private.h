@@ -67,6 +67,12 @@ void accept_stop(struct acceptor *a);
 /* Goes on with c, whose flags say what events came. */
 void tend_client(struct acceptor *a, struct client *c);
 
+/*
+ * Comes back to c after the other clients had their turn, although no event
+ * says so.  The acceptor gives it out of hand until then.
+ */
+void tend_later(struct acceptor *a, struct client *c);
+
 /* The request of c cannot be served for now: 503. */
 void tend_overload(struct acceptor *a, struct client *c, const char *why);
 

@@ -90,8 +90,9 @@ exchange_begin(struct exchange *x, struct client *c)
 	struct bicorn_request *v = &x->request.view;
 
 	x->c = c;
-	c->slow = (struct slow){ 0 };
+	c->slow = (struct slow){ .since_ms = clock_coarse_ms() };
 	x->body_at = 0;
+	x->broken_body = false;
 	x->started_us = clock_us();
 	x->started_wall = clock_wall();
 	fresh_response(x);
@@ -100,7 +101,8 @@ exchange_begin(struct exchange *x, struct client *c)
 		return false;
 	fill_addresses(v, c);
 	fill_scheme(v, in);
-	v->content_length = (int64_t)in->body_total;
+	v->content_length = in->complete ? (int64_t)in->body_total
+					 : in->head.content_length;
 	x->head_only = bicorn_str_eq(v->method, "HEAD");
 	score_begin(x->score, v->method.ptr, v->method.len, v->target.ptr,
 	    v->target.len, x->started_us / 1000);
@@ -126,18 +128,64 @@ of(struct bicorn_exchange *pub)
 	return (struct exchange *)(void *)pub;
 }
 
+/* Bytes of the body that were received and not yet read. */
+static uint64_t
+body_left(const struct exchange *x)
+{
+	return x->c->in->body_total - x->body_at;
+}
+
+/*
+ * Waits until more of a streamed body is there.  BICORN_OK also at its end,
+ * when body_left() stays 0.
+ */
+static int
+await_body(struct exchange *x)
+{
+	struct client *c = x->c;
+	int64_t wait;
+
+	while (!c->in->complete) {
+		switch (inbound_pull(x->w, c)) {
+		case INBOUND_READY:
+			return BICORN_OK;
+		case INBOUND_MORE:
+			break;
+		default:
+			x->broken_body = true;
+			return BICORN_GONE;
+		}
+		c->slow.bytes = c->in->body_total;
+		wait = slow_body_ms(x->w->settings, &c->slow, clock_ms());
+		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
+			x->broken_body = true;
+			return BICORN_TIMEOUT;
+		}
+		c->readable = true;
+	}
+	return BICORN_OK;
+}
+
 static int64_t
 lent_read(struct bicorn_exchange *pub, void *buf, size_t len)
 {
 	struct exchange *x = of(pub);
 	struct inbound *in = x->c->in;
-	uint64_t left = in->body_total - x->body_at;
-	size_t n = len < left ? len : (size_t)left;
+	uint64_t left = body_left(x);
+	size_t n;
+	int rc;
 
+	if (left == 0 && len > 0 && !in->complete) {
+		rc = x->broken_body ? BICORN_GONE : await_body(x);
+		if (rc != BICORN_OK)
+			return rc;
+		left = body_left(x);
+	}
+	n = len < left ? len : (size_t)left;
 	if (n == 0)
 		return 0;
 	if (in->spool < 0)
-		memcpy(buf, inbound_body(in) + x->body_at, n);
+		memcpy(buf, inbound_body(in) + in->body_len - left, n);
 	else if (fd_pread_all(in->spool, buf, n, (off_t)x->body_at) !=
 	    (ssize_t)n)
 		return BICORN_IO;
@@ -151,11 +199,20 @@ lent_body(struct bicorn_exchange *pub, struct bicorn_str *out)
 	struct exchange *x = of(pub);
 	struct inbound *in = x->c->in;
 
+	*out = (struct bicorn_str){ "", 0 };
+	if (in->streamed && x->body_at > 0)
+		return BICORN_STATE; /* the beginning is gone */
+	in->streamed = false;
+	while (!in->complete) {
+		int rc = x->broken_body ? BICORN_GONE : await_body(x);
+
+		if (rc != BICORN_OK)
+			return rc;
+	}
 	if (in->spool < 0) {
 		*out = (struct bicorn_str){ inbound_body(in), in->body_len };
 		return BICORN_OK;
 	}
-	*out = (struct bicorn_str){ "", 0 };
 	if (x->map == NULL) {
 		void *map = mmap(NULL, in->body_total, PROT_READ, MAP_PRIVATE,
 		    in->spool, 0);

@@ -48,6 +48,7 @@ struct exchange {
 	struct client *c;
 	struct request request;
 	uint64_t body_at;     /* what bicorn_read() has read */
+	bool broken_body;     /* a streamed one: no more of it will come */
 	void *map;            /* of a spooled body, or NULL */
 	size_t map_len;
 	struct bicorn_header *trailers_in; /* heap, or NULL */

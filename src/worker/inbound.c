@@ -92,6 +92,8 @@ reset(struct inbound *in)
 	in->trailer.len = 0;
 	in->head_done = false;
 	in->complete = false;
+	in->streamed = false;
+	in->continue_due = false;
 	in->body_len = 0;
 	in->body_total = 0;
 	fd_close(&in->spool);
@@ -251,9 +253,10 @@ body_in_memory(struct worker *w, struct inbound *in)
 	    in->in.len - at - used);
 	in->in.len -= used - kept;
 	in->body_len += kept;
-	if (over_buffer(w, in->body_len) ||
-	    (!in->head.chunked &&
-		over_buffer(w, (uint64_t)in->head.content_length))) {
+	if (!in->streamed &&
+	    (over_buffer(w, in->body_len) ||
+		(!in->head.chunked &&
+		    over_buffer(w, (uint64_t)in->head.content_length)))) {
 		spooled = spool_memory(w, in);
 		if (spooled == INBOUND_REFUSE)
 			return spooled;
@@ -289,6 +292,7 @@ send_continue(struct worker *w, struct client *c)
 	struct iovec iov = { (void *)text, sizeof(text) - 1 };
 	size_t put = 0;
 
+	c->in->continue_due = false;
 	if (!outbound_empty(&c->out) ||
 	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
 		IO_ERROR)
@@ -318,9 +322,13 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 	if (!h->chunked && over_limit(w, (uint64_t)h->content_length))
 		return refuse(in, 413, "the body is too large");
 	c->state = CLIENT_BODY;
+	in->streamed = w->settings->stream_body;
 	v = body_in_memory(w, in);
-	if (v == INBOUND_MORE && h->expect_continue &&
-	    in->in.len == h->length + in->body_len && in->body_total == 0)
+	in->continue_due = v == INBOUND_MORE && h->expect_continue &&
+	    in->in.len == h->length + in->body_len && in->body_total == 0;
+	if (v == INBOUND_MORE && in->streamed)
+		return INBOUND_READY;
+	if (in->continue_due)
 		send_continue(w, c);
 	return v;
 }
@@ -429,6 +437,29 @@ read_once(struct worker *w, struct client *c)
 	}
 	return c->in->spool >= 0 ? read_to_file(w, c, c->in)
 				 : read_to_memory(w, c, c->in);
+}
+
+enum inbound_verdict
+inbound_pull(struct worker *w, struct client *c)
+{
+	struct inbound *in = c->in;
+	size_t at = in->head.length + in->body_len;
+	enum inbound_verdict v = INBOUND_MORE;
+	uint64_t before = in->body_total;
+
+	if (in->continue_due)
+		send_continue(w, c);
+	if (in->streamed) {
+		memmove(in->in.data + in->head.length, in->in.data + at,
+		    in->in.len - at);
+		in->in.len -= in->body_len;
+		in->body_len = 0;
+	}
+	while (v == INBOUND_MORE && c->readable && in->body_total == before)
+		v = read_once(w, c);
+	count_memory(w, in);
+	return v == INBOUND_MORE && in->body_total != before ? INBOUND_READY
+							     : v;
 }
 
 /* A body's deadline moves when bytes of it came, a head's never. */

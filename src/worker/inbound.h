@@ -33,6 +33,8 @@ struct inbound {
 	struct buf trailer;   /* of a chunked body: raw lines */
 	bool head_done;
 	bool complete;        /* the body is all there */
+	bool streamed;        /* the application takes it as it arrives */
+	bool continue_due;    /* the client waits for a 100 */
 	size_t body_len;      /* bytes of the body in `in`, behind the head */
 	uint64_t body_total;  /* bytes of the body, in memory or in the file */
 	int spool;            /* the file, -1: the body is in memory */
@@ -55,6 +57,14 @@ enum inbound_verdict {
  */
 enum inbound_verdict inbound_step(struct worker *w, struct client *c,
     int64_t now_ms);
+
+/*
+ * For a streamed body, whose bytes in memory were all taken: forgets those
+ * and reads more.  INBOUND_MORE: nothing is there yet, wait for the socket;
+ * INBOUND_READY: there are bytes, or the body is complete.  Otherwise there
+ * will be no more.  The pool thread that owns c.
+ */
+enum inbound_verdict inbound_pull(struct worker *w, struct client *c);
 
 /*
  * Drops the request that was answered.  What the client sent behind it stays

@@ -102,7 +102,9 @@ take_field(struct exchange *x, const struct bicorn_header *h, int64_t *length)
 static bool
 may_keep(struct exchange *x)
 {
-	return x->c->in->head.keep_alive && x->w->settings->keepalive_ms > 0;
+	/* What is left of a streamed body would be taken for a request. */
+	return x->c->in->head.keep_alive && x->c->in->complete &&
+	    x->w->settings->keepalive_ms > 0;
 }
 
 /* Back to where bicorn_respond() was not yet called. */

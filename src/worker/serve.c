@@ -41,26 +41,6 @@ flush_client(struct worker *w, struct client *c, int64_t now_ms)
 	c->deadline_ms = now_ms + slow_wait_ms(w->settings, &c->slow, now_ms);
 }
 
-static int
-refusal_page(char *out, size_t room, unsigned status, const char *why)
-{
-	struct span reason = http_reason(status);
-	char date[HTTP_DATE_LEN], page[512];
-	int len;
-
-	len = snprintf(page, sizeof(page),
-	    "<html>\n  <head>\n    <title>%.*s</title>\n  </head>\n  <body>\n"
-	    "    <h1><p>%.*s</p></h1>\n    %s\n  </body>\n</html>\n",
-	    (int)reason.len, reason.ptr, (int)reason.len, reason.ptr, why);
-	http_date(clock_wall(), date);
-	return snprintf(out, room,
-	    "HTTP/1.1 %u %.*s\r\nServer: bicorn\r\nDate: %.*s\r\n"
-	    "Connection: close\r\n%sContent-Type: text/html\r\n"
-	    "Content-Length: %d\r\n\r\n%s",
-	    status, (int)reason.len, reason.ptr, HTTP_DATE_LEN, date,
-	    status == 503 ? "Retry-After: 2\r\n" : "", len, page);
-}
-
 /* The answer to HEAD has no body, also when it refuses. */
 static bool
 is_head(const struct inbound *in)
@@ -69,41 +49,105 @@ is_head(const struct inbound *in)
 	    span_eq(http_span(in->in.data, in->head.method), SPAN("HEAD"));
 }
 
+/*
+ * Sends a response made here: the head, then body.  What the socket does not
+ * take is left in c->out.
+ */
+static void
+send_own(struct worker *w, struct client *c, unsigned status,
+    const char *type, const char *body, size_t len)
+{
+	struct span reason = http_reason(status);
+	char date[HTTP_DATE_LEN], text[1536];
+	size_t put = 0, size;
+	struct iovec iov;
+	int n;
+
+	http_date(clock_wall(), date);
+	n = snprintf(text, sizeof(text),
+	    "HTTP/1.1 %u %.*s\r\nServer: bicorn\r\nDate: %.*s\r\n"
+	    "Connection: %s\r\n%sContent-Type: %s\r\n"
+	    "Content-Length: %zu\r\n\r\n",
+	    status, (int)reason.len, reason.ptr, HTTP_DATE_LEN, date,
+	    c->keep ? "keep-alive" : "close",
+	    status == 503 ? "Retry-After: 2\r\n" : "", type, len);
+	if (is_head(c->in))
+		len = 0;
+	memcpy(text + n, body, len);
+	size = (size_t)n + len;
+	record_refusal(w, c, status, len);
+	iov = (struct iovec){ text, size };
+	if (outbound_empty(&c->out) &&
+	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
+		IO_ERROR)
+		put = size; /* the end of the connection will be noticed */
+	outbound_add(&c->out, &w->keep, text + put, size - put);
+	c->slow = (struct slow){ 0 };
+}
+
 void
 refuse_client(struct worker *w, struct client *c, int64_t now_ms)
 {
 	struct inbound *in = c->in;
+	struct span reason = http_reason(in->refusal);
 	const char *why = in->reason != NULL ? in->reason : "";
-	char text[1024];
-	size_t len, body, put = 0;
-	struct iovec iov;
+	char page[512];
+	int len;
 
-	len = (size_t)refusal_page(text, sizeof(text), in->refusal, why);
-	body = len - (size_t)(strstr(text, "\r\n\r\n") + 4 - text);
-	if (is_head(in)) {
-		len -= body;
-		body = 0;
-	}
+	len = snprintf(page, sizeof(page),
+	    "<html>\n  <head>\n    <title>%.*s</title>\n  </head>\n  <body>\n"
+	    "    <h1><p>%.*s</p></h1>\n    %s\n  </body>\n</html>\n",
+	    (int)reason.len, reason.ptr, (int)reason.len, reason.ptr, why);
 	log_debug("Refused a request from %s: %u: %s",
 	    c->conn.peer_len > 0 ? c->conn.peer_text : "a unix socket",
 	    in->refusal, why);
-	record_refusal(w, c, in->refusal, body);
 	atomic_fetch_add_explicit(&w->score->refused, 1,
 	    memory_order_relaxed);
-	iov = (struct iovec){ text, len };
-	if (outbound_empty(&c->out) &&
-	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
-		IO_ERROR)
-		put = len; /* the end of the connection will be noticed */
-	outbound_add(&c->out, &w->keep, text + put, len - put);
-	inbound_drop(w, c);
 	c->keep = false;
-	c->slow = (struct slow){ 0 };
-	if (outbound_empty(&c->out)) {
+	send_own(w, c, in->refusal, "text/html", page, (size_t)len);
+	inbound_drop(w, c);
+	if (outbound_empty(&c->out))
 		linger_client(c, now_ms);
-		return;
+	else
+		flush_client(w, c, now_ms);
+}
+
+bool
+asks_health(const struct worker *w, const struct client *c)
+{
+	const char *path = w->settings->health_path;
+	const struct http_head *h = &c->in->head;
+	struct span method;
+
+	if (path == NULL ||
+	    !span_eq(http_span(c->in->in.data, h->path), span_of(path)))
+		return false;
+	method = http_span(c->in->in.data, h->method);
+	return span_eq(method, SPAN("GET")) || span_eq(method, SPAN("HEAD"));
+}
+
+void
+answer_health(struct worker *w, struct client *c, int64_t now_ms)
+{
+	bool stopping = worker_draining(w);
+	const char *text = stopping ? "stopping\n" : "ok\n";
+
+	c->keep = !stopping && c->in->head.keep_alive && c->in->complete &&
+	    w->settings->keepalive_ms > 0;
+	send_own(w, c, stopping ? 503 : 200, "text/plain", text,
+	    strlen(text));
+	if (c->keep)
+		inbound_done(w, c);
+	else
+		inbound_drop(w, c);
+	if (!outbound_empty(&c->out)) {
+		flush_client(w, c, now_ms);
+	} else if (c->keep) {
+		c->state = CLIENT_IDLE;
+		c->deadline_ms = now_ms + w->settings->keepalive_ms;
+	} else {
+		linger_client(c, now_ms);
 	}
-	flush_client(w, c, now_ms);
 }
 
 /* --- one request ---------------------------------------------------------- */
@@ -232,7 +276,13 @@ keep_client(struct worker *w, struct client *c)
 			return false;
 		switch (inbound_step(w, c, now)) {
 		case INBOUND_READY:
-			return take_next(w, c);
+			if (!asks_health(w, c))
+				return take_next(w, c);
+			answer_health(w, c, now);
+			if (c->state == CLIENT_IDLE)
+				break;
+			client_return(w, c);
+			return false;
 		case INBOUND_MORE:
 			if (c->in == NULL)
 				break; /* a false alarm: idle after all */

@@ -4,6 +4,7 @@
 
 /* Serving one client: what a pool thread does, and what ends a request. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct client;
@@ -23,6 +24,16 @@ void serve_client(struct exchange *x, struct client *c);
  * the line of the access log.  Called by the owner of c, never blocks.
  */
 void refuse_client(struct worker *w, struct client *c, int64_t now_ms);
+
+/* Whether the complete request of c is for health_path. */
+bool asks_health(const struct worker *w, const struct client *c);
+
+/*
+ * Answers it, without the application.  The client may stay: leaves c in
+ * CLIENT_IDLE, FLUSH or LINGER, with its deadline set.  Writes the line of
+ * the access log.  The owner of c.
+ */
+void answer_health(struct worker *w, struct client *c, int64_t now_ms);
 
 /*
  * Leaves c in CLIENT_FLUSH, with what is in c->out to be sent before c->keep

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "base/span.h"
 #include "conf/conf.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
@@ -80,6 +81,21 @@ hand_to_pool(struct acceptor *a, struct client *c)
 	a->batch_count++;
 }
 
+/* --- health --------------------------------------------------------------- */
+
+/* The acceptor answers, so that it works when every thread hangs. */
+static void
+health(struct acceptor *a, struct client *c)
+{
+	answer_health(a->w, c, a->now_ms);
+	if (c->state != CLIENT_IDLE)
+		tend_client(a, c);
+	else if (c->in != NULL || c->readable)
+		tend_later(a, c);
+	else
+		tend_timer(a, c);
+}
+
 /* --- receiving ------------------------------------------------------------ */
 
 static void
@@ -89,7 +105,9 @@ receive(struct acceptor *a, struct client *c)
 		return;
 	switch (inbound_step(a->w, c, a->now_ms)) {
 	case INBOUND_READY:
-		if (is_queue_full(a))
+		if (asks_health(a->w, c))
+			health(a, c);
+		else if (is_queue_full(a))
 			tend_overload(a, c, "too many requests wait");
 		else
 			hand_to_pool(a, c);
@@ -186,6 +204,16 @@ linger(struct acceptor *a, struct client *c)
 		}
 		c->readable = !drained || c->peer_closed;
 	}
+}
+
+/* --- turns ---------------------------------------------------------------- */
+
+void
+tend_later(struct acceptor *a, struct client *c)
+{
+	/* As if the pool had it, so that events only set their bits. */
+	atomic_store_explicit(&c->owner, OWNED_BY_POOL, memory_order_relaxed);
+	client_return(a->w, c);
 }
 
 /* --- opening -------------------------------------------------------------- */

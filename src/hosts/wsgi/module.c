@@ -45,9 +45,13 @@ static int64_t
 body_buffer(const struct bicorn_server *server)
 {
 	const char *text = bicorn_setting(server, "body_buffer");
+	const char *streamed = bicorn_setting(server, "stream_body");
 	long long n;
 	char *end;
 
+	/* A streamed body is waited for: never under the interpreter lock. */
+	if (streamed != NULL && strcmp(streamed, "true") == 0)
+		return 0;
 	if (text == NULL)
 		return 65536;
 	n = strtoll(text, &end, 10);
