@@ -241,5 +241,7 @@ main(void)
 
 	/* What the developer's shell exports is none of our business. */
 	clearenv();
+	/* The environment also said how results are to be printed. */
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

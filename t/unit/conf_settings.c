@@ -28,6 +28,8 @@ begin(void **state)
 {
 	(void)state;
 	clearenv();
+	/* The environment also said how results are to be printed. */
+	cmocka_set_message_output(CM_OUTPUT_TAP);
 	strcpy(dir, "/tmp/bicorn-settings-XXXXXX");
 	return mkdtemp(dir) != NULL && chdir(dir) == 0 ? 0 : -1;
 }
