@@ -301,7 +301,9 @@ def test_refused(server, name):
     assert {"date", "server", "content-length"} <= set(names)
     line = server.wait_out(r'" %d ' % status, since=seen)
     assert "smuggled" not in line.string
-    assert server.out.count() == seen + 1
+    # A line of the test before may still have been on its way.
+    later = server.out.text().splitlines()[seen:]
+    assert sum('" 200 ' not in line for line in later) == 1, later
 
 
 def test_refused_head_has_no_body(server):
