@@ -8,6 +8,8 @@
  * both made of them and cannot disagree.  For the files of this room.
  */
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -82,6 +84,40 @@ static inline uint64_t
 http_equal(uint64_t x, unsigned byte)
 {
 	return http_below(x ^ HTTP_EIGHT(byte), 1);
+}
+
+/*
+ * Whether 8 bytes are those of known, which is in lower case, in any case:
+ * bit 5 makes no difference where known has a letter.
+ */
+static inline bool
+http_same_8_bytes(const char *p, const char *known)
+{
+	uint64_t k = http_load8(known);
+
+	return ((http_load8(p) ^ k) & ~((k & HTTP_EIGHT(0x40)) >> 1)) == 0;
+}
+
+/* For len of 8 to 16: the two halves may overlap. */
+static inline bool
+http_same8(const char *p, const char *known, size_t len)
+{
+	return http_same_8_bytes(p, known) &&
+	       http_same_8_bytes(p + len - 8, known + len - 8);
+}
+
+/* For len of 4 to 8. */
+static inline bool
+http_same4(const char *p, const char *known, size_t len)
+{
+	uint32_t a, b, c, d, mask = UINT32_C(0x40404040);
+
+	memcpy(&a, p, 4);
+	memcpy(&b, p + len - 4, 4);
+	memcpy(&c, known, 4);
+	memcpy(&d, known + len - 4, 4);
+	return (((a ^ c) & ~((c & mask) >> 1)) |
+		   ((b ^ d) & ~((d & mask) >> 1))) == 0;
 }
 
 /* The value of a hexadecimal digit, -1 for any other byte. */

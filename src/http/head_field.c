@@ -6,48 +6,12 @@
  */
 #include <string.h>
 
+#include "http/bytes.h"
 #include "http/head_private.h"
 #include "http/response.h"
 #include "http/uri.h"
 
 /* --- which field --------------------------------------------------------- */
-
-static inline uint64_t
-load8(const char *p)
-{
-	uint64_t x;
-
-	memcpy(&x, p, 8);
-	return x | UINT64_C(0x2020202020202020);
-}
-
-static inline uint32_t
-load4(const char *p)
-{
-	uint32_t x;
-
-	memcpy(&x, p, 4);
-	return x | UINT32_C(0x20202020);
-}
-
-/*
- * Equality but for case, in two loads that overlap.  Exact because a token
- * holds no byte that setting bit 5 would make a letter or '-', other than
- * those.  known is in lower case.
- */
-static inline bool
-same8(const char *name, const char *known, size_t len)
-{
-	return ((load8(name) ^ load8(known)) |
-		   (load8(name + len - 8) ^ load8(known + len - 8))) == 0;
-}
-
-static inline bool
-same4(const char *name, const char *known, size_t len)
-{
-	return ((load4(name) ^ load4(known)) |
-		   (load4(name + len - 4) ^ load4(known + len - 4))) == 0;
-}
 
 static inline enum http_field_id
 either(bool is, enum http_field_id id)
@@ -76,26 +40,27 @@ http_field_id_known(const char *p, size_t len)
 		return either(
 		    (p[0] | 0x20) == 't' && (p[1] | 0x20) == 'e', HTTP_F_TE);
 	case 4:
-		return either(same4(p, "host", 4), HTTP_F_HOST);
+		return either(http_same4(p, "host", 4), HTTP_F_HOST);
 	case 6:
-		return either(same4(p, "expect", 6), HTTP_F_EXPECT);
+		return either(http_same4(p, "expect", 6), HTTP_F_EXPECT);
 	case 7:
-		if (same4(p, "upgrade", 7))
+		if (http_same4(p, "upgrade", 7))
 			return HTTP_F_UPGRADE;
-		return either(same4(p, "trailer", 7), HTTP_F_TRAILER);
+		return either(http_same4(p, "trailer", 7), HTTP_F_TRAILER);
 	case 10:
-		if (same8(p, "connection", 10))
+		if (http_same8(p, "connection", 10))
 			return HTTP_F_CONNECTION;
-		return either(same8(p, "keep-alive", 10), HTTP_F_KEEP_ALIVE);
+		return either(
+		    http_same8(p, "keep-alive", 10), HTTP_F_KEEP_ALIVE);
 	case 12:
 		return either(
-		    same8(p, "content-type", 12), HTTP_F_CONTENT_TYPE);
+		    http_same8(p, "content-type", 12), HTTP_F_CONTENT_TYPE);
 	case 14:
 		return either(
-		    same8(p, "content-length", 14), HTTP_F_CONTENT_LENGTH);
+		    http_same8(p, "content-length", 14), HTTP_F_CONTENT_LENGTH);
 	case 17:
-		return either(
-		    same8(p, "transfer-encoding", 17) && (p[8] | 0x20) == '-',
+		return either(http_same8(p, "transfer-encoding", 17) &&
+				  p[8] == '-',
 		    HTTP_F_TRANSFER_ENCODING);
 	default:
 		return HTTP_F_OTHER;
@@ -159,7 +124,7 @@ obey_connection(struct http_head *h, struct span value)
 	struct span wish;
 
 	/* What most browsers and proxies send. */
-	if (value.len == 10 && same8(value.ptr, "keep-alive", 10)) {
+	if (value.len == 10 && http_same8(value.ptr, "keep-alive", 10)) {
 		h->wishes |= HTTP_WISH_KEEP_ALIVE;
 		return;
 	}

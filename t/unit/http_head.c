@@ -964,6 +964,56 @@ bounds_the_whole(void **state)
 	http_head_fini(&h);
 }
 
+/* --- known names ---------------------------------------------------------- */
+
+static void
+known_names(void **state)
+{
+	static const struct {
+		const char *name;
+		enum http_field_id id;
+	} cases[] = {
+		{ "host", HTTP_F_HOST },
+		{ "connection", HTTP_F_CONNECTION },
+		{ "content-length", HTTP_F_CONTENT_LENGTH },
+		{ "content-type", HTTP_F_CONTENT_TYPE },
+		{ "transfer-encoding", HTTP_F_TRANSFER_ENCODING },
+		{ "expect", HTTP_F_EXPECT },
+		{ "upgrade", HTTP_F_UPGRADE },
+		{ "te", HTTP_F_TE },
+		{ "trailer", HTTP_F_TRAILER },
+		{ "keep-alive", HTTP_F_KEEP_ALIVE },
+		{ "cookie", HTTP_F_OTHER },
+		{ "x", HTTP_F_OTHER },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		size_t len = strlen(cases[i].name);
+
+		/* Each byte of the name becomes each byte there is. */
+		for (size_t at = 0; at < len; at++) {
+			for (unsigned c = 0; c < 256; c++) {
+				bool same, letter = c >= 'A' && c <= 'Z';
+				char name[20];
+
+				memcpy(name, cases[i].name, len);
+				same = (letter ? c | 0x20 : c) ==
+				       (unsigned char)name[at];
+				name[at] = (char)c;
+				assert_int_equal(http_field_id(name, len),
+				    same ? cases[i].id : HTTP_F_OTHER);
+			}
+		}
+	}
+	for (size_t len = 1; len < 100; len++) {
+		char name[100];
+
+		memset(name, 't', sizeof(name));
+		assert_int_equal(http_field_id(name, len), HTTP_F_OTHER);
+	}
+}
+
 /* --- the memory of fields ------------------------------------------------ */
 
 static void
@@ -1050,6 +1100,7 @@ main(void)
 		cmocka_unit_test(long_lines),
 		cmocka_unit_test(many_fields),
 		cmocka_unit_test(bounds_the_whole),
+		cmocka_unit_test(known_names),
 		cmocka_unit_test(keeps_memory),
 		cmocka_unit_test(random_heads),
 	};

@@ -102,6 +102,10 @@ fields(void **state)
 		{ S("Location"), HTTP_R_PASS },
 		{ S("Content-Lengti"), HTTP_R_PASS },
 		{ S("Connectiox"), HTTP_R_PASS },
+		{ S("Content\rLength"), HTTP_R_PASS },
+		{ S("Keep\rAlive"), HTTP_R_PASS },
+		{ S("Dat%"), HTTP_R_PASS },
+		{ S("Transfer-Encodinh"), HTTP_R_PASS },
 		{ S("X"), HTTP_R_PASS },
 		{ S(""), HTTP_R_PASS },
 	};
