@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import textwrap
 
@@ -1532,6 +1533,24 @@ def test_virtual_environment_with_system_packages(wsgi, tmp_path):
     has = subprocess.run([harness.PYTHON, "-c", "import flask"],
                          env=harness.environment(), capture_output=True)
     assert out["flask"] is (has.returncode == 0)
+
+
+def test_virtual_environment_of_another_build(wsgi, tmp_path):
+    """Its packages are used, with the standard library that fits."""
+    venv, home = tmp_path / "venv", tmp_path / "other" / "bin"
+    site = make_venv(venv)
+    home.mkdir(parents=True)
+    name = python_says(harness.PYTHON, "'python%d.%d' % sys.version_info[:2]")
+    shutil.copy(os.path.realpath(harness.PYTHON), home / name)
+    config = venv / "pyvenv.cfg"
+    config.write_text(re.sub(r"(?m)^home = .*", "home = %s" % home,
+                             config.read_text()))
+    server = wsgi(WHERE, "--venv", venv)
+    server.wait_log("made by %s/" % re.escape(str(home)))
+    out = json.loads(server.get("/").body)
+    assert out["base"] == python_says(harness.PYTHON, "sys.base_prefix")
+    assert out["prefix"] == str(venv)
+    assert out["found"] == site + "/only_in_venv.py"
 
 
 def test_virtual_environment_runs_children(wsgi, tmp_path):

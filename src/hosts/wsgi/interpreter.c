@@ -93,8 +93,57 @@ preinitialize(void)
 	return Py_PreInitialize(&pre);
 }
 
+/* Whether two names are those of the same file. */
+static bool
+same_file(const char *one, const char *other)
+{
+	struct stat a, b;
+
+	return stat(one, &a) == 0 && stat(other, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/*
+ * A virtual environment may be made by another build of the same version,
+ * whose standard library has extension modules that do not fit our library.
+ * Then the standard library has to be our own: out is its prefix.
+ */
+static void
+own_library(const struct bicorn_server *server, const struct venv *v,
+    const char *own, char *out, size_t size)
+{
+	char name[PATH_MAX + 32], real[PATH_MAX];
+	char *slash;
+
+	snprintf(name, sizeof(name), "%s/python" WSGI_PYTHON_VERSION, v->home);
+	if (v->home[0] == '\0' || same_file(name, own) ||
+	    realpath(own, real) == NULL)
+		return;
+	/* "/usr/bin/python3.11" -> "/usr" */
+	for (int i = 0; i < 2; i++) {
+		slash = strrchr(real, '/');
+		if (slash == NULL)
+			return;
+		*slash = '\0';
+	}
+	snprintf(name, sizeof(name), "%s/lib/python" WSGI_PYTHON_VERSION
+	    "/os.py", real);
+	if (access(name, R_OK) != 0)
+		return;
+	snprintf(out, size, "%s", real);
+	bicorn_logf(server, BICORN_LOG_INFO, "virtual environment %s: made by "
+	    "%s/python" WSGI_PYTHON_VERSION ", runs with the standard library "
+	    "of %s", v->dir, v->home, out);
+}
+
+struct start {
+	char executable[PATH_MAX + 16]; /* what sys.executable shall be */
+	char home[PATH_MAX];            /* prefix of the standard library; "":
+					   found from executable */
+};
+
 static PyStatus
-initialize(const char *executable)
+initialize(const struct start *start)
 {
 	PyStatus status;
 	PyConfig config;
@@ -105,10 +154,13 @@ initialize(const char *executable)
 	config.configure_c_stdio = 0;
 	config.pathconfig_warnings = 0;
 	status = PyConfig_SetBytesString(&config, &config.executable,
-	    executable);
+	    start->executable);
 	if (!PyStatus_Exception(status))
 		status = PyConfig_SetBytesString(&config,
-		    &config.program_name, executable);
+		    &config.program_name, start->executable);
+	if (!PyStatus_Exception(status) && start->home[0] != '\0')
+		status = PyConfig_SetBytesString(&config, &config.home,
+		    start->home);
 	if (!PyStatus_Exception(status))
 		status = PyWideStringList_Append(&config.argv, L"bicorn");
 	if (!PyStatus_Exception(status))
@@ -117,26 +169,47 @@ initialize(const char *executable)
 	return status;
 }
 
+/* Decides which Python to be. */
+static int
+choose(const struct bicorn_server *server, struct start *out, char *error,
+    size_t error_size)
+{
+	char own[PATH_MAX];
+	struct venv v;
+
+	out->home[0] = '\0';
+	choose_executable(own, sizeof(own));
+	snprintf(out->executable, sizeof(out->executable), "%s", own);
+	if (venv_find(server, &v, error, error_size) < 0 ||
+	    check_home(error, error_size) < 0)
+		return -1;
+	if (v.dir[0] == '\0')
+		return 0;
+	snprintf(out->executable, sizeof(out->executable), "%s/bin/python",
+	    v.dir);
+	own_library(server, &v, own, out->home, sizeof(out->home));
+	return 0;
+}
+
 int
 interpreter_start(const struct bicorn_server *server, char *error,
     size_t error_size)
 {
-	char executable[PATH_MAX];
+	struct start start;
 	PyStatus status;
 
-	choose_executable(executable, sizeof(executable));
-	if (venv_executable(server, executable, sizeof(executable), error,
-	    error_size) < 0 || check_home(error, error_size) < 0)
+	if (choose(server, &start, error, error_size) < 0)
 		return -1;
 	share_library();
 	status = preinitialize();
 	if (!PyStatus_Exception(status))
-		status = initialize(executable);
+		status = initialize(&start);
 	if (!PyStatus_Exception(status))
 		return 0;
 	snprintf(error, error_size,
 	    "Python " WSGI_PYTHON_VERSION " does not start as %s: %s",
-	    executable, status.err_msg != NULL ? status.err_msg : "unknown");
+	    start.executable,
+	    status.err_msg != NULL ? status.err_msg : "unknown");
 	return -1;
 }
 

@@ -12,18 +12,10 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-struct venv {
-	const char *dir;
-	const char *source;  /* of dir: the setting or the variable */
-	char version[32];    /* "3.11.2", "" when the file does not say */
-	char home[PATH_MAX]; /* where its Python lives, "" likewise */
-};
 
 static void
 fail(const struct venv *v, char *error, size_t error_size, const char *what)
@@ -108,28 +100,30 @@ check(const struct venv *v, char *error, size_t error_size)
 }
 
 int
-venv_executable(const struct bicorn_server *server, char *out, size_t size,
-    char *error, size_t error_size)
+venv_find(const struct bicorn_server *server, struct venv *out, char *error,
+    size_t error_size)
 {
-	struct venv v = { .source = "venv" };
 	char absolute[PATH_MAX];
+	const char *dir = bicorn_setting(server, "venv");
 
-	v.dir = bicorn_setting(server, "venv");
-	if (v.dir == NULL || *v.dir == '\0') {
-		v.source = "VIRTUAL_ENV";
-		v.dir = getenv("VIRTUAL_ENV");
+	memset(out, 0, sizeof(*out));
+	out->source = "venv";
+	if (dir == NULL || *dir == '\0') {
+		out->source = "VIRTUAL_ENV";
+		dir = getenv("VIRTUAL_ENV");
 	}
-	if (v.dir == NULL || *v.dir == '\0')
+	if (dir == NULL || *dir == '\0')
 		return 0;
-	if (realpath(v.dir, absolute) == NULL) {
-		fail(&v, error, error_size, strerror(errno));
+	snprintf(out->dir, sizeof(out->dir), "%s", dir);
+	if (realpath(dir, absolute) == NULL) {
+		fail(out, error, error_size, strerror(errno));
 		return -1;
 	}
-	if (v.dir[0] != '/')
-		v.dir = absolute;
-	if (read_config(&v, error, error_size) < 0 ||
-	    check(&v, error, error_size) < 0)
+	/* A name with symbolic links in it is kept as it is. */
+	if (dir[0] != '/')
+		snprintf(out->dir, sizeof(out->dir), "%s", absolute);
+	if (read_config(out, error, error_size) < 0 ||
+	    check(out, error, error_size) < 0)
 		return -1;
-	snprintf(out, size, "%s/bin/python", v.dir);
 	return 0;
 }
