@@ -9,15 +9,18 @@
 #include <ftw.h>
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -396,6 +399,51 @@ test_agreement(void **state)
 	assert_true(files > 500);
 }
 
+/*
+ * Somebody exchanges a directory and a link that leads out, again and again,
+ * while names below it are resolved: nothing from outside is ever opened.
+ */
+static void
+test_race(void **state)
+{
+	int way, i, inside = 0;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(mkdir("flip", 0755), 0);
+	make_file("flip/secret", "mine");
+	make_link("flop", "../out");
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (renameat2(AT_FDCWD, "flip", AT_FDCWD, "flop",
+			   RENAME_EXCHANGE) == 0)
+			continue;
+		_exit(1);
+	}
+	for (way = 0; way < 2; way++) {
+		tree.beneath = way == 0 && kernel_way;
+		for (i = 0; i < 10000; i++) {
+			char buf[16] = "";
+			struct stat st;
+			int fd;
+
+			if (tree_resolve(&tree, "flip/secret", &fd, &st) !=
+			    TREE_FILE)
+				continue;
+			assert_true(read(fd, buf, sizeof(buf) - 1) >= 0);
+			close(fd);
+			assert_string_equal(buf, "mine");
+			inside++;
+		}
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	tree.beneath = kernel_way;
+	assert_true(inside > 0);
+}
+
 /* A deployment exchanges the link that is served. */
 static void
 test_refresh(void **state)
@@ -473,6 +521,7 @@ main(void)
 		cmocka_unit_test(test_special),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_agreement),
+		cmocka_unit_test(test_race),
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_alias),
 		cmocka_unit_test(test_open_fails),
