@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,6 +19,9 @@
 
 /* More than any pid with white space around it. */
 #define PIDFILE_MAX 64
+
+#define DYING_MS 500
+#define DYING_STEP_MS 20
 
 /* More than a line of /proc/PID/stat has. */
 #define STAT_MAX 4096
@@ -65,12 +69,24 @@ is_alive(pid_t pid)
 	return (kill(pid, 0) == 0 || errno == EPERM) && !is_zombie(pid);
 }
 
+/* One that was just killed may take a moment to be gone. */
+static bool
+stays_alive(pid_t pid)
+{
+	for (int ms = 0; ms < DYING_MS; ms += DYING_STEP_MS) {
+		if (!is_alive(pid))
+			return false;
+		poll(NULL, 0, DYING_STEP_MS);
+	}
+	return true;
+}
+
 static int
 refuse_running(const char *path, struct err *err)
 {
 	pid_t pid = recorded(path);
 
-	if (pid <= 0 || pid == getpid() || !is_alive(pid))
+	if (pid <= 0 || pid == getpid() || !stays_alive(pid))
 		return 0;
 	err_set(err, "pidfile = %s: already running with pid %d (or the file "
 		     "is stale and another process has that number)",

@@ -28,7 +28,7 @@ static const int arbiter_signals[] = {
 };
 
 /* No operator is that fast. */
-#define ECHO_MS 25
+#define ECHO_MS 50
 
 #define SIGNAL_COUNT (sizeof(arbiter_signals) / sizeof(arbiter_signals[0]))
 
@@ -97,10 +97,12 @@ is_echo(struct signals *s, const struct signalfd_siginfo *info)
 {
 	int number = (int)info->ssi_signo;
 	int64_t now_ms = clock_ms();
-	bool echo = number == s->last && info->ssi_pid == s->last_sender &&
-	    now_ms < s->last_ms + ECHO_MS &&
-	    (number == SIGTERM || number == SIGINT || number == SIGQUIT);
+	bool echo;
 
+	if (number != SIGTERM && number != SIGINT && number != SIGQUIT)
+		return false; /* each of these counts */
+	echo = number == s->last && info->ssi_pid == s->last_sender &&
+	    now_ms < s->last_ms + ECHO_MS;
 	s->last = number;
 	s->last_sender = info->ssi_pid;
 	s->last_ms = now_ms;

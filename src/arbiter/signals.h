@@ -18,7 +18,7 @@ struct signals {
 	sigset_t before;  /* the mask this process was started with */
 	sigset_t handled; /* those that are read here */
 
-	/* The last one that was read. */
+	/* The last one that was to stop us. */
 	int last;
 	uint32_t last_sender;
 	int64_t last_ms;

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bicorn/app.h>
@@ -90,6 +91,16 @@ after(const struct bicorn_exchange *x, const char *prefix, char out[256])
 	return out;
 }
 
+/* Signals to the process may arrive in any thread. */
+static void
+sleep_ms(int ms)
+{
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000L };
+
+	while (nanosleep(&left, &left) != 0)
+		;
+}
+
 static void
 handle(struct bicorn_exchange *x)
 {
@@ -102,7 +113,7 @@ handle(struct bicorn_exchange *x)
 		return;
 	}
 	if (after(x, "/sleep/", rest) != NULL)
-		usleep((useconds_t)atoi(rest) * 1000);
+		sleep_ms(atoi(rest));
 	if (after(x, "/exit/", rest) != NULL)
 		_exit(atoi(rest));
 	if (after(x, "/env/", rest) != NULL)
