@@ -2,6 +2,7 @@
 """The arbiter: start, exit codes, workers that die, signals, stop."""
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -37,6 +38,14 @@ def open_dir(tmp_path):
         path.chmod(0o755)
         path = path.parent
     return tmp_path
+
+
+@pytest.fixture
+def others_may_run():
+    """Another user can reach the executable that is tested."""
+    if subprocess.run(["setpriv", "--reuid=12345", "--clear-groups", "test",
+                       "-x", harness.BICORN]).returncode:
+        pytest.skip("the build lies where other users cannot reach it")
 
 
 def who(server):
@@ -188,6 +197,28 @@ def test_standard_descriptors_may_be_closed(life, tmp_path):
     finally:
         for pid in harness.processes(process.pid):
             os.kill(pid, signal.SIGKILL)
+
+
+def open_files(pid):
+    text = Path("/proc/%d/limits" % pid).read_text()
+    return int(re.search(r"Max open files +(\d+)", text).group(1))
+
+
+def test_open_files(bicorn, life):
+    """As many as the connections need, where that is allowed."""
+    server = bicorn("--worker-connections", 3000, life, preexec_fn=lambda:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 8192)))
+    assert open_files(server.workers()[0]) >= 3000
+    assert "WARNING" not in server.log.text()
+
+
+@needs_root
+def test_too_few_open_files(bicorn, life, open_dir, others_may_run):
+    server = bicorn(life, wrapper=["prlimit", "--nofile=128:256", "setpriv",
+                                   "--reuid=12345", "--clear-groups"])
+    server.wait_log(r"\[WARNING\] worker_connections = 1000: .* is 256")
+    assert open_files(server.workers()[0]) == 256
+    assert server.get("/").status == 200
 
 
 # ---- exit codes -------------------------------------------------------------
@@ -875,7 +906,8 @@ def test_logs_and_sockets_of_a_dropped_user(bicorn, life, open_dir):
 
 
 @needs_root
-def test_without_privileges_another_user_is_refused(life, open_dir):
+def test_without_privileges_another_user_is_refused(life, open_dir,
+                                                    others_may_run):
     r = subprocess.run(
         [harness.BICORN, "-b", "127.0.0.1:0", "-u", "root", life],
         env=harness.environment(), capture_output=True, text=True,

@@ -9,6 +9,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/limits.h"
 #include "base/err.h"
 #include "conf/conf.h"
 #include "log/access.h"
@@ -37,6 +38,7 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 		return -1;
 	log_info("Starting bicorn %s", PACKAGE_VERSION);
 	generation_log_settings(s);
+	limits_raise(s);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/limits.h"
 #include "base/err.h"
 #include "base/title.h"
 #include "conf/conf.h"
@@ -129,6 +130,7 @@ reload_begin(struct arbiter *a)
 	a->generations = g->number;
 	a->candidate = g;
 	generation_log_settings(g->settings);
+	limits_raise(g->settings);
 }
 
 void

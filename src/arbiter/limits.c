@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/limits.h"
+
+#include <sys/resource.h>
+
+#include "conf/conf.h"
+#include "log/log.h"
+
+/*
+ * Besides the clients: logs, listeners, modules, what an application opens;
+ * for each thread a spool file, a file that is sent, a database.
+ */
+#define FDS_OTHER 256
+#define FDS_THREAD 4
+
+void
+limits_raise(const struct settings *s)
+{
+	rlim_t needed = (rlim_t)(s->worker_connections +
+	    s->threads * FDS_THREAD + FDS_OTHER);
+	struct rlimit now, wanted;
+
+	if (getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur >= needed)
+		return;
+	wanted = (struct rlimit){ needed,
+		now.rlim_max < needed ? needed : now.rlim_max };
+	if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+		return;
+	/* Not ours to raise: up to where it may go. */
+	now.rlim_cur = now.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &now);
+	log_warning("worker_connections = %lld: that needs %llu open files, "
+		    "and the limit (ulimit -n) is %llu",
+	    (long long)s->worker_connections, (unsigned long long)needed,
+	    (unsigned long long)now.rlim_cur);
+}
