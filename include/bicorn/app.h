@@ -126,6 +126,7 @@ struct bicorn_exchange {
 	const struct bicorn_request *request;
 	void *app;    /* what load() left in bicorn_load.app */
 	void *thread; /* what thread_start() left in *thread_out */
+	uint64_t number; /* counts the exchanges of the thread */
 };
 
 /* Handed to bicorn_app.load(). */
@@ -174,6 +175,23 @@ struct bicorn_app {
 	 */
 	int (*thread_start)(void *app, unsigned number, void **thread_out);
 	void (*thread_stop)(void *app, void *thread);
+
+	/*
+	 * The exchange of that number has run for longer than request_timeout
+	 * on that pool thread: makes its handle() come to an end soon, unless
+	 * it has ended already.  Called on a thread of the server's own; may
+	 * wait.  Without it, or when it does not help within
+	 * interrupt_timeout, the worker is replaced.
+	 */
+	void (*interrupt)(void *app, void *thread, uint64_t number);
+
+	/*
+	 * Writes where that thread is at present, in the application's terms,
+	 * to fd.  Called on the thread of interrupt(), also when interrupt()
+	 * would have to wait, so it must not.  Returns 0, or -1 when it cannot
+	 * say; the server then writes the addresses on the thread's stack.
+	 */
+	int (*dump)(void *app, void *thread, int fd);
 };
 
 /*
@@ -289,6 +307,17 @@ bicorn_str_ieq(struct bicorn_str s, const char *text)
 			return 0;
 	}
 	return i == s.len && text[i] == '\0';
+}
+
+/* A header field of two terminated texts, which it borrows. */
+static inline struct bicorn_header
+bicorn_field(const char *name, const char *value)
+{
+	struct bicorn_header h;
+
+	h.name = bicorn_str(name);
+	h.value = bicorn_str(value);
+	return h;
 }
 
 /* --- the request --------------------------------------------------------- */

@@ -20,6 +20,12 @@
 /* After SIGABRT, for a last word. */
 #define ABORT_MS 1000
 
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static struct score_worker *
 score_of(const struct generation *g, size_t slot)
 {
@@ -64,7 +70,10 @@ watch_state(struct generation *g, size_t slot, int64_t now_ms)
 
 	if (state >= WORKER_READY && c->ready_ms == 0)
 		became_ready(g, c, now_ms);
-	/* On its own, as after max_requests: its successor may start. */
+	/* It asks for a successor, as after max_requests. */
+	if (state == WORKER_RETIRING && !c->leaving)
+		c->leaving = c->retiring = true;
+	/* It leaves on its own. */
 	if (state == WORKER_DRAINING && !c->leaving) {
 		c->leaving = true;
 		c->kill_ms = now_ms + g->settings->graceful_timeout_ms;
@@ -91,6 +100,22 @@ act_on_deadlines(struct arbiter *a, struct generation *g, size_t slot,
 	}
 }
 
+/* The successors are there: who waited for them may go. */
+static void
+relieve(struct generation *g, int64_t now_ms)
+{
+	for (size_t i = 0; i < g->room; i++) {
+		struct child *c = &g->children[i];
+
+		if (c->pid == 0 || !c->retiring)
+			continue;
+		c->retiring = false;
+		c->kill_ms = earlier(c->kill_ms,
+		    now_ms + g->settings->graceful_timeout_ms);
+		kill(c->pid, SIGTERM);
+	}
+}
+
 void
 watch_generation(struct arbiter *a, struct generation *g, int64_t now_ms)
 {
@@ -100,12 +125,8 @@ watch_generation(struct arbiter *a, struct generation *g, int64_t now_ms)
 		watch_state(g, i, now_ms);
 		act_on_deadlines(a, g, i, now_ms);
 	}
-}
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
+	if (generation_full(g))
+		relieve(g, now_ms);
 }
 
 int64_t

@@ -21,6 +21,7 @@
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/signals.h"
+#include "worker/watchdog.h"
 #include "worker/worker_private.h"
 
 /* Events that one epoll_wait brings at most. */
@@ -70,6 +71,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->wake.kind = SOURCE_WAKE;
 	a->now_ms = clock_ms();
 	a->drain_end_ms = a->idle_close_ms = a->patient_ms = CLOCK_NEVER;
+	a->watch_ms = CLOCK_NEVER;
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
@@ -136,6 +138,9 @@ push_batch(struct acceptor *a)
 	    a->batch_count);
 	a->batch_first = a->batch_last = NULL;
 	a->batch_count = 0;
+	if (a->watch_ms == CLOCK_NEVER &&
+	    a->w->settings->request_timeout_ms > 0)
+		a->watch_ms = a->now_ms + WATCHDOG_LOOK_MS;
 }
 
 /* Requests that waited too long are answered without the application. */
@@ -169,6 +174,16 @@ watch_queue(struct acceptor *a)
 		queue_nudge(a->w->queue);
 		a->patient_ms = a->now_ms;
 	}
+}
+
+static void
+watch_requests(struct acceptor *a)
+{
+	if (a->now_ms < a->watch_ms)
+		return;
+	a->watch_ms = watchdog_look(a->w->watchdog, a->now_ms)
+	    ? a->now_ms + WATCHDOG_LOOK_MS
+	    : CLOCK_NEVER;
 }
 
 /* --- events --------------------------------------------------------------- */
@@ -334,6 +349,17 @@ is_orphan(struct acceptor *a)
 	return getppid() != a->w->heritage->arbiter;
 }
 
+/* Nothing is left but requests that nothing ends. */
+static bool
+only_stuck_left(const struct acceptor *a)
+{
+	size_t stuck = watchdog_stuck(a->w->watchdog);
+
+	return stuck > 0 &&
+	    atomic_load_explicit(&a->w->score->connections,
+		memory_order_relaxed) <= stuck;
+}
+
 /* True when it is time to go. */
 static bool
 heed_signals(struct acceptor *a)
@@ -342,18 +368,19 @@ heed_signals(struct acceptor *a)
 
 	if (signals_take(SIGNALS_REOPEN))
 		reopen_logs(a);
+	if (signals_take(SIGNALS_DUMP))
+		watchdog_dump(w->watchdog);
 	if (signals_seen(SIGNALS_QUIT))
 		return true;
 	if (signals_seen(SIGNALS_DRAIN) || is_orphan(a))
 		begin_drain(a);
-	else if (served_enough(w) && a->drain_end_ms == CLOCK_NEVER) {
+	else if (served_enough(w) && worker_retire(w))
 		log_info("Autorestarting worker after current request.");
-		begin_drain(a);
-	}
 	if (a->drain_end_ms == CLOCK_NEVER)
 		return false;
 	close_idle(a);
-	return a->open == NULL || a->now_ms >= a->drain_end_ms;
+	return a->open == NULL || a->now_ms >= a->drain_end_ms ||
+	    only_stuck_left(a);
 }
 
 /* --- the loop ------------------------------------------------------------- */
@@ -371,6 +398,8 @@ wait_limit(const struct acceptor *a)
 	else if (queue_length(a->w->queue) > 0 &&
 	    next > a->now_ms + QUEUE_LOOK_MS)
 		next = a->now_ms + QUEUE_LOOK_MS;
+	if (a->watch_ms < next)
+		next = a->watch_ms;
 	if (next == CLOCK_NEVER || next > a->now_ms + BEAT_MS)
 		return BEAT_MS;
 	return next > a->now_ms ? (int)(next - a->now_ms) : 0;
@@ -393,6 +422,7 @@ one_round(struct acceptor *a)
 	take_returned(a);
 	run_timers(a);
 	expire_queue(a);
+	watch_requests(a);
 	push_batch(a);
 	watch_queue(a);
 	reclaim(a); /* no event of this round is left to name them */

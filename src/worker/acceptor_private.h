@@ -37,6 +37,8 @@ struct acceptor {
 	struct client *batch_last;
 	size_t batch_count;
 	int64_t patient_ms; /* clients wait and threads sleep, since then */
+	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it
+			     has nothing to look at */
 	int64_t parent_ms;  /* when to look next whether the arbiter lives */
 
 	/* Accepting. */

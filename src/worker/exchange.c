@@ -103,6 +103,8 @@ exchange_begin(struct exchange *x, struct client *c)
 	fill_scheme(v, in);
 	v->content_length = in->complete ? (int64_t)in->body_total
 					 : in->head.content_length;
+	x->pub.number = atomic_load_explicit(&x->score->requests,
+	    memory_order_relaxed);
 	x->head_only = bicorn_str_eq(v->method, "HEAD");
 	score_begin(x->score, v->method.ptr, v->method.len, v->target.ptr,
 	    v->target.len, x->started_us / 1000);

@@ -4,6 +4,7 @@
 
 #include "base/must.h"
 #include "worker/client.h"
+#include "worker/heritage.h"
 #include "worker/inbound.h"
 #include "worker/scoreboard.h"
 #include "worker/worker_private.h"
@@ -15,6 +16,18 @@ worker_wake(struct worker *w)
 	ssize_t n = write(w->wake_fd, &one, sizeof(one));
 
 	(void)n; /* a full counter wakes as well */
+}
+
+bool
+worker_retire(struct worker *w)
+{
+	int ready = WORKER_READY;
+
+	if (!atomic_compare_exchange_strong(&w->score->state, &ready,
+		WORKER_RETIRING))
+		return false;
+	scoreboard_notify(w->heritage->board);
+	return true;
 }
 
 void

@@ -140,6 +140,18 @@ pool_start(struct worker *w, struct pool **out, struct err *err)
 	return 0;
 }
 
+pthread_t
+pool_thread_id(const struct pool *p, size_t i)
+{
+	return p->threads[i].id;
+}
+
+void *
+pool_app_thread(const struct pool *p, size_t i)
+{
+	return p->threads[i].x.pub.thread;
+}
+
 void
 pool_join(struct pool **pp)
 {

@@ -7,6 +7,7 @@
  * run the application for them.
  */
 
+#include <pthread.h>
 #include <stddef.h>
 
 struct err;
@@ -18,6 +19,10 @@ struct worker;
  * -1 with err when one could not start; no thread is left then.
  */
 int pool_start(struct worker *w, struct pool **out, struct err *err);
+
+/* A running thread, and what the application left for it. */
+pthread_t pool_thread_id(const struct pool *p, size_t i);
+void *pool_app_thread(const struct pool *p, size_t i);
 
 /*
  * Waits until every thread has ended, which they do once the queue is

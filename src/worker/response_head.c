@@ -212,7 +212,7 @@ put_variable(const struct exchange *x, char to[VARIABLE_ROOM])
 	return n + put_text(to + n, "\r\n", 2);
 }
 
-/* True when this response is the one that retires the worker. */
+/* True when the connection must close because the worker leaves. */
 static bool
 is_last(struct exchange *x)
 {
@@ -220,12 +220,12 @@ is_last(struct exchange *x)
 
 	if (worker_draining(w))
 		return true;
-	if (w->max_requests == 0 ||
+	/* The acceptor asks for a successor, and serves until it is there. */
+	if (w->max_requests > 0 &&
 	    atomic_fetch_add_explicit(&w->served, 1, memory_order_relaxed) +
-		    1 < w->max_requests)
-		return false;
-	worker_wake(w); /* the acceptor begins to drain */
-	return true;
+		    1 == w->max_requests)
+		worker_wake(w);
+	return false;
 }
 
 void

@@ -24,6 +24,7 @@ enum worker_state {
 	WORKER_NONE,     /* the slot is free */
 	WORKER_BOOTING,  /* forked, loading the application */
 	WORKER_READY,    /* accepting */
+	WORKER_RETIRING, /* accepting, and wants to be replaced */
 	WORKER_DRAINING, /* finishes what it has, then leaves */
 };
 

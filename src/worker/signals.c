@@ -40,6 +40,9 @@ on_signal(int sig)
 	case SIGUSR1:
 		raise_flag(SIGNALS_REOPEN);
 		break;
+	case SIGUSR2:
+		raise_flag(SIGNALS_DUMP);
+		break;
 	case SIGABRT:
 		_exit(WORKER_EXIT_ABORTED);
 	}
@@ -78,6 +81,7 @@ signals_install(int wake_fd)
 	set_handler(SIGINT, on_signal);
 	set_handler(SIGQUIT, on_signal);
 	set_handler(SIGUSR1, on_signal);
+	set_handler(SIGUSR2, on_signal);
 	set_handler(SIGABRT, on_signal);
 }
 

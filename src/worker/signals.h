@@ -15,6 +15,7 @@ enum signals_flag {
 	SIGNALS_DRAIN,  /* TERM */
 	SIGNALS_QUIT,   /* INT, QUIT */
 	SIGNALS_REOPEN, /* USR1 */
+	SIGNALS_DUMP,   /* USR2 */
 	SIGNALS_COUNT,
 };
 

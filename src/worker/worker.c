@@ -21,6 +21,7 @@
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/signals.h"
+#include "worker/watchdog.h"
 #include "worker/worker_private.h"
 
 /* A limit of 0 stands for the largest value that the setting allows. */
@@ -106,6 +107,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return rc;
 	if (pool_start(w, &w->pool, err) != 0)
 		return WORKER_EXIT_BOOT;
+	if (watchdog_start(w, &w->watchdog, err) != 0)
+		return WORKER_EXIT_BOOT;
 	*a = acceptor_new(w, err);
 	return *a != NULL ? 0 : WORKER_EXIT_BOOT;
 }
@@ -140,6 +143,7 @@ worker_main(const struct heritage *h)
 	if (acceptor_run(a)) {
 		queue_close(w.queue);
 		pool_join(&w.pool);
+		watchdog_stop(&w.watchdog);
 		app_unload(&w.app);
 		acceptor_free(&a);
 		worker_fini(&w);

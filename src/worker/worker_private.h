@@ -27,6 +27,7 @@ struct score_worker;
 struct settings;
 struct tls;
 struct trust;
+struct watchdog;
 struct worker;
 
 /* The table that applications get, and the way back from it. */
@@ -47,6 +48,7 @@ struct worker {
 	struct app app;
 	struct queue *queue;
 	struct pool *pool;
+	struct watchdog *watchdog;
 	struct score_worker *score;
 	int wake_fd; /* eventfd that wakes the acceptor */
 	uint64_t max_requests; /* jitter included; 0: no limit */
@@ -64,6 +66,13 @@ struct worker {
 
 /* Wakes the acceptor out of epoll_wait.  Any thread. */
 void worker_wake(struct worker *w);
+
+/*
+ * Asks the arbiter for a successor; the worker serves until it is there and
+ * the arbiter sends TERM.  False when that was asked before, or the worker
+ * leaves already.  The acceptor.
+ */
+bool worker_retire(struct worker *w);
 
 /* True when this request is one after which the connection must close. */
 static inline bool

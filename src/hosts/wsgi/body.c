@@ -154,15 +154,21 @@ send_quick(struct wsgi_thread *t, PyObject *iter)
 	return rc < 0 || PyErr_Occurred() ? -1 : end(t);
 }
 
-/* One piece of a stream: with the client before the next is asked for. */
+/*
+ * One piece of a stream: with the client before the next is asked for.  Of a
+ * body that is not sent the first piece is enough: it may have no end.
+ */
 static int
 send_piece(struct wsgi_thread *t, PyObject *chunk)
 {
+	struct wsgi_response *r = &t->response;
 	int rc = gather(t, chunk);
 
-	if (rc > 0 && t->response.parts.count > 0 && response_send(t, true) < 0)
+	if (rc <= 0 || r->parts.count == 0)
+		return rc;
+	if (response_send(t, true) < 0)
 		return -1;
-	return t->response.gone ? 0 : rc;
+	return !r->gone && !r->bodiless;
 }
 
 static int

@@ -41,18 +41,15 @@ errors_flush(PyObject *self)
 	Py_DECREF(rest);
 }
 
-/* Takes the reference to text; -1 with an exception. */
-static int
+/* Takes the reference to text, which has no end of line. */
+static void
 keep_rest(struct errors *e, PyObject *text)
 {
-	if (PyUnicode_GET_LENGTH(text) == 0) {
-		Py_DECREF(text);
-		return 0;
-	}
-	e->rest = text;
-	if (PyUnicode_GET_LENGTH(text) >= LINE_LIMIT)
+	Py_XSETREF(e->rest, text);
+	if (PyUnicode_GET_LENGTH(text) == 0)
+		Py_CLEAR(e->rest);
+	else if (PyUnicode_GET_LENGTH(text) >= LINE_LIMIT)
 		errors_flush((PyObject *)e);
-	return 0;
 }
 
 static int
@@ -70,8 +67,10 @@ add(struct errors *e, PyObject *text)
 	Py_CLEAR(e->rest);
 	len = PyUnicode_GET_LENGTH(all);
 	end = PyUnicode_FindChar(all, '\n', 0, len, -1);
-	if (end < 0)
-		return keep_rest(e, all);
+	if (end < 0) {
+		keep_rest(e, all);
+		return 0;
+	}
 
 	lines = PyUnicode_Substring(all, 0, end);
 	rest = PyUnicode_Substring(all, end + 1, len);
@@ -81,10 +80,12 @@ add(struct errors *e, PyObject *text)
 		Py_XDECREF(rest);
 		return -1;
 	}
+	/* Other threads may write while a line is logged. */
+	keep_rest(e, rest);
 	if (PyUnicode_GET_LENGTH(lines) > 0)
 		emit(e, lines);
 	Py_DECREF(lines);
-	return keep_rest(e, rest);
+	return 0;
 }
 
 static PyObject *

@@ -12,6 +12,7 @@
 
 #include "body.h"
 #include "call.h"
+#include "deadline.h"
 #include "environ.h"
 #include "errors.h"
 #include "input.h"
@@ -57,10 +58,12 @@ fail(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
 	leave_child(t->wsgi);
 	/* A client that left makes write() fail: no fault of anybody's. */
-	if (t->response.gone && PyErr_ExceptionMatches(PyExc_OSError))
+	if (t->response.gone && PyErr_ExceptionMatches(PyExc_OSError)) {
 		PyErr_Clear();
-	else
+	} else {
+		t->response.late = deadline_passed(t->wsgi);
 		report_request(t->wsgi, x->request);
+	}
 	t->response.failed = true;
 }
 
@@ -101,14 +104,18 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	response_begin(&t->response, x->request);
 	if (thread_begin(t, x) == 0)
 		env = environ_new(t, x->request);
+	deadline_begin(t, x->number);
 	if (env != NULL)
 		rc = run(t, env);
+	deadline_end(t);
 	if (rc < 0)
 		fail(t, x);
 	Py_XDECREF(env);
 	environ_trim(t);
 	thread_end(t);
 }
+
+static const char late_text[] = "The request took too long.\n";
 
 /* The end of the response, without the interpreter lock. */
 static void
@@ -123,6 +130,10 @@ finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 	if (rc < 0 && rc != BICORN_GONE)
 		bicorn_log(x->server, BICORN_LOG_ERROR,
 		    "the server refused the response of the application");
+	/* A 504 where nothing was sent; else it is refused, and aborted. */
+	if (r->late && bicorn_reply(x, 504, "text/plain", late_text,
+		sizeof(late_text) - 1) == BICORN_OK)
+		return;
 	if (rc < 0 || r->failed || r->gone)
 		bicorn_abort(x);
 }

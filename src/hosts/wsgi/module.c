@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "deadline.h"
 #include "environ.h"
 #include "errors.h"
 #include "filewrapper.h"
@@ -111,7 +112,7 @@ prepare(struct wsgi *w)
 	    w->input_type == NULL || w->errors_type == NULL ||
 	    w->file_wrapper_type == NULL)
 		return -1;
-	if (environ_init(w) < 0 || fork_watch() < 0)
+	if (environ_init(w) < 0 || fork_watch() < 0 || deadline_init(w) < 0)
 		return -1;
 	return interpreter_path(w->server);
 }
@@ -145,6 +146,7 @@ drop(struct wsgi *w)
 	Py_CLEAR(w->input_type);
 	Py_CLEAR(w->errors_type);
 	Py_CLEAR(w->file_wrapper_type);
+	deadline_fini(w);
 }
 
 static void
@@ -257,4 +259,6 @@ BICORN_APP(
 	.load = wsgi_load,
 	.unload = wsgi_unload,
 	.thread_start = wsgi_thread_start,
-	.thread_stop = wsgi_thread_stop)
+	.thread_stop = wsgi_thread_stop,
+	.interrupt = deadline_interrupt,
+	.dump = deadline_dump)

@@ -14,7 +14,6 @@
 #define SLOTS 128 /* a power of two */
 #define PROBES 4
 #define VALUE_KEEP 256 /* longer values are not kept */
-#define NAME_LIMIT 8192 /* longest name that becomes a key */
 
 struct wsgi_names {
 	struct wsgi_name slots[SLOTS + PROBES];
@@ -141,10 +140,6 @@ make_key(PyObject *common, struct bicorn_str text, enum name_kind kind)
 	PyObject *key, *known;
 	size_t len;
 
-	if (text.len > NAME_LIMIT) {
-		PyErr_SetString(PyExc_ValueError, "field name too long");
-		return NULL;
-	}
 	if (text.len + 5 > sizeof(small)) {
 		out = malloc(text.len + 5);
 		if (out == NULL)

@@ -31,7 +31,10 @@ report_text(const struct bicorn_server *server, int level, PyObject *text)
 	len = PyBytes_GET_SIZE(bytes);
 	while (len > 0 && PyBytes_AS_STRING(bytes)[len - 1] == '\n')
 		len--;
+	/* A log that nobody reads must not hold up other threads. */
+	Py_BEGIN_ALLOW_THREADS
 	server->log(server, level, PyBytes_AS_STRING(bytes), (size_t)len);
+	Py_END_ALLOW_THREADS
 	Py_DECREF(bytes);
 }
 

@@ -27,6 +27,7 @@ response_begin(struct wsgi_response *r, const struct bicorn_request *req)
 	r->bodiless = bicorn_str_eq(req->method, "HEAD");
 	r->gone = false;
 	r->failed = false;
+	r->late = false;
 	r->pending = false;
 }
 

@@ -159,6 +159,8 @@ thread_new(struct wsgi *w, unsigned number)
 		return NULL;
 	}
 	t->wsgi = w;
+	t->id = pthread_self();
+	t->ident = PyThread_get_thread_ident();
 	/* Extensions that call PyGILState_Ensure() find this state. */
 	t->gil = PyGILState_Ensure();
 	if (thread_init(t, number) < 0) {

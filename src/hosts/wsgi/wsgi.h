@@ -14,6 +14,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -77,6 +78,8 @@ struct wsgi {
 	PyObject *names;      /* dict: environ keys of common fields, interned */
 	PyObject *environ;    /* dict: what is the same in every environ */
 	PyObject *close;      /* "close" */
+	PyObject *deadline_type; /* bicorn.RequestTimeout */
+	int stacks[2];        /* a pipe for stacks, read and write end */
 	PyObject *format_exception;
 	PyTypeObject *call_type;
 	PyTypeObject *input_type;
@@ -113,6 +116,7 @@ struct wsgi_response {
 	bool bodiless;      /* HEAD, 204, 304 */
 	bool gone;          /* the client is */
 	bool failed;        /* the application did */
+	bool late;          /* ... because its deadline passed */
 	bool pending;       /* the rest is in parts, to be sent at the end */
 	struct wsgi_parts parts;
 };
@@ -122,6 +126,10 @@ struct wsgi_thread {
 	struct wsgi *wsgi;
 	PyThreadState *state;
 	PyGILState_STATE gil;
+	pthread_t id;
+	unsigned long ident; /* the same in Python's words */
+	uint64_t running;    /* number + 1 of the exchange, 0: none */
+	bool interrupted;    /* the exception of a deadline is on its way */
 
 	PyObject *environ;  /* copied for each request; see environ.c */
 	PyObject *text[TEXT_COUNT]; /* what environ holds, borrowed */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/backtrace.h"
+
+#include <errno.h>
+#include <execinfo.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/must.h"
+
+#define FRAMES_MAX 64
+#define WAIT_S 1
+
+/* A real-time signal, which carries a value and is nobody else's. */
+#define BACKTRACE_SIGNAL (SIGRTMIN + 5)
+
+/* Asked by one thread, answered by another; the last one frees it. */
+struct question {
+	int fd;
+	sem_t answered;
+	atomic_int users;
+};
+
+static void
+question_drop(struct question *q)
+{
+	/* In the handler this only happens when nobody waits any more. */
+	if (atomic_fetch_sub(&q->users, 1) == 1) {
+		sem_destroy(&q->answered);
+		free(q);
+	}
+}
+
+static void
+on_signal(int number, siginfo_t *info, void *context)
+{
+	struct question *q = info->si_value.sival_ptr;
+	void *frames[FRAMES_MAX];
+	int saved = errno, n;
+
+	(void)number;
+	(void)context;
+	if (info->si_code == SI_QUEUE && q != NULL) {
+		n = backtrace(frames, FRAMES_MAX);
+		backtrace_symbols_fd(frames, n, q->fd);
+		sem_post(&q->answered);
+		question_drop(q);
+	}
+	errno = saved;
+}
+
+void
+backtrace_prepare(void)
+{
+	struct sigaction sa = {
+		.sa_sigaction = on_signal,
+		.sa_flags = SA_SIGINFO | SA_RESTART,
+	};
+	void *frame[1];
+
+	/* The first call loads libgcc, which a handler must not do. */
+	backtrace(frame, 1);
+	sigemptyset(&sa.sa_mask);
+	sigaction(BACKTRACE_SIGNAL, &sa, NULL);
+}
+
+void
+backtrace_thread(pthread_t id, int fd)
+{
+	struct question *q = calloc(1, sizeof(*q));
+	struct timespec until;
+
+	if (q == NULL)
+		return;
+	q->fd = fd;
+	atomic_init(&q->users, 2);
+	must(sem_init(&q->answered, 0, 0) == 0);
+	if (pthread_sigqueue(id, BACKTRACE_SIGNAL,
+		(union sigval){ .sival_ptr = q }) != 0) {
+		question_drop(q);
+	} else {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += WAIT_S;
+		while (sem_timedwait(&q->answered, &until) != 0 &&
+		    errno == EINTR)
+			;
+	}
+	question_drop(q);
+}
