@@ -49,9 +49,9 @@ check(const struct settings *s)
 static int
 flushed(int status)
 {
-	if (fflush(stdout) == 0)
+	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	return complain(strerror(errno));
+	return complain("cannot write to the standard output");
 }
 
 static int
