@@ -35,6 +35,8 @@ enum http_wish {
 	HTTP_WISH_EXPECTATION = 16, /* other than 100-continue */
 };
 
+#define HTTP_EMPTY_LINES_MAX 2
+
 /* The bytes in hand: data[base..end), and what they are. */
 struct http_window {
 	const char *data;
@@ -56,6 +58,24 @@ enum http_verdict http_head_fail(
  * HTTP_BAD.
  */
 enum http_verdict http_head_target(struct http_head *h, const char *data);
+
+/* The phases up to HTTP_PHASE_VERSION, from *at_io on. */
+enum http_verdict http_head_line(struct http_head *h,
+    const struct http_window *w, uint32_t *at_io, uint32_t limit);
+
+static inline enum http_verdict
+http_next_phase(struct http_head *h, enum http_phase phase, uint32_t part_at)
+{
+	h->phase = (uint8_t)phase;
+	h->part_at = part_at;
+	return HTTP_DONE;
+}
+
+static inline struct http_part
+http_part(uint32_t from, uint32_t to)
+{
+	return (struct http_part){ from, to - from };
+}
 
 /*
  * Takes the complete and plain field lines that stand at `at`, the beginning
