@@ -125,16 +125,14 @@ static void
 say_hello(struct bicorn_exchange *x)
 {
 	struct bicorn_str parts[3];
-	struct bicorn_header type;
+	struct bicorn_header type =
+	    bicorn_field("Content-Type", "text/plain; charset=utf-8");
 
 	parts[0] = bicorn_str("Hello, ");
 	parts[1] = query_value(x, "name");
 	if (parts[1].ptr == NULL)
 		parts[1] = bicorn_str("World");
 	parts[2] = bicorn_str("!\n");
-
-	type.name = bicorn_str("Content-Type");
-	type.value = bicorn_str("text/plain; charset=utf-8");
 	if (bicorn_respond(x, 200, &type, 1, BICORN_LENGTH_UNKNOWN) ==
 	    BICORN_OK)
 		bicorn_writev(x, parts, 3);
@@ -149,13 +147,12 @@ stream_lines(struct bicorn_exchange *x)
 {
 	unsigned count = query_number(x, "count", 10, 1000000);
 	unsigned pause = query_number(x, "pause", 0, 10000);
-	struct bicorn_header type;
+	struct bicorn_header type =
+	    bicorn_field("Content-Type", "text/plain; charset=utf-8");
 	char line[64];
 	unsigned i;
 	int len;
 
-	type.name = bicorn_str("Content-Type");
-	type.value = bicorn_str("text/plain; charset=utf-8");
 	if (bicorn_respond(x, 200, &type, 1, BICORN_LENGTH_UNKNOWN) !=
 	    BICORN_OK)
 		return;
@@ -181,19 +178,18 @@ stream_lines(struct bicorn_exchange *x)
 static void
 echo_body(struct bicorn_exchange *x)
 {
-	struct bicorn_str type = bicorn_header(x, "Content-Type");
-	struct bicorn_header headers[1];
+	struct bicorn_str sent = bicorn_header(x, "Content-Type");
+	struct bicorn_header type =
+	    bicorn_field("Content-Type", "application/octet-stream");
 	struct bicorn_str body;
 
 	if (bicorn_body(x, &body) != BICORN_OK) {
 		reply_text(x, 500, "The body cannot be read.\n");
 		return;
 	}
-	headers[0].name = bicorn_str("Content-Type");
-	headers[0].value =
-	    type.ptr != NULL ? type : bicorn_str("application/octet-stream");
-	if (bicorn_respond(x, 200, headers, 1, (int64_t)body.len) ==
-	    BICORN_OK)
+	if (sent.ptr != NULL)
+		type.value = sent;
+	if (bicorn_respond(x, 200, &type, 1, (int64_t)body.len) == BICORN_OK)
 		bicorn_write(x, body.ptr, body.len);
 }
 
@@ -227,14 +223,13 @@ static void
 send_the_file(struct bicorn_exchange *x)
 {
 	const struct tour *tour = x->app;
-	struct bicorn_header type;
+	struct bicorn_header type =
+	    bicorn_field("Content-Type", "text/plain; charset=utf-8");
 
 	if (tour->fd < 0) {
 		reply_text(x, 404, "There is no file: set TOUR_FILE.\n");
 		return;
 	}
-	type.name = bicorn_str("Content-Type");
-	type.value = bicorn_str("text/plain; charset=utf-8");
 	if (bicorn_respond(x, 200, &type, 1, BICORN_LENGTH_UNKNOWN) !=
 	    BICORN_OK)
 		return;
@@ -268,15 +263,12 @@ talk(struct bicorn_exchange *x)
 	int fd;
 
 	if (!bicorn_str_ieq(bicorn_header(x, "Upgrade"), "echo")) {
-		headers[0].name = bicorn_str("Upgrade");
-		headers[0].value = bicorn_str("echo");
+		headers[0] = bicorn_field("Upgrade", "echo");
 		bicorn_respond(x, 426, headers, 1, 0);
 		return;
 	}
-	headers[0].name = bicorn_str("Connection");
-	headers[0].value = bicorn_str("Upgrade");
-	headers[1].name = bicorn_str("Upgrade");
-	headers[1].value = bicorn_str("echo");
+	headers[0] = bicorn_field("Connection", "Upgrade");
+	headers[1] = bicorn_field("Upgrade", "echo");
 	if (bicorn_take_over(x, 101, headers, 2, &fd) != BICORN_OK)
 		return;
 
@@ -331,8 +323,7 @@ handle(struct bicorn_exchange *x)
 			p->show(x);
 			return;
 		}
-		allow.name = bicorn_str("Allow");
-		allow.value = bicorn_str(p->method);
+		allow = bicorn_field("Allow", p->method);
 		bicorn_respond(x, 405, &allow, 1, 0);
 		return;
 	}

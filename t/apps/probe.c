@@ -63,16 +63,6 @@ report_send(struct bicorn_exchange *x, const struct report *r)
 	bicorn_reply(x, 200, "text/plain", r->text, r->len);
 }
 
-static struct bicorn_header
-field(const char *name, const char *value)
-{
-	struct bicorn_header h;
-
-	h.name = bicorn_str(name);
-	h.value = bicorn_str(value);
-	return h;
-}
-
 /* The value of NAME in the query, terminated; "" when there is none. */
 static const char *
 query(const struct bicorn_exchange *x, const char *name, char out[256])
@@ -186,7 +176,7 @@ echo_read(struct bicorn_exchange *x)
 {
 	size_t piece = (size_t)number(x, "piece", 4096);
 	char *buf = malloc(piece);
-	struct bicorn_header h = field("Content-Type", "text/plain");
+	struct bicorn_header h = bicorn_field("Content-Type", "text/plain");
 	int64_t n;
 
 	if (buf == NULL)
@@ -242,8 +232,8 @@ show_request_trailers(struct bicorn_exchange *x)
 static void
 respond_twice(struct bicorn_exchange *x)
 {
-	struct bicorn_header first = field("X-First", "1");
-	struct bicorn_header second = field("X-Second", "2");
+	struct bicorn_header first = bicorn_field("X-First", "1");
+	struct bicorn_header second = bicorn_field("X-Second", "2");
 
 	bicorn_respond(x, 200, &first, 1, 7);
 	bicorn_write(x, "dropped", 7);
@@ -290,11 +280,11 @@ respond_invalid(struct bicorn_exchange *x)
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		h = field(bad[i].name, bad[i].value);
+		h = bicorn_field(bad[i].name, bad[i].value);
 		report_number(&out, bad[i].what, bicorn_respond(x, 200, &h, 1,
 		    BICORN_LENGTH_UNKNOWN));
 	}
-	h = field("X-A", "");
+	h = bicorn_field("X-A", "");
 	h.value.ptr = "a\0b";
 	h.value.len = 3;
 	report_number(&out, "value-nul", bicorn_respond(x, 200, &h, 1, 0));
@@ -312,7 +302,7 @@ respond_invalid(struct bicorn_exchange *x)
 static void
 respond_only_invalid(struct bicorn_exchange *x)
 {
-	struct bicorn_header h = field("X-A", "a\r\nX-Evil: 1");
+	struct bicorn_header h = bicorn_field("X-A", "a\r\nX-Evil: 1");
 
 	bicorn_respond(x, 200, &h, 1, 0);
 }
@@ -329,7 +319,7 @@ too_early(struct bicorn_exchange *x)
 {
 	struct report out = { "", 0 };
 	struct bicorn_str part = { "a", 1 };
-	struct bicorn_header h = field("X-A", "a");
+	struct bicorn_header h = bicorn_field("X-A", "a");
 	char buf[4];
 
 	report_number(&out, "write", bicorn_write(x, "a", 1));
@@ -347,7 +337,7 @@ static void
 respond_status(struct bicorn_exchange *x)
 {
 	char reason[256];
-	struct bicorn_header h = field("X-Page", "status");
+	struct bicorn_header h = bicorn_field("X-Page", "status");
 
 	query(x, "reason", reason);
 	bicorn_respond_reason(x, (unsigned)number(x, "code", 200),
@@ -362,14 +352,14 @@ respond_hop(struct bicorn_exchange *x)
 {
 	struct bicorn_header h[8];
 
-	h[0] = field("Date", "never");
-	h[1] = field("Server", "other");
-	h[2] = field("connection", "X-Hop");
-	h[3] = field("Keep-Alive", "timeout=1");
-	h[4] = field("Transfer-Encoding", "chunked");
-	h[5] = field("Upgrade", "other");
-	h[6] = field("X-Kept", "yes");
-	h[7] = field("Content-Length", "999");
+	h[0] = bicorn_field("Date", "never");
+	h[1] = bicorn_field("Server", "other");
+	h[2] = bicorn_field("connection", "X-Hop");
+	h[3] = bicorn_field("Keep-Alive", "timeout=1");
+	h[4] = bicorn_field("Transfer-Encoding", "chunked");
+	h[5] = bicorn_field("Upgrade", "other");
+	h[6] = bicorn_field("X-Kept", "yes");
+	h[7] = bicorn_field("Content-Length", "999");
 	bicorn_respond(x, 200, h, 8, 4);
 	write_text(x, "body");
 }
@@ -378,7 +368,7 @@ respond_hop(struct bicorn_exchange *x)
 static void
 respond_length_field(struct bicorn_exchange *x)
 {
-	struct bicorn_header h = field("content-length", "4");
+	struct bicorn_header h = bicorn_field("content-length", "4");
 
 	bicorn_respond(x, 200, &h, 1, BICORN_LENGTH_UNKNOWN);
 	write_text(x, "bo");
@@ -485,13 +475,13 @@ send_trailers(struct bicorn_exchange *x)
 	struct bicorn_header h[2], bad;
 	struct report out = { "", 0 };
 
-	h[0] = field("X-Sum", "42");
-	h[1] = field("X-Two", "2");
-	bad = field("X-Bad", "a\r\nb");
+	h[0] = bicorn_field("X-Sum", "42");
+	h[1] = bicorn_field("X-Two", "2");
+	bad = bicorn_field("X-Bad", "a\r\nb");
 	bicorn_respond(x, 200, NULL, 0,
 	    number(x, "length", BICORN_LENGTH_UNKNOWN));
 	report_number(&out, "bad", bicorn_trailers(x, &bad, 1));
-	bad = field("Content-Length", "1");
+	bad = bicorn_field("Content-Length", "1");
 	report_number(&out, "framing", bicorn_trailers(x, &bad, 1));
 	bicorn_write(x, out.text, out.len);
 	if (number(x, "flush", 1))
@@ -502,8 +492,8 @@ send_trailers(struct bicorn_exchange *x)
 static void
 inform(struct bicorn_exchange *x)
 {
-	struct bicorn_header link = field("Link", "</a.css>; rel=preload");
-	struct bicorn_header bad = field("Link", "a\r\nb");
+	struct bicorn_header link = bicorn_field("Link", "</a.css>; rel=preload");
+	struct bicorn_header bad = bicorn_field("Link", "a\r\nb");
 	struct report out = { "", 0 };
 
 	report_number(&out, "inform", bicorn_inform(x, 103, &link, 1));
@@ -601,8 +591,8 @@ take_over(struct bicorn_exchange *x)
 	int64_t n;
 	int fd = -1, rc;
 
-	h[0] = field("Connection", "Upgrade");
-	h[1] = field("Upgrade", "echo");
+	h[0] = bicorn_field("Connection", "Upgrade");
+	h[1] = bicorn_field("Upgrade", "echo");
 	rc = bicorn_take_over(x, (unsigned)number(x, "code", 101), h, 2, &fd);
 	if (rc != BICORN_OK) {
 		struct report out = { "", 0 };
