@@ -905,6 +905,23 @@ def test_head(wsgi):
         assert c.get("/list").body == b"content"
 
 
+def test_head_of_an_endless_stream(wsgi):
+    server = wsgi("""
+        def app(environ, start_response):
+            start_response("200 OK", [("X-Stream", "1")])
+            try:
+                while True:
+                    yield b"x" * 100
+            finally:
+                environ["wsgi.errors"].write("stream closed\\n")
+    """, "--threads", "1")
+    with server.connect() as c:
+        for _ in range(2):
+            r = c.get("/", method="HEAD")
+            assert (r.status, r.header("X-Stream")) == (200, "1")
+    server.wait_log("stream closed")
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_status_without_body(wsgi, status):
     server = wsgi("""
