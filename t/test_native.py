@@ -856,6 +856,20 @@ def test_write_to_one_who_left(server):
     assert s.get().status == 200
 
 
+def test_interrupt(server):
+    """An exchange over its deadline is dumped and interrupted; the next one
+    of the same thread is not."""
+    s = server("--threads", 1, "--request-timeout", "0.2")
+    with s.connect() as c:
+        for _ in range(2):
+            mark = s.mark()
+            r = c.get("/long")
+            assert (r.status, r.body) == (504, b"stopped\n")
+            s.wait_log("probe: dump of thread 0", since=mark)
+            s.wait_log("probe: interrupt thread 0", since=mark)
+            assert c.get("/long?wait=20").body == b"done\n"
+
+
 # --- taking the connection over -----------------------------------------------
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "echo"}

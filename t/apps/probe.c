@@ -22,6 +22,7 @@ struct probe {
 struct per_thread {
 	unsigned number;
 	unsigned long count;
+	uint64_t stop; /* number of the exchange to end, and 1; atomic */
 };
 
 /* --- helpers -------------------------------------------------------------- */
@@ -644,6 +645,24 @@ take_over_flood(struct bicorn_exchange *x)
 	bicorn_logf(x->server, BICORN_LOG_INFO, "probe: flood rc %d", rc);
 }
 
+/* Runs until it is interrupted, or for ?wait=MS. */
+static void
+run_long(struct bicorn_exchange *x)
+{
+	struct per_thread *t = x->thread;
+	int64_t end = now_ms() + number(x, "wait", 20000);
+
+	while (now_ms() < end) {
+		if (__atomic_load_n(&t->stop, __ATOMIC_RELAXED) ==
+		    x->number + 1) {
+			bicorn_reply(x, 504, NULL, "stopped\n", 8);
+			return;
+		}
+		pause_ms(5);
+	}
+	bicorn_reply(x, 200, NULL, "done\n", 5);
+}
+
 /* --- the server ----------------------------------------------------------- */
 
 static void
@@ -735,6 +754,7 @@ static const struct {
 	{ "/take-over", take_over },
 	{ "/take-over-silent", take_over_silent },
 	{ "/take-over-flood", take_over_flood },
+	{ "/long", run_long },
 	{ "/setting", show_setting },
 	{ "/log", write_log },
 	{ "/thread", show_thread },
@@ -816,8 +836,32 @@ thread_stop(void *app, void *thread)
 	free(t);
 }
 
+static void
+interrupt(void *app, void *thread, uint64_t number_)
+{
+	struct probe *p = app;
+	struct per_thread *t = thread;
+
+	bicorn_logf(p->server, BICORN_LOG_INFO, "probe: interrupt thread %u",
+	    t->number);
+	__atomic_store_n(&t->stop, number_ + 1, __ATOMIC_RELAXED);
+}
+
+static int
+dump(void *app, void *thread, int fd)
+{
+	const struct per_thread *t = thread;
+	char text[64];
+	int len = snprintf(text, sizeof(text), "probe: dump of thread %u\n",
+	    t->number);
+
+	(void)app;
+	return write(fd, text, (size_t)len) == len ? 0 : -1;
+}
+
 BICORN_APP(.handle = handle, .load = load, .unload = unload,
-    .thread_start = thread_start, .thread_stop = thread_stop)
+    .thread_start = thread_start, .thread_stop = thread_stop,
+    .interrupt = interrupt, .dump = dump)
 
 /* A second application in the same object. */
 BICORN_APP_AS(second_app, .handle = hello)
