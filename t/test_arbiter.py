@@ -513,11 +513,13 @@ def test_max_requests(bicorn, life):
     """Replaced again and again, and nobody notices."""
     server = bicorn("-w", 2, "--max-requests", 3, life)
     pids = set()
-    for _ in range(30):
+
+    def ask():
         response = server.get("/who")
         assert response.status == 200
         pids.add(response.body.split()[0])
-    assert len(pids) >= 5
+        return len(pids) >= 6
+    wait_for(ask, "six workers, one after the other")
     assert server.stop() == 0
     said = server.log.text()
     assert "exited with code" not in said and "[ERROR]" not in said
