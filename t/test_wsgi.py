@@ -972,6 +972,51 @@ def test_close_is_called_once(wsgi):
     assert text.count("closed") == 7
 
 
+@pytest.mark.parametrize("kind, length", [
+    ("list", ""), ("list", "5"), ("iterable", ""), ("iterable", "5"),
+    ("file", ""), ("file", "5"), ("generator", "5"),
+])
+def test_close_comes_after_the_response(wsgi, tmp_path, kind, length):
+    """Work that the client need not wait for may be done there."""
+    (tmp_path / "data").write_bytes(b"hello")
+    server = wsgi("""
+        import io, os, time
+
+        class List(list):
+            def close(self):
+                while not os.path.exists("go"):
+                    time.sleep(0.002)
+
+        class Iterable:
+            close = List.close
+            def __iter__(self):
+                return iter([b"hello"])
+
+        class File(io.FileIO):
+            def close(self):
+                List.close(self)
+
+        def generator():
+            try:
+                yield b"hello"
+                List.close(None)
+            finally:
+                List.close(None)
+
+        def app(environ, start_response):
+            kind, length = environ["PATH_INFO"][1:].split("/")
+            start_response("200 OK", [("Content-Length", length)] if length
+                           else [])
+            return {"list": lambda: List([b"hello"]), "iterable": Iterable,
+                    "generator": generator, "file": lambda:
+                    environ["wsgi.file_wrapper"](File("data"))}[kind]()
+    """)
+    with server.connect() as c:
+        assert c.get("/%s/%s" % (kind, length)).body == b"hello"
+        (tmp_path / "go").touch()
+        assert c.get("/%s/%s" % (kind, length)).body == b"hello"
+
+
 def test_close_that_fails(wsgi):
     """The response was whole: the client has it, the log the rest."""
     server = wsgi("""

@@ -212,36 +212,71 @@ send_file(struct wsgi_thread *t, const struct wsgi_file *file)
 	return response_send_file(t, file->fd, file->offset, len);
 }
 
-int
-body_send(struct wsgi_thread *t, PyObject *result)
+static int
+send_any(struct wsgi_thread *t, PyObject *result)
 {
 	const struct wsgi *w = t->wsgi;
 	struct wsgi_file file;
 
-	if (is_sequence(result))
-		return send_sequence(t, result);
-	if (is_quick_iterator(result))
-		return send_quick(t, result);
 	if (Py_TYPE(result) == w->file_wrapper_type && w->sendfile &&
 	    filewrapper_file(result, &file))
 		return send_file(t, &file);
 	return send_iterable(t, result);
 }
 
+/* close(), a new reference; NULL without an exception where there is none. */
+static PyObject *
+find_close(const struct wsgi *w, PyObject *result)
+{
+	PyObject *close;
+
+	if (is_sequence(result) || is_quick_iterator(result))
+		return NULL;
+	close = PyObject_GetAttr(result, w->close);
+	if (close == NULL && PyErr_ExceptionMatches(PyExc_AttributeError))
+		PyErr_Clear();
+	return close;
+}
+
+/*
+ * Applications work in close() what the client shall not wait for: it gets
+ * all of its answer first.
+ */
+static int
+finish_before_close(struct wsgi_thread *t, PyObject *result)
+{
+	struct wsgi_response *r = &t->response;
+	PyObject *close;
+
+	/* All was sent, and the length that was stated says so. */
+	if (r->gone || (!r->pending && r->sent > 0 && complete(r)))
+		return 0;
+	close = find_close(t->wsgi, result);
+	if (close == NULL)
+		return PyErr_Occurred() ? -1 : 0;
+	Py_DECREF(close);
+	return response_end(t);
+}
+
+int
+body_send(struct wsgi_thread *t, PyObject *result)
+{
+	if (is_sequence(result))
+		return send_sequence(t, result);
+	if (is_quick_iterator(result))
+		return send_quick(t, result);
+	if (send_any(t, result) < 0)
+		return -1;
+	return finish_before_close(t, result);
+}
+
 int
 body_close(const struct wsgi *w, PyObject *result)
 {
-	PyObject *close, *done;
+	PyObject *close = find_close(w, result), *done;
 
-	if (is_sequence(result) || is_quick_iterator(result))
-		return 0;
-	close = PyObject_GetAttr(result, w->close);
-	if (close == NULL) {
-		if (!PyErr_ExceptionMatches(PyExc_AttributeError))
-			return -1;
-		PyErr_Clear();
-		return 0;
-	}
+	if (close == NULL)
+		return PyErr_Occurred() ? -1 : 0;
 	done = PyObject_CallObject(close, NULL);
 	Py_DECREF(close);
 	Py_XDECREF(done);

@@ -179,6 +179,27 @@ response_send(struct wsgi_thread *t, bool flush)
 }
 
 int
+response_end(struct wsgi_thread *t)
+{
+	struct wsgi_response *r = &t->response;
+	struct wsgi_call *call = t->call;
+	int rc;
+
+	if (!call_enter(call))
+		return -1;
+	Py_BEGIN_ALLOW_THREADS
+	rc = response_deliver(r, call->x, r->parts.span, r->parts.count,
+	    false);
+	if (rc >= 0)
+		rc = bicorn_finish(call->x);
+	Py_END_ALLOW_THREADS
+	call_leave(call);
+	drop_parts(r);
+	r->pending = false;
+	return response_sent(r, rc);
+}
+
+int
 response_send_file(struct wsgi_thread *t, int fd, int64_t offset, int64_t len)
 {
 	struct wsgi_response *r = &t->response;

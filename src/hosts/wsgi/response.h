@@ -38,6 +38,9 @@ int response_send(struct wsgi_thread *t, bool flush);
 int response_send_file(struct wsgi_thread *t, int fd, int64_t offset,
     int64_t len);
 
+/* Sends what was gathered, and ends the response. */
+int response_end(struct wsgi_thread *t);
+
 /*
  * What a send returns for the result of the server: 0, also when the client
  * is gone, or -1 with an exception.
