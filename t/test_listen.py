@@ -353,3 +353,27 @@ def test_reload_with_an_address_in_use(bicorn, hello, tmp_path):
         server.signal(signal.SIGHUP)
         server.wait_log(re.escape(taken) + ".*in use", since=mark)
         assert answers(server.address)
+
+
+def test_connections_of_one_address(bicorn, hello):
+    """The one too many is closed; one that ends makes room again."""
+    s = bicorn("--address-connections", 3, hello)
+    clients = [s.connect() for _ in range(3)]
+    for c in clients:
+        assert c.get().status == 200
+    with s.connect() as c:
+        assert c.rest() == b""
+    for c in clients:
+        assert c.get().status == 200
+    clients[0].close()
+    clients[1].send(harness.request(close=True))
+    clients[1].rest()
+    for _ in range(1000):   # until the server has seen the ends
+        c = s.connect()
+        try:
+            assert c.get().status == 200
+            break
+        except (harness.Closed, OSError):
+            c.close()
+    else:
+        raise AssertionError("no room again")

@@ -15,6 +15,7 @@
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
+#include "worker/peers.h"
 #include "worker/scoreboard.h"
 #include "worker/worker_private.h"
 
@@ -155,7 +156,40 @@ start_tls(struct acceptor *a, struct client *c, const struct listener *l)
 	return tls_attach(a->w->tls, &c->conn);
 }
 
-/* 1: accepted, 0: nothing there, -1: cannot at present. */
+/* False when the address of c has as many connections as it may. */
+static bool
+enter_address(struct acceptor *a, struct client *c)
+{
+	if (a->peers == NULL || c->conn.listener->is_unix)
+		return true;
+	c->peer = peers_enter(a->peers, &c->conn.peer);
+	return c->peer != NULL;
+}
+
+/* c goes as it came, before anything was registered. */
+static void
+turn_away(struct acceptor *a, struct client *c)
+{
+	if (c->peer != NULL)
+		peers_leave(a->peers, c->peer);
+	conn_close(&c->conn);
+	client_put(a, c);
+}
+
+static void
+begin(struct acceptor *a, struct client *c)
+{
+	const struct settings *s = a->w->settings;
+
+	c->source.kind = SOURCE_CLIENT;
+	c->state = CLIENT_IDLE;
+	c->fresh = true;
+	c->deadline_ms = a->now_ms +
+	    (c->conn.listener->tls ? s->handshake_timeout_ms
+				   : s->header_timeout_ms);
+}
+
+/* 1: took one, 0: nothing there, -1: cannot at present. */
 static int
 accept_one(struct acceptor *a, const struct listener *l)
 {
@@ -175,16 +209,16 @@ accept_one(struct acceptor *a, const struct listener *l)
 		complain(a, strerror(error));
 		return -1;
 	}
-	c->source.kind = SOURCE_CLIENT;
-	c->state = CLIENT_IDLE;
-	c->fresh = true;
-	c->deadline_ms = a->now_ms +
-	    (l->tls ? a->w->settings->handshake_timeout_ms
-		    : a->w->settings->header_timeout_ms);
+	begin(a, c);
+	if (!enter_address(a, c)) {
+		turn_away(a, c);
+		atomic_fetch_add_explicit(&a->w->score->refused, 1,
+		    memory_order_relaxed);
+		return 1;
+	}
 	if (!start_tls(a, c, l) || !watch(a, c)) {
 		complain(a, strerror(errno));
-		conn_close(&c->conn);
-		client_put(a, c);
+		turn_away(a, c);
 		return -1;
 	}
 	enter(a, c);

@@ -18,6 +18,7 @@
 #include "worker/client.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/peers.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/signals.h"
@@ -26,6 +27,8 @@
 
 /* Events that one epoll_wait brings at most. */
 #define EVENTS_MAX 128
+/* A client whose side ends so long after its request waits no more. */
+#define GIVE_UP_MS 1000
 /* The acceptor shows signs of life at least so often. */
 #define BEAT_MS 1000
 /* Clients that wait while threads sleep are looked after so soon. */
@@ -41,6 +44,18 @@ add_source(struct acceptor *a, int fd, struct source *source)
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = source };
 
 	return epoll_ctl(a->epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+static int
+count_addresses(struct acceptor *a)
+{
+	const struct settings *s = a->w->settings;
+
+	if (s->address_connections == 0)
+		return 0;
+	a->peers = peers_new((size_t)s->address_connections,
+	    (unsigned)s->address_prefix_v6);
+	return a->peers != NULL ? 0 : -1;
 }
 
 static int
@@ -75,7 +90,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
-	    add_listeners(a) == 0)
+	    add_listeners(a) == 0 && count_addresses(a) == 0)
 		return a;
 failed:
 	err_sys(err, "acceptor");
@@ -117,6 +132,8 @@ reclaim(struct acceptor *a)
 	for (; c != NULL; c = next) {
 		next = c->next;
 		wheel_clear(&a->wheel, &c->timer);
+		if (c->peer != NULL)
+			peers_leave(a->peers, c->peer);
 		if (c->prev_open != NULL)
 			c->prev_open->next_open = c->next_open;
 		else
@@ -199,7 +216,21 @@ bits_of(uint32_t events)
 		bits |= EVENT_WRITE;
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		bits |= EVENT_GONE;
+	if (events & (EPOLLHUP | EPOLLERR))
+		bits |= EVENT_LOST;
 	return bits;
+}
+
+/*
+ * TCP does not tell a client that has left from one that has only ended its
+ * side and waits for the answer.  The latter does so with its request; one
+ * that does it later has lost patience.
+ */
+static bool
+gave_up(const struct acceptor *a, const struct client *c)
+{
+	return a->now_ms - atomic_load_explicit(&c->queued_ms,
+	    memory_order_relaxed) >= GIVE_UP_MS;
 }
 
 static void
@@ -209,9 +240,12 @@ client_event(struct acceptor *a, struct client *c, uint32_t events)
 
 	/* Only the acceptor makes it non-zero, so zero is certain. */
 	if (atomic_load_explicit(&c->owner, memory_order_acquire) != 0) {
-		uint32_t before = atomic_fetch_or_explicit(&c->owner, bits,
-		    memory_order_acq_rel);
+		uint32_t before;
 
+		if ((bits & EVENT_GONE) && gave_up(a, c))
+			bits |= EVENT_LOST;
+		before = atomic_fetch_or_explicit(&c->owner, bits,
+		    memory_order_acq_rel);
 		if (before & OWNED_BY_POOL)
 			return; /* who clears the word will see the bits */
 		/* It was released in between: POOL to ACCEPTOR. */
@@ -449,6 +483,8 @@ acceptor_free(struct acceptor **ap)
 		return;
 	while ((c = a->open) != NULL) {
 		a->open = c->next_open;
+		if (c->peer != NULL)
+			peers_leave(a->peers, c->peer);
 		inbound_drop(a->w, c);
 		outbound_drop(&c->out, &a->w->keep);
 		conn_close(&c->conn);
@@ -459,6 +495,7 @@ acceptor_free(struct acceptor **ap)
 		free(c);
 	}
 	fd_close(&a->epoll);
+	peers_free(&a->peers);
 	free(a->listening);
 	free(a);
 }

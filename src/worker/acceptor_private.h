@@ -13,6 +13,7 @@
 
 struct client;
 struct listener;
+struct peers;
 struct worker;
 
 /* A listener as epoll knows it. */
@@ -46,6 +47,7 @@ struct acceptor {
 	size_t listening_count;
 	bool registered;      /* the listeners are in epoll */
 	int64_t resume_ms;    /* do not accept before */
+	struct peers *peers;  /* NULL: addresses do not count */
 	int64_t complained_ms; /* the last warning about accept() */
 
 	/* Leaving. */

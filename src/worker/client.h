@@ -38,6 +38,7 @@
 #include "worker/source.h"
 
 struct inbound;
+struct peer;
 
 enum client_state {
 	CLIENT_HANDSHAKE, /* the transport opens */
@@ -54,7 +55,8 @@ enum owner_bits {
 	OWNED_BY_POOL = 1,
 	EVENT_READ = 2,  /* bytes, or the end, can be read */
 	EVENT_WRITE = 4, /* the socket takes bytes again */
-	EVENT_GONE = 8,  /* the peer has closed, or the connection broke */
+	EVENT_GONE = 8,  /* the peer ended its side, or the connection broke */
+	EVENT_LOST = 16, /* and nobody is there to read an answer */
 };
 
 struct client {
@@ -74,11 +76,14 @@ struct client {
 	struct slow slow;    /* how slow it was with the body or response */
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
 	uint64_t drained;    /* CLIENT_LINGER: bytes read and dropped */
-	int64_t queued_ms;   /* CLIENT_READY: since when it waits */
 	struct client *next; /* in the queue, or on worker.returned */
+
+	/* CLIENT_READY: since when it waits.  Owner writes, acceptor reads. */
+	_Atomic int64_t queued_ms;
 
 	/* Owned by the acceptor. */
 	struct timer timer;
+	struct peer *peer; /* counts the connections of its address, or NULL */
 	struct client *prev_open; /* all open clients of the worker */
 	struct client *next_open;
 };

@@ -199,6 +199,14 @@ reset_connection(struct client *c)
 	setsockopt(c->conn.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+/* True when nobody is left to read an answer. */
+static bool
+is_lost(const struct client *c)
+{
+	return (atomic_load_explicit(&c->owner, memory_order_relaxed) &
+		   EVENT_LOST) != 0;
+}
+
 /*
  * When the client asked for the end and has nothing more to say, the socket
  * can go at once: no byte is there whose arrival could answer with a reset.
@@ -208,7 +216,7 @@ may_close_now(const struct exchange *x, const struct client *c)
 {
 	const struct inbound *in = c->in;
 
-	if (x->broken || client_gone(c))
+	if (x->broken || is_lost(c))
 		return true;
 	return x->state == RESPONSE_DONE && !in->head.keep_alive &&
 	    !c->readable && in->in.len == in->head.length + in->body_len &&
@@ -252,9 +260,10 @@ static bool
 take_next(struct worker *w, struct client *c)
 {
 	c->state = CLIENT_READY;
+	atomic_store_explicit(&c->queued_ms, clock_coarse_ms(),
+	    memory_order_relaxed);
 	if (queue_length(w->queue) == 0)
 		return true;
-	c->queued_ms = clock_coarse_ms();
 	queue_push(w->queue, c, c, 1);
 	return false;
 }
@@ -299,22 +308,10 @@ keep_client(struct worker *w, struct client *c)
 	}
 }
 
-/*
- * True when the client went away while its request waited: nobody is left
- * to read the answer.  One that closed its side with the request, and was
- * known to have before it was queued, may well wait for the answer.
- */
-static bool
-went_away(const struct client *c)
-{
-	return (atomic_load_explicit(&c->owner, memory_order_relaxed) &
-		   EVENT_GONE) != 0;
-}
-
 void
 serve_client(struct exchange *x, struct client *c)
 {
-	if (went_away(c)) {
+	if (is_lost(c)) {
 		record_refusal(x->w, c, 499, 0);
 		atomic_fetch_add_explicit(&x->w->score->vanished, 1,
 		    memory_order_relaxed);

@@ -69,7 +69,7 @@ hand_to_pool(struct acceptor *a, struct client *c)
 {
 	bring_timer_forward(a, c);
 	c->state = CLIENT_READY;
-	c->queued_ms = a->now_ms;
+	atomic_store_explicit(&c->queued_ms, a->now_ms, memory_order_relaxed);
 	c->next = NULL;
 	/* The lock of the queue orders this before the pool's first look. */
 	atomic_store_explicit(&c->owner, OWNED_BY_POOL, memory_order_relaxed);
