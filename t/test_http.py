@@ -694,6 +694,48 @@ def test_answer_reaches_a_client_that_still_sends(server):
             assert c.rest().startswith(b"HTTP/1.1 413 ")
 
 
+@pytest.fixture
+def one_thread(bicorn, probe):
+    return bicorn("--threads", "1", "--access-logfile", "-", probe)
+
+
+def occupy(server, ms):
+    """A client that has the only thread for so long."""
+    c = server.connect()
+    c.send(head("GET /thread?wait=%d HTTP/1.1" % ms, HOST))
+    return c
+
+
+def test_half_closed_while_it_waits(one_thread):
+    """Who ends its side with the request waits for the answer."""
+    with occupy(one_thread, 400), one_thread.connect() as c:
+        c.send(head("GET /request?n=1 HTTP/1.1", HOST) * 3)
+        time.sleep(0.1)  # let it be queued first
+        c.half_close()
+        assert [s for s, _, _ in answers(c.rest())] == [200, 200, 200]
+
+
+def test_reset_while_it_waits(one_thread):
+    """Nobody is left to answer: the request is not run."""
+    with occupy(one_thread, 400):
+        c = one_thread.connect()
+        c.send(head("GET /lost HTTP/1.1", HOST))
+        time.sleep(0.1)
+        c.reset()
+        one_thread.wait_out('"GET /lost HTTP/1.1" 499 0 ')
+    alive(one_thread)
+
+
+def test_closed_after_a_while(one_thread):
+    """Who waited and then left does not want it any more."""
+    with occupy(one_thread, 2500):
+        with one_thread.connect() as c:
+            c.send(head("GET /lost HTTP/1.1", HOST))
+            time.sleep(1.3)
+        one_thread.wait_out('"GET /lost HTTP/1.1" 499 0 ')
+    alive(one_thread)
+
+
 # --- garbage ------------------------------------------------------------------
 
 PIECES = [
