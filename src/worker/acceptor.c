@@ -21,14 +21,13 @@
 #include "worker/peers.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
+#include "worker/serve.h"
 #include "worker/signals.h"
 #include "worker/watchdog.h"
 #include "worker/worker_private.h"
 
 /* Events that one epoll_wait brings at most. */
 #define EVENTS_MAX 128
-/* A client whose side ends so long after its request waits no more. */
-#define GIVE_UP_MS 1000
 /* The acceptor shows signs of life at least so often. */
 #define BEAT_MS 1000
 /* Clients that wait while threads sleep are looked after so soon. */
@@ -179,6 +178,30 @@ expire_queue(struct acceptor *a)
 	}
 }
 
+/*
+ * Requests that wait for nobody make room for others at once.  Looked for
+ * only after an event told that a client left, and now and then at most.
+ */
+static void
+sweep_queue(struct acceptor *a)
+{
+	struct client *c, *next;
+
+	if (queue_length(a->w->queue) == 0) {
+		a->somebody_left = false;
+		return;
+	}
+	if (!a->somebody_left || a->now_ms < a->sweep_ms)
+		return;
+	a->sweep_ms = a->now_ms + QUEUE_LOOK_MS;
+	for (c = queue_vanished(a->w->queue, a->now_ms); c != NULL; c = next) {
+		next = c->next;
+		/* QUEUE to ACCEPTOR. */
+		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
+		finish_vanished(a->w, c);
+	}
+}
+
 /* The queue left threads asleep; after a moment it has to prove right. */
 static void
 watch_queue(struct acceptor *a)
@@ -221,18 +244,6 @@ bits_of(uint32_t events)
 	return bits;
 }
 
-/*
- * TCP does not tell a client that has left from one that has only ended its
- * side and waits for the answer.  The latter does so with its request; one
- * that does it later has lost patience.
- */
-static bool
-gave_up(const struct acceptor *a, const struct client *c)
-{
-	return a->now_ms - atomic_load_explicit(&c->queued_ms,
-	    memory_order_relaxed) >= GIVE_UP_MS;
-}
-
 static void
 client_event(struct acceptor *a, struct client *c, uint32_t events)
 {
@@ -240,12 +251,11 @@ client_event(struct acceptor *a, struct client *c, uint32_t events)
 
 	/* Only the acceptor makes it non-zero, so zero is certain. */
 	if (atomic_load_explicit(&c->owner, memory_order_acquire) != 0) {
-		uint32_t before;
-
-		if ((bits & EVENT_GONE) && gave_up(a, c))
-			bits |= EVENT_LOST;
-		before = atomic_fetch_or_explicit(&c->owner, bits,
+		uint32_t before = atomic_fetch_or_explicit(&c->owner, bits,
 		    memory_order_acq_rel);
+
+		if (bits & EVENT_GONE)
+			a->somebody_left = true;
 		if (before & OWNED_BY_POOL)
 			return; /* who clears the word will see the bits */
 		/* It was released in between: POOL to ACCEPTOR. */
@@ -455,6 +465,7 @@ one_round(struct acceptor *a)
 		dispatch(a, &events[i]);
 	take_returned(a);
 	run_timers(a);
+	sweep_queue(a);
 	expire_queue(a);
 	watch_requests(a);
 	push_batch(a);

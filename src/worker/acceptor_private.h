@@ -41,6 +41,8 @@ struct acceptor {
 	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it
 			     has nothing to look at */
 	int64_t parent_ms;  /* when to look next whether the arbiter lives */
+	int64_t sweep_ms;   /* when to look next for vanished clients */
+	bool somebody_left; /* of those that queue or pool own */
 
 	/* Accepting. */
 	struct listening *listening;

@@ -95,6 +95,26 @@ client_finish(struct worker *w, struct client *c)
 		worker_wake(w);
 }
 
+/*
+ * TCP does not tell a client that has left from one that ended its side and
+ * waits for the answer.  The latter is rare, and is served where that does
+ * not take long.
+ */
+#define GIVE_UP_MS 250
+
+bool
+client_vanished(const struct client *c, int64_t now_ms)
+{
+	const struct inbound *in = c->in;
+
+	if (atomic_load_explicit(&c->owner, memory_order_relaxed) & EVENT_LOST)
+		return true;
+	return client_gone(c) &&
+	    now_ms - atomic_load_explicit(&c->queued_ms,
+		memory_order_relaxed) >= GIVE_UP_MS &&
+	    in->in.len == in->head.length + in->body_len;
+}
+
 bool
 client_gone(const struct client *c)
 {

@@ -8,6 +8,7 @@
 #include "base/lock.h"
 #include "base/must.h"
 #include "worker/client.h"
+#include "worker/worker_private.h"
 
 /*
  * Waking is what costs: a futex call and a switch of threads, more than a
@@ -167,6 +168,30 @@ queue_expire(struct queue *q, int64_t before_ms)
 	*end = NULL;
 	lock_drop(&q->lock);
 	return first;
+}
+
+struct client *
+queue_vanished(struct queue *q, int64_t now_ms)
+{
+	struct client **at, *taken = NULL, **end = &taken;
+
+	lock_take(&q->lock);
+	for (at = &q->head; *at != NULL;) {
+		struct client *c = *at;
+
+		if (!client_vanished(c, now_ms)) {
+			q->tail = c;
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		*end = c;
+		end = &c->next;
+		length_set(q, length_of(q) - 1);
+	}
+	*end = NULL;
+	lock_drop(&q->lock);
+	return taken;
 }
 
 bool

@@ -53,6 +53,9 @@ void queue_nudge(struct queue *q);
  */
 struct client *queue_expire(struct queue *q, int64_t before_ms);
 
+/* The same with those that client_vanished().  Looks at all that wait. */
+struct client *queue_vanished(struct queue *q, int64_t now_ms);
+
 /* How many wait, as of a moment ago.  Takes no lock. */
 size_t queue_length(const struct queue *q);
 

@@ -309,13 +309,19 @@ keep_client(struct worker *w, struct client *c)
 }
 
 void
+finish_vanished(struct worker *w, struct client *c)
+{
+	record_refusal(w, c, 499, 0);
+	atomic_fetch_add_explicit(&w->score->vanished, 1,
+	    memory_order_relaxed);
+	client_finish(w, c);
+}
+
+void
 serve_client(struct exchange *x, struct client *c)
 {
-	if (is_lost(c)) {
-		record_refusal(x->w, c, 499, 0);
-		atomic_fetch_add_explicit(&x->w->score->vanished, 1,
-		    memory_order_relaxed);
-		client_finish(x->w, c);
+	if (client_gone(c) && client_vanished(c, clock_coarse_ms())) {
+		finish_vanished(x->w, c);
 		return;
 	}
 	for (;;) {

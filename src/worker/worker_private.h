@@ -102,4 +102,12 @@ void client_take_events(struct client *c, uint32_t bits);
 /* True when the peer is known to have closed.  The owner in the pool. */
 bool client_gone(const struct client *c);
 
+/*
+ * True when nobody is left to read the answer to the request that waits:
+ * the connection broke, or the client has ended its side, sent nothing
+ * behind the request, and was not served for a while.  The owner in the
+ * pool, or the queue.
+ */
+bool client_vanished(const struct client *c, int64_t now_ms);
+
 #endif
