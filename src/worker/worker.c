@@ -141,9 +141,10 @@ worker_main(const struct heritage *h)
 	signals_install(w.wake_fd);
 	report_ready(&w);
 	if (acceptor_run(a)) {
+		/* The watchdog looks at the pool. */
+		watchdog_stop(&w.watchdog);
 		queue_close(w.queue);
 		pool_join(&w.pool);
-		watchdog_stop(&w.watchdog);
 		app_unload(&w.app);
 		acceptor_free(&a);
 		worker_fini(&w);
