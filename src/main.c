@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "arbiter/arbiter.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/title.h"
 #include "conf/conf.h"
 
@@ -34,50 +36,70 @@ open_standard(void)
 }
 
 static int
-check(const struct settings *s)
+check(const struct settings *s, FILE *out)
 {
 	struct err err = { "" };
 
 	if (arbiter_check(s, &err) != 0)
 		return complain(err.text);
-	printf("bicorn: %s: the application and its settings are fine\n",
+	fprintf(out, "bicorn: %s: the application and its settings are fine\n",
 	    s->app);
 	return 0;
 }
 
-/* What printed to stdout counts only when it got there. */
 static int
-flushed(int status)
+say(enum conf_action action, const struct settings *s, FILE *out)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return status;
-	return complain("cannot write to the standard output");
+	switch (action) {
+	case CONF_RUN:
+		break;
+	case CONF_CHECK:
+		return check(s, out);
+	case CONF_PRINT:
+		settings_print(s, out);
+		break;
+	case CONF_HELP:
+		conf_help(out);
+		break;
+	case CONF_VERSION:
+		conf_version(out);
+		break;
+	}
+	return 0;
+}
+
+/* What goes to stdout counts only when it got there: it is written at once. */
+static int
+print(enum conf_action action, const struct settings *s)
+{
+	struct err err = { "" };
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	int status;
+
+	if (out == NULL)
+		return complain(strerror(errno));
+	status = say(action, s, out);
+	if (fclose(out) != 0 || fd_write_all(STDOUT_FILENO, text, len) != 0) {
+		err_sys(&err, "cannot write to the standard output");
+		status = complain(err.text);
+	}
+	free(text);
+	return status;
 }
 
 static int
 act(enum conf_action action, int argc, char *const *argv, struct settings *s,
     struct title *title)
 {
-	int status = 0;
+	int status;
 
-	switch (action) {
-	case CONF_RUN:
+	if (action == CONF_RUN)
 		return arbiter_run(argc, argv, s, title);
-	case CONF_CHECK:
-		status = check(s);
-		break;
-	case CONF_PRINT:
-		settings_print(s, stdout);
-		break;
-	case CONF_HELP:
-		conf_help(stdout);
-		break;
-	case CONF_VERSION:
-		conf_version(stdout);
-		break;
-	}
+	status = print(action, s);
 	settings_free(&s);
-	return flushed(status);
+	return status;
 }
 
 int
