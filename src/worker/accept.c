@@ -264,22 +264,35 @@ listen_on_own(struct acceptor *a, const struct listener *l)
  * EPOLLEXCLUSIVE: a connection wakes one worker.  Level-triggered, so that
  * what one worker leaves is seen by the next.
  */
+static bool
+set_listening(struct acceptor *a, struct listening *l, bool on)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.ptr = &l->source,
+	};
+
+	if (on)
+		listen_on_own(a, l->listener);
+	return epoll_ctl(a->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+		   l->listener->fd, &ev) == 0;
+}
+
+/* One that fails makes a pause, and the end of that another try. */
 static void
 set_registered(struct acceptor *a, bool on)
 {
 	for (size_t i = 0; i < a->listening_count; i++) {
 		struct listening *l = &a->listening[i];
-		struct epoll_event ev = {
-			.events = EPOLLIN | EPOLLEXCLUSIVE,
-			.data.ptr = &l->source,
-		};
 
-		if (on)
-			listen_on_own(a, l->listener);
-		if (epoll_ctl(a->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
-			l->listener->fd, &ev) != 0)
-			log_error("epoll_ctl for %s: %s", l->listener->name,
-			    strerror(errno));
+		if (l->registered == on)
+			continue;
+		if (!set_listening(a, l, on)) {
+			complain(a, strerror(errno));
+			pause_for(a, PAUSE_RESOURCE_MS);
+			continue;
+		}
+		l->registered = on;
 	}
 	a->registered = on;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -28,6 +29,8 @@
 
 /* Events that one epoll_wait brings at most. */
 #define EVENTS_MAX 128
+/* The system had no memory to wait with: a moment later it may have. */
+#define FAILED_WAIT_NS (10 * 1000 * 1000)
 /* The acceptor shows signs of life at least so often. */
 #define BEAT_MS 1000
 /* Clients that wait while threads sleep are looked after so soon. */
@@ -282,7 +285,7 @@ dispatch(struct acceptor *a, const struct epoll_event *ev)
 		return;
 	case SOURCE_WAKE:
 		if (read(a->w->wake_fd, &count, sizeof(count)) < 0)
-			must(errno == EAGAIN || errno == EINTR);
+			return; /* it stays readable: the next round tries */
 		return;
 	}
 }
@@ -449,15 +452,27 @@ wait_limit(const struct acceptor *a)
 	return next > a->now_ms ? (int)(next - a->now_ms) : 0;
 }
 
+/* Without events there are still deadlines to keep. */
+static int
+wait_events(struct acceptor *a, struct epoll_event *events)
+{
+	const struct timespec pause = { .tv_nsec = FAILED_WAIT_NS };
+	int n = epoll_wait(a->epoll, events, EVENTS_MAX,
+	    wheel_wait(&a->wheel, a->now_ms, wait_limit(a)));
+
+	if (n >= 0 || errno == EINTR)
+		return n;
+	must(errno != EBADF && errno != EINVAL);
+	nanosleep(&pause, NULL);
+	return 0;
+}
+
 static void
 one_round(struct acceptor *a)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n;
+	int n = wait_events(a, events);
 
-	n = epoll_wait(a->epoll, events, EVENTS_MAX,
-	    wheel_wait(&a->wheel, a->now_ms, wait_limit(a)));
-	must(n >= 0 || errno == EINTR);
 	a->now_ms = clock_ms();
 	atomic_store_explicit(&a->w->score->beat_ms, a->now_ms,
 	    memory_order_relaxed);

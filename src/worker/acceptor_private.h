@@ -20,6 +20,7 @@ struct worker;
 struct listening {
 	struct source source; /* SOURCE_LISTENER */
 	const struct listener *listener;
+	bool registered; /* in epoll */
 };
 
 struct acceptor {
@@ -47,7 +48,7 @@ struct acceptor {
 	/* Accepting. */
 	struct listening *listening;
 	size_t listening_count;
-	bool registered;      /* the listeners are in epoll */
+	bool registered;      /* the listeners ought to be in epoll */
 	int64_t resume_ms;    /* do not accept before */
 	struct peers *peers;  /* NULL: addresses do not count */
 	int64_t complained_ms; /* the last warning about accept() */

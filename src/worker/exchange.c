@@ -88,6 +88,7 @@ exchange_begin(struct exchange *x, struct client *c)
 {
 	struct inbound *in = c->in;
 	struct bicorn_request *v = &x->request.view;
+	bool filled;
 
 	x->c = c;
 	c->slow = (struct slow){ .since_ms = clock_coarse_ms() };
@@ -96,9 +97,8 @@ exchange_begin(struct exchange *x, struct client *c)
 	x->started_us = clock_us();
 	x->started_wall = clock_wall();
 	fresh_response(x);
-	if (!request_fill(&x->request, &in->head, in->in.data, x->w->trust,
-		&in->trust))
-		return false;
+	filled = request_fill(&x->request, &in->head, in->in.data,
+	    x->w->trust, &in->trust);
 	fill_addresses(v, c);
 	fill_scheme(v, in);
 	v->content_length = in->complete ? (int64_t)in->body_total
@@ -108,7 +108,7 @@ exchange_begin(struct exchange *x, struct client *c)
 	x->head_only = bicorn_str_eq(v->method, "HEAD");
 	score_begin(x->score, v->method.ptr, v->method.len, v->target.ptr,
 	    v->target.len, x->started_us / 1000);
-	return true;
+	return filled;
 }
 
 void

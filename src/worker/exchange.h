@@ -84,7 +84,8 @@ void exchange_init(struct exchange *x, struct worker *w,
 void exchange_fini(struct exchange *x);
 
 /*
- * Makes x ready for the complete request of c.  False when out of memory.
+ * Makes x ready for the complete request of c.  False when out of memory:
+ * the request can be refused and recorded, but not be run.
  */
 bool exchange_begin(struct exchange *x, struct client *c);
 

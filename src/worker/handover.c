@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client changes hands between the pool and the acceptor. */
+#include <errno.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -13,9 +14,12 @@ void
 worker_wake(struct worker *w)
 {
 	const uint64_t one = 1;
-	ssize_t n = write(w->wake_fd, &one, sizeof(one));
+	ssize_t n;
 
-	(void)n; /* a full counter wakes as well */
+	do {
+		n = write(w->wake_fd, &one, sizeof(one));
+	} while (n < 0 && errno == EINTR);
+	/* A full counter wakes as well. */
 }
 
 bool

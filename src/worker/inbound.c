@@ -19,8 +19,12 @@
 #define FIRST_ROOM 4096
 /* A spare one keeps no more than this; more counts as memory in use. */
 #define SPARE_ROOM 16384
+/* Spare ones that are kept: taking one walks the list. */
+#define SPARE_MAX 64
 /* Read at once, on the stack, when the body goes to a file. */
 #define SPOOL_READ 65536
+/* Read from one client before the others have their turn. */
+#define TURN_BYTES 262144
 
 /* --- taking and giving back ----------------------------------------------- */
 
@@ -50,7 +54,10 @@ spare_pop(struct worker *w)
 		return NULL;
 	all = atomic_exchange_explicit(&w->spare_inbound, NULL,
 	    memory_order_acquire);
-	if (all == NULL || all->next == NULL)
+	if (all == NULL)
+		return NULL;
+	atomic_fetch_sub_explicit(&w->spare_count, 1, memory_order_relaxed);
+	if (all->next == NULL)
 		return all;
 	for (last = all->next; last->next != NULL;)
 		last = last->next;
@@ -96,6 +103,7 @@ reset(struct inbound *in)
 	in->continue_due = false;
 	in->body_len = 0;
 	in->body_total = 0;
+	in->received = 0;
 	fd_close(&in->spool);
 }
 
@@ -125,7 +133,13 @@ give_back(struct worker *w, struct inbound *in)
 	count_memory(w, in);
 	if (in->trailer.room > SPARE_ROOM)
 		buf_fini(&in->trailer);
-	spare_push(w, in, in);
+	if (atomic_fetch_add_explicit(&w->spare_count, 1,
+		memory_order_relaxed) < SPARE_MAX) {
+		spare_push(w, in, in);
+		return;
+	}
+	atomic_fetch_sub_explicit(&w->spare_count, 1, memory_order_relaxed);
+	inbound_free(in);
 }
 
 void
@@ -284,21 +298,23 @@ body_in_file(struct worker *w, struct inbound *in, char *data, size_t len)
 
 /* --- the head ------------------------------------------------------------- */
 
-/* A 100 is sent only now that the body is wanted (RFC 9110, 10.1.1). */
+/*
+ * A 100 is sent only now that the body is wanted (RFC 9110, 10.1.1).  All of
+ * it is sent or nothing: a client that gets none goes on after a while.
+ */
 static void
 send_continue(struct worker *w, struct client *c)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	struct iovec iov = { (void *)text, sizeof(text) - 1 };
-	size_t put = 0;
+	uint64_t put;
 
 	c->in->continue_due = false;
 	if (!outbound_empty(&c->out) ||
-	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
-		IO_ERROR)
+	    outbound_add(&c->out, &w->keep, text, sizeof(text) - 1) !=
+		OUTBOUND_KEPT)
 		return;
-	/* What does not fit goes in front of the response. */
-	outbound_add(&c->out, &w->keep, text + put, sizeof(text) - 1 - put);
+	/* What does not fit goes in front of the response; so does an error. */
+	outbound_flush(&c->out, &w->keep, &c->conn, &put);
 }
 
 /* The head is complete: is the request one to go on with? */
@@ -407,6 +423,7 @@ read_to_memory(struct worker *w, struct client *c, struct inbound *in)
 	if (io != IO_OK)
 		return read_failed(in, c, io);
 	in->in.len += got;
+	in->received += got;
 	return in->head_done ? body_in_memory(w, in) : head_parse(w, c, in);
 }
 
@@ -423,6 +440,7 @@ read_to_file(struct worker *w, struct client *c, struct inbound *in)
 	c->readable = !drained || c->peer_closed;
 	if (io != IO_OK)
 		return read_failed(in, c, io);
+	in->received += got;
 	return body_in_file(w, in, scratch, got);
 }
 
@@ -480,17 +498,25 @@ note_progress(struct worker *w, struct client *c, bool was_body,
 	}
 }
 
+/* A client that sends faster than is read has had enough for now. */
+static bool
+had_its_turn(const struct client *c, uint64_t received)
+{
+	return c->in != NULL && c->in->received - received >= TURN_BYTES;
+}
+
 enum inbound_verdict
 inbound_step(struct worker *w, struct client *c, int64_t now_ms)
 {
 	enum inbound_verdict v = INBOUND_MORE;
 	uint64_t before = c->in != NULL ? c->in->body_total : 0;
+	uint64_t received = c->in != NULL ? c->in->received : 0;
 	bool was_body = c->state == CLIENT_BODY;
 
 	must(was_body || c->state == CLIENT_IDLE || c->state == CLIENT_HEAD);
 	if (c->in != NULL && !c->in->head_done)
 		v = head_parse(w, c, c->in);
-	while (v == INBOUND_MORE && c->readable)
+	while (v == INBOUND_MORE && c->readable && !had_its_turn(c, received))
 		v = read_once(w, c);
 	if (c->in != NULL && c->in->in.len == 0)
 		inbound_drop(w, c);

@@ -37,6 +37,7 @@ struct inbound {
 	bool continue_due;    /* the client waits for a 100 */
 	size_t body_len;      /* bytes of the body in `in`, behind the head */
 	uint64_t body_total;  /* bytes of the body, in memory or in the file */
+	uint64_t received;    /* bytes read, of this request and behind it */
 	int spool;            /* the file, -1: the body is in memory */
 	size_t counted;       /* of the buffer, in worker.buffered */
 	unsigned refusal;     /* status to refuse with, after INBOUND_REFUSE */
@@ -44,7 +45,7 @@ struct inbound {
 };
 
 enum inbound_verdict {
-	INBOUND_MORE,   /* wait for the next edge */
+	INBOUND_MORE,   /* wait for the next edge, or, if readable, a turn */
 	INBOUND_READY,  /* the request is complete */
 	INBOUND_REFUSE, /* answer in->refusal and close */
 	INBOUND_END,    /* the client went without asking anything */

@@ -12,6 +12,8 @@
 
 #define IOV_MAX_HERE 16
 #define PIECE_ROOM_MIN 4096
+/* Sent to one client before the others have their turn. */
+#define TURN_BYTES (1024 * 1024)
 /* Where sendfile() cannot be used, a file goes through memory like this. */
 #define COPY_ROOM 16384
 
@@ -255,11 +257,12 @@ static enum io
 flush_file(struct outbound *o, struct conn *c, size_t *put_out)
 {
 	struct piece *p = o->head;
+	size_t len = p->len < TURN_BYTES ? p->len : TURN_BYTES;
 	enum io io;
 
 	if (c->transport->sendfile == NULL)
 		return flush_copied(p, c, put_out);
-	io = c->transport->sendfile(c, p->fd, p->at, p->len, put_out);
+	io = c->transport->sendfile(c, p->fd, p->at, len, put_out);
 	return io == IO_EOF ? IO_ERROR : io;
 }
 
@@ -271,7 +274,7 @@ outbound_flush(struct outbound *o, const struct outbound_limits *limits,
 	enum io io = IO_OK;
 
 	*put_out = 0;
-	while (o->head != NULL && io == IO_OK) {
+	while (o->head != NULL && io == IO_OK && *put_out < TURN_BYTES) {
 		size_t put;
 
 		io = o->head->kind == PIECE_MEMORY ? flush_memory(o, c, &put)

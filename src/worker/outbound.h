@@ -58,9 +58,10 @@ enum outbound_add outbound_add(struct outbound *o,
 bool outbound_add_file(struct outbound *o, int fd, off_t at, size_t len);
 
 /*
- * Writes what the socket takes.  IO_OK: all of it; IO_AGAIN: some is left;
- * IO_ERROR: the connection, or a file that became shorter, makes the rest
- * impossible.  *put_out: bytes that went.
+ * Writes what the socket takes.  IO_OK: all of it, or, unless it is empty
+ * now, enough for one turn; IO_AGAIN: some is left; IO_ERROR: the connection,
+ * or a file that became shorter, makes the rest impossible.  *put_out: bytes
+ * that went.
  */
 enum io outbound_flush(struct outbound *o, const struct outbound_limits *limits,
     struct conn *c, uint64_t *put_out);

@@ -81,7 +81,9 @@ send_own(struct worker *w, struct client *c, unsigned status,
 	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
 		IO_ERROR)
 		put = size; /* the end of the connection will be noticed */
-	outbound_add(&c->out, &w->keep, text + put, size - put);
+	if (outbound_add(&c->out, &w->keep, text + put, size - put) !=
+	    OUTBOUND_KEPT)
+		c->keep = false; /* cut: nothing may follow */
 	c->slow = (struct slow){ 0 };
 }
 
@@ -288,8 +290,10 @@ keep_client(struct worker *w, struct client *c)
 			if (!asks_health(w, c))
 				return take_next(w, c);
 			answer_health(w, c, now);
-			if (c->state == CLIENT_IDLE)
+			if (c->state == CLIENT_IDLE && c->in == NULL &&
+			    !c->readable)
 				break;
+			/* Whoever asks much is the acceptor's business. */
 			client_return(w, c);
 			return false;
 		case INBOUND_MORE:

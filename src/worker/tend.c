@@ -17,6 +17,8 @@
 
 /* A lingering client may send so much before it is cut off. */
 #define LINGER_BYTES (8 * 1024 * 1024)
+/* ... and so much before the others have their turn. */
+#define LINGER_TURN (256 * 1024)
 
 void
 tend_timer(struct acceptor *a, struct client *c)
@@ -98,9 +100,45 @@ health(struct acceptor *a, struct client *c)
 
 /* --- receiving ------------------------------------------------------------ */
 
+/*
+ * Asks epoll anew what to tell of c, which tells at once what there is to
+ * tell.  False when that failed: c is closed, for nobody would hear of it.
+ */
+static bool
+watch_again(struct acceptor *a, struct client *c, bool output)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+		.data.ptr = &c->source,
+	};
+
+	if (output)
+		ev.events |= EPOLLOUT;
+	c->watches_output = output;
+	if (epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->conn.fd, &ev) == 0)
+		return true;
+	tend_close(a, c);
+	return false;
+}
+
+/*
+ * Half a request is there.  Should the last read have left bytes behind, no
+ * edge would tell of them: asking once more is cheap where it is rare.
+ */
+static void
+await_more(struct acceptor *a, struct client *c, bool has_read)
+{
+	if (c->readable)
+		tend_later(a, c);
+	else if (!has_read || c->in == NULL || watch_again(a, c, false))
+		tend_timer(a, c);
+}
+
 static void
 receive(struct acceptor *a, struct client *c)
 {
+	bool has_read = c->readable;
+
 	if (!c->readable && c->in == NULL)
 		return;
 	switch (inbound_step(a->w, c, a->now_ms)) {
@@ -113,7 +151,7 @@ receive(struct acceptor *a, struct client *c)
 			hand_to_pool(a, c);
 		return;
 	case INBOUND_MORE:
-		tend_timer(a, c);
+		await_more(a, c, has_read);
 		return;
 	case INBOUND_REFUSE:
 		refuse_client(a->w, c, a->now_ms);
@@ -127,20 +165,6 @@ receive(struct acceptor *a, struct client *c)
 
 /* --- sending what was left ------------------------------------------------ */
 
-/* From now on the socket tells when it takes bytes; tells at once if so. */
-static void
-watch_output(struct acceptor *a, struct client *c)
-{
-	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-		.data.ptr = &c->source,
-	};
-
-	if (!c->watches_output)
-		epoll_ctl(a->epoll, EPOLL_CTL_MOD, c->conn.fd, &ev);
-	c->watches_output = true;
-}
-
 static void
 next_request(struct acceptor *a, struct client *c)
 {
@@ -150,33 +174,41 @@ next_request(struct acceptor *a, struct client *c)
 	receive(a, c);
 }
 
+/* The output of c is sent. */
+static void
+flushed(struct acceptor *a, struct client *c)
+{
+	if (c->keep && !worker_draining(a->w)) {
+		next_request(a, c);
+		return;
+	}
+	inbound_drop(a->w, c);
+	linger_client(c, a->now_ms);
+	tend_client(a, c);
+}
+
 static void
 flush(struct acceptor *a, struct client *c)
 {
 	uint64_t put;
 	enum io io = outbound_flush(&c->out, &a->w->keep, &c->conn, &put);
 
-	c->slow.bytes += put;
-	switch (io) {
-	case IO_OK:
-		if (c->keep && !worker_draining(a->w)) {
-			next_request(a, c);
-			return;
-		}
-		inbound_drop(a->w, c);
-		linger_client(c, a->now_ms);
-		tend_client(a, c);
-		return;
-	case IO_AGAIN:
-		if (put > 0)
-			c->deadline_ms = a->now_ms +
-			    slow_wait_ms(a->w->settings, &c->slow, a->now_ms);
-		tend_timer(a, c);
-		watch_output(a, c);
-		return;
-	default:
+	if (io == IO_ERROR || io == IO_EOF) {
 		tend_close(a, c);
+		return;
 	}
+	c->slow.bytes += put;
+	if (outbound_empty(&c->out)) {
+		flushed(a, c);
+		return;
+	}
+	if (put > 0)
+		c->deadline_ms = a->now_ms +
+		    slow_wait_ms(a->w->settings, &c->slow, a->now_ms);
+	if (io == IO_OK)
+		tend_later(a, c);
+	else if (watch_again(a, c, true))
+		tend_timer(a, c);
 }
 
 /* --- reading to the end --------------------------------------------------- */
@@ -185,6 +217,7 @@ static void
 linger(struct acceptor *a, struct client *c)
 {
 	char scratch[16384];
+	uint64_t before = c->drained;
 	bool drained;
 	size_t got;
 
@@ -203,6 +236,10 @@ linger(struct acceptor *a, struct client *c)
 			return;
 		}
 		c->readable = !drained || c->peer_closed;
+		if (c->readable && c->drained - before >= LINGER_TURN) {
+			tend_later(a, c);
+			return;
+		}
 	}
 }
 

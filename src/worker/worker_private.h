@@ -58,6 +58,7 @@ struct worker {
 	_Atomic(struct client *) returned; /* for the acceptor to go on with */
 	_Atomic(struct client *) finished; /* ... and to give back */
 	_Atomic(struct inbound *) spare_inbound; /* given back by anyone */
+	_Atomic unsigned spare_count; /* how many those are */
 	_Atomic int64_t buffered; /* bytes of memory in requests and output */
 	_Atomic bool draining;  /* answers say Connection: close */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */
