@@ -1823,6 +1823,38 @@ def test_threads_run_at_once(wsgi):
         c.close()
 
 
+@pytest.mark.parametrize("kind", ["list", "stream", "write", "file"])
+def test_slow_reader_does_not_stop_others(wsgi, tmp_path, kind):
+    """Who waits for a client does not hold the interpreter lock."""
+    with open(tmp_path / "data", "wb") as f:
+        f.truncate(30_000_000)
+    server = wsgi("""
+        def app(environ, start_response):
+            kind = environ["PATH_INFO"][1:]
+            write = start_response("200 OK", [])
+            if kind == "list":
+                return [b"x" * 30_000_000]
+            if kind == "stream":
+                return (b"x" * 100_000 for _ in range(300))
+            if kind == "write":
+                for _ in range(300):
+                    write(b"x" * 100_000)
+            if kind == "file":
+                return environ["wsgi.file_wrapper"](open("data", "rb"))
+            return [b"quick"]
+    """, "--threads", "2", "--response-buffer", "4096")
+    with server.connect() as slow:
+        slow.send(harness.request("GET", "/" + kind))
+        slow.head()
+        for _ in range(20):
+            assert server.get("/").body == b"quick"
+        total = len(slow.buffer)
+        while total < 30_000_000:
+            data = slow.sock.recv(1 << 20)
+            assert data
+            total += len(data)
+
+
 def test_many_requests_of_many_kinds(wsgi):
     """Objects that are used again must not carry anything along."""
     server = wsgi("""
