@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/queue.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -126,6 +127,21 @@ queue_push(struct queue *q, struct client *first, struct client *last,
 		cond_wake_one(&q->ready);
 }
 
+static bool is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
+    REQUIRES(q->lock);
+
+/*
+ * A thread that was busy a moment ago lets the others run once before it
+ * sleeps: on a machine with more threads than processors that is when the
+ * acceptor brings the next clients, and nobody has to be woken for them.
+ */
+static bool
+is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
+{
+	return q->head == NULL && !q->closed && busy_us >= 0 &&
+	    q->busy_us_16 < PATIENCE_US * 16;
+}
+
 struct client *
 queue_pop(struct queue *q, int64_t busy_us)
 {
@@ -134,6 +150,11 @@ queue_pop(struct queue *q, int64_t busy_us)
 
 	lock_take(&q->lock);
 	note_busy_locked(q, busy_us);
+	if (is_worth_a_look_locked(q, busy_us)) {
+		lock_drop(&q->lock);
+		sched_yield();
+		lock_take(&q->lock);
+	}
 	while (q->head == NULL && !q->closed) {
 		sleeping_set(q, sleeping_of(q) + 1);
 		cond_wait(&q->ready, &q->lock);
