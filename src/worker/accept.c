@@ -30,8 +30,7 @@
 static uint32_t
 held(const struct acceptor *a)
 {
-	return atomic_load_explicit(&a->w->score->connections,
-	    memory_order_relaxed);
+	return atomic_load(&a->w->score->connections);
 }
 
 static bool
@@ -68,14 +67,15 @@ least_of_others(const struct acceptor *a)
 /*
  * The kernel wakes whichever worker waited first, so at low load one worker
  * would get nearly all connections, and keep them.  A worker that holds
- * clearly more than another one leaves the next to the others for a moment.
+ * clearly more than another one leaves the next to the others for a moment;
+ * what they leave, because they are stopped or busy, it takes all the same.
  */
 static bool
 has_its_share(const struct acceptor *a)
 {
 	uint32_t mine = held(a), least;
 
-	if (mine < 2 || a->w->settings->reuse_port)
+	if (mine < 2 || a->w->settings->reuse_port || a->left_over)
 		return false;
 	least = least_of_others(a);
 	return least != UINT32_MAX && mine > least + 1 + least / 16;
@@ -234,8 +234,10 @@ accept_some(struct acceptor *a, const struct listener *l)
 			return;
 		if (has_its_share(a)) {
 			pause_for(a, PAUSE_BALANCE_MS);
+			a->left_over = true;
 			return;
 		}
+		a->left_over = false;
 		switch (accept_one(a, l)) {
 		case 0:
 			return;
@@ -305,13 +307,14 @@ accept_adjust(struct acceptor *a)
 	if (a->drain_end_ms != CLOCK_NEVER)
 		return;
 	wanted = !full && a->resume_ms <= a->now_ms;
-	atomic_store_explicit(&a->w->hungry, full, memory_order_relaxed);
+	if (atomic_load_explicit(&a->w->hungry, memory_order_relaxed) != full)
+		atomic_store(&a->w->hungry, full);
+	/* One may have been closed before that, by one who saw no hunger. */
 	if (full && !is_full(a))
-		wanted = true; /* one was closed before it saw the flag */
+		wanted = a->resume_ms <= a->now_ms;
 	if (wanted == a->registered)
 		return;
 	set_registered(a, wanted);
-	/* After a pause one is taken whatever the others hold. */
 }
 
 /*

@@ -84,7 +84,7 @@ acceptor_new(struct worker *w, struct err *err)
 	if (a == NULL)
 		goto failed;
 	a->w = w;
-	a->epoll = epoll_create1(EPOLL_CLOEXEC);
+	a->epoll = w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	a->wake.kind = SOURCE_WAKE;
 	a->now_ms = clock_ms();
 	a->drain_end_ms = a->idle_close_ms = a->patient_ms = CLOCK_NEVER;
@@ -339,7 +339,7 @@ begin_drain(struct acceptor *a)
 		return;
 	a->drain_end_ms = a->now_ms + w->settings->graceful_timeout_ms;
 	a->idle_close_ms = a->now_ms + DRAIN_IDLE_MS;
-	atomic_store_explicit(&w->draining, true, memory_order_relaxed);
+	atomic_store(&w->draining, true);
 	atomic_store_explicit(&w->score->state, WORKER_DRAINING,
 	    memory_order_relaxed);
 	scoreboard_notify(w->heritage->board);

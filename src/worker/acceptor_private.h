@@ -50,6 +50,7 @@ struct acceptor {
 	size_t listening_count;
 	bool registered;      /* the listeners ought to be in epoll */
 	int64_t resume_ms;    /* do not accept before */
+	bool left_over;       /* the others had the chance to take the next */
 	struct peers *peers;  /* NULL: addresses do not count */
 	int64_t complained_ms; /* the last warning about accept() */
 

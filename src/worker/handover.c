@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client changes hands between the pool and the acceptor. */
 #include <errno.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -88,14 +89,21 @@ client_finish(struct worker *w, struct client *c)
 {
 	inbound_drop(w, c);
 	outbound_drop(&c->out, &w->keep);
+	/*
+	 * The application may have forked: a child's copy of the socket would
+	 * keep it in epoll, and its events would name another client.
+	 */
+	epoll_ctl(w->epoll, EPOLL_CTL_DEL, c->conn.fd, NULL);
 	conn_close(&c->conn);
 	c->state = CLIENT_CLOSED;
-	atomic_fetch_sub_explicit(&w->score->connections, 1,
-	    memory_order_relaxed);
 	push(&w->finished, c);
-	/* Memory can wait for the next round; room for a client cannot. */
-	if (atomic_load_explicit(&w->hungry, memory_order_relaxed) ||
-	    worker_draining(w))
+	/*
+	 * Memory can wait for the next round; room for a client cannot.  In
+	 * this order, and the acceptor the other way round: one of the two
+	 * sees what the other did.
+	 */
+	atomic_fetch_sub(&w->score->connections, 1);
+	if (atomic_load(&w->hungry) || atomic_load(&w->draining))
 		worker_wake(w);
 }
 

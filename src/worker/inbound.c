@@ -399,6 +399,7 @@ read_failed(struct inbound *in, struct client *c, enum io io)
 {
 	switch (io) {
 	case IO_AGAIN:
+		c->readable = false;
 		return INBOUND_MORE;
 	case IO_EOF:
 		c->peer_closed = true;

@@ -212,7 +212,7 @@ drop_spool(struct outbound *o)
 static void
 consume(struct outbound *o, size_t n)
 {
-	while (n > 0) {
+	while (n > 0 && o->head != NULL) {
 		struct piece *p = o->head;
 		size_t part = n < p->len ? n : p->len;
 
@@ -224,6 +224,7 @@ consume(struct outbound *o, size_t n)
 		if (p->len == 0)
 			drop_head(o);
 	}
+	o->over += n;
 }
 
 static enum io

@@ -26,6 +26,9 @@ struct outbound {
 	struct piece *head;
 	struct piece *tail; /* meaningless while head is NULL */
 	size_t memory;      /* bytes that wait in memory */
+	size_t over;        /* bytes that went although they were not yet
+			       kept: the rest of a record that the transport
+			       had been offered before; the caller's to clear */
 	struct spool_file *spool; /* NULL: all is in memory */
 };
 

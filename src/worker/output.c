@@ -147,7 +147,11 @@ output_write(struct worker *w, struct client *c, struct iovec *iov, int count,
     bool more)
 {
 	while (iov_size(iov, count) > 0) {
-		if (!flush_kept(w, c) || !write_now(c, &iov, &count, more))
+		if (!flush_kept(w, c))
+			return false;
+		iov_consume(&iov, &count, c->out.over);
+		c->out.over = 0;
+		if (!write_now(c, &iov, &count, more))
 			return false;
 		if (iov_size(iov, count) == 0)
 			return true;

@@ -193,6 +193,12 @@ serve_one(struct exchange *x, struct client *c)
  * Without its length or a last chunk, only a reset tells the client that a
  * body was cut.
  */
+static bool
+is_cut(const struct exchange *x)
+{
+	return x->state == RESPONSE_ABORTED && x->until_close;
+}
+
 static void
 reset_connection(struct client *c)
 {
@@ -231,12 +237,16 @@ close_after(struct exchange *x, struct client *c)
 {
 	bool at_once = may_close_now(x, c);
 
-	if (x->state == RESPONSE_ABORTED && x->until_close) {
+	if (is_cut(x)) {
 		reset_connection(c);
 		at_once = true;
 	}
 	inbound_drop(x->w, c);
 	if (at_once) {
+		/* TLS has an end of its own.  A child may have the socket. */
+		if (!x->broken && !is_cut(x) &&
+		    (x->until_close || c->conn.tls != NULL))
+			c->conn.transport->shutdown(&c->conn);
 		client_finish(x->w, c);
 		return;
 	}
@@ -332,7 +342,7 @@ serve_client(struct exchange *x, struct client *c)
 		serve_one(x, c);
 		if (x->broken || x->state != RESPONSE_DONE)
 			x->keep_open = false;
-		if (x->broken) {
+		if (x->broken || is_cut(x)) {
 			close_after(x, c);
 			return;
 		}

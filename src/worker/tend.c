@@ -178,7 +178,8 @@ next_request(struct acceptor *a, struct client *c)
 static void
 flushed(struct acceptor *a, struct client *c)
 {
-	if (c->keep && !worker_draining(a->w)) {
+	/* Keep-alive was promised: a drain ends it once it is idle. */
+	if (c->keep) {
 		next_request(a, c);
 		return;
 	}

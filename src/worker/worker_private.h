@@ -51,6 +51,7 @@ struct worker {
 	struct watchdog *watchdog;
 	struct score_worker *score;
 	int wake_fd; /* eventfd that wakes the acceptor */
+	int epoll;   /* the acceptor's; here to end a registration */
 	uint64_t max_requests; /* jitter included; 0: no limit */
 	struct outbound_limits keep; /* output kept for slow clients */
 
