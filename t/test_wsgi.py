@@ -1965,3 +1965,18 @@ def test_curl(wsgi, tmp_path):
         out = subprocess.run([*curl, *how, server.url + "/x"],
                              capture_output=True)
         assert len(out.stdout) > 3_000_000, out.stderr
+
+
+def test_programs_get_default_signals(wsgi):
+    """What a view starts does not inherit an ignored signal, but PIPE's."""
+    server = wsgi("""
+        import subprocess
+
+        def app(environ, start_response):
+            out = subprocess.run(["grep", "SigIgn", "/proc/self/status"],
+                                 stdout=subprocess.PIPE).stdout
+            start_response("200 OK", [])
+            return [out]
+    """)
+    mask = int(server.get().body.split()[1], 16)
+    assert mask == 0

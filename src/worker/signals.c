@@ -83,6 +83,13 @@ signals_install(int wake_fd)
 	set_handler(SIGUSR1, on_signal);
 	set_handler(SIGUSR2, on_signal);
 	set_handler(SIGABRT, on_signal);
+	/*
+	 * Not for a worker, and not ignored: a program that the application
+	 * starts would inherit that, but gets the default for a handler.
+	 */
+	set_handler(SIGHUP, on_signal);
+	set_handler(SIGTTIN, on_signal);
+	set_handler(SIGTTOU, on_signal);
 }
 
 bool
