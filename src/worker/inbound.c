@@ -19,8 +19,8 @@
 #define FIRST_ROOM 4096
 /* A spare one keeps no more than this; more counts as memory in use. */
 #define SPARE_ROOM 16384
-/* Spare ones that are kept: taking one walks the list. */
-#define SPARE_MAX 64
+/* Spare ones that are kept. */
+#define SPARE_MAX 256
 /* Read at once, on the stack, when the body goes to a file. */
 #define SPOOL_READ 65536
 /* Read from one client before the others have their turn. */
@@ -29,46 +29,48 @@
 /* --- taking and giving back ----------------------------------------------- */
 
 /*
- * The list is pushed to by anyone and popped from by taking all of it, which
- * is safe without counting versions.
+ * Anyone gives one back to the shared list; only the acceptor takes, all of
+ * it at once, into a stash of its own, which is safe without counting
+ * versions.  A pool thread, which rarely needs one, makes it.
  */
 static void
-spare_push(struct worker *w, struct inbound *first, struct inbound *last)
+spare_push(struct worker *w, struct inbound *in)
 {
 	struct inbound *top = atomic_load_explicit(&w->spare_inbound,
 	    memory_order_relaxed);
 
 	do {
-		last->next = top;
+		in->next = top;
 	} while (!atomic_compare_exchange_weak_explicit(&w->spare_inbound,
-	    &top, first, memory_order_release, memory_order_relaxed));
+	    &top, in, memory_order_release, memory_order_relaxed));
 }
 
 static struct inbound *
 spare_pop(struct worker *w)
 {
-	struct inbound *all, *last;
+	struct inbound *in = w->stash;
 
-	if (atomic_load_explicit(&w->spare_inbound, memory_order_relaxed) ==
-	    NULL)
+	if (in == NULL)
+		in = atomic_exchange_explicit(&w->spare_inbound, NULL,
+		    memory_order_acquire);
+	if (in == NULL)
 		return NULL;
-	all = atomic_exchange_explicit(&w->spare_inbound, NULL,
-	    memory_order_acquire);
-	if (all == NULL)
-		return NULL;
+	w->stash = in->next;
 	atomic_fetch_sub_explicit(&w->spare_count, 1, memory_order_relaxed);
-	if (all->next == NULL)
-		return all;
-	for (last = all->next; last->next != NULL;)
-		last = last->next;
-	spare_push(w, all->next, last);
-	return all;
+	return in;
+}
+
+static bool
+is_acceptors(const struct client *c)
+{
+	return (atomic_load_explicit(&c->owner, memory_order_relaxed) &
+		   OWNED_BY_POOL) == 0;
 }
 
 static struct inbound *
-inbound_take(struct worker *w)
+inbound_take(struct worker *w, const struct client *c)
 {
-	struct inbound *in = spare_pop(w);
+	struct inbound *in = is_acceptors(c) ? spare_pop(w) : NULL;
 
 	if (in == NULL) {
 		in = calloc(1, sizeof(*in));
@@ -135,7 +137,7 @@ give_back(struct worker *w, struct inbound *in)
 		buf_fini(&in->trailer);
 	if (atomic_fetch_add_explicit(&w->spare_count, 1,
 		memory_order_relaxed) < SPARE_MAX) {
-		spare_push(w, in, in);
+		spare_push(w, in);
 		return;
 	}
 	atomic_fetch_sub_explicit(&w->spare_count, 1, memory_order_relaxed);
@@ -450,7 +452,7 @@ static enum inbound_verdict
 read_once(struct worker *w, struct client *c)
 {
 	if (c->in == NULL) {
-		c->in = inbound_take(w);
+		c->in = inbound_take(w, c);
 		if (c->in == NULL)
 			return INBOUND_END;
 	}

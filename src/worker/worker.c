@@ -71,14 +71,21 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 }
 
 static void
-worker_fini(struct worker *w)
+free_spare(struct inbound *in)
 {
-	struct inbound *in, *next;
+	struct inbound *next;
 
-	for (in = atomic_load(&w->spare_inbound); in != NULL; in = next) {
+	for (; in != NULL; in = next) {
 		next = in->next;
 		inbound_free(in);
 	}
+}
+
+static void
+worker_fini(struct worker *w)
+{
+	free_spare(w->stash);
+	free_spare(atomic_load(&w->spare_inbound));
 	queue_free(&w->queue);
 	tls_free(&w->tls);
 	trust_free(&w->trust);

@@ -55,11 +55,14 @@ struct worker {
 	uint64_t max_requests; /* jitter included; 0: no limit */
 	struct outbound_limits keep; /* output kept for slow clients */
 
+	/* Owned by the acceptor. */
+	struct inbound *stash; /* spare ones, for new requests */
+
 	/* Any thread. */
 	_Atomic(struct client *) returned; /* for the acceptor to go on with */
 	_Atomic(struct client *) finished; /* ... and to give back */
 	_Atomic(struct inbound *) spare_inbound; /* given back by anyone */
-	_Atomic unsigned spare_count; /* how many those are */
+	_Atomic unsigned spare_count; /* how many those and the stash are */
 	_Atomic int64_t buffered; /* bytes of memory in requests and output */
 	_Atomic bool draining;  /* answers say Connection: close */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */
