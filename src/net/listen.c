@@ -109,6 +109,25 @@ describe_tcp(struct listener *l, const union name *n, bool tls,
 /* ---- TCP ---------------------------------------------------------------- */
 
 /*
+ * Bytes that the kernel takes of a response before they can be sent.  Many
+ * clients that read slowly would otherwise fill its memory for sockets,
+ * megabytes each, and with it stop all others.
+ */
+#define UNSENT_MAX (128 * 1024)
+
+static void
+bound_unsent(int fd)
+{
+#ifdef TCP_NOTSENT_LOWAT
+	const int max = UNSENT_MAX;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max, sizeof(max));
+#else
+	(void)fd;
+#endif
+}
+
+/*
  * A socket with everything set but the address.  TCP_NODELAY and the like
  * pass on to the connections that are accepted.
  */
@@ -127,6 +146,8 @@ tcp_socket(int family, bool v6_only, bool reuse_port)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only,
 		    sizeof(only)) != 0))
 		fd_close(&fd);
+	else
+		bound_unsent(fd);
 	return fd;
 }
 
@@ -320,6 +341,7 @@ open_inherited(struct listener *l, const struct target *t,
 			return -1;
 	} else if (n.any.sa_family == AF_INET || n.any.sa_family == AF_INET6) {
 		set_on(t->fd, IPPROTO_TCP, TCP_NODELAY);
+		bound_unsent(t->fd);
 		if (describe_tcp(l, &n, o->tls, err) != 0)
 			return -1;
 	} else {
