@@ -26,6 +26,8 @@ struct session {
 	mbedtls_ssl_context ssl;
 	int fd;
 	bool drained;    /* the last recv() found less than it could take */
+	bool satisfied;  /* there is something to return: do not ask in vain */
+	enum io ended;   /* IO_OK: not yet; else what every read comes to */
 	size_t unsent;   /* bytes of a record that the socket did not take */
 	size_t ahead_at;
 	size_t ahead_len;
@@ -63,7 +65,7 @@ on_recv(void *arg, unsigned char *buf, size_t len)
 	ssize_t n;
 
 	if (s->ahead_at == s->ahead_len) {
-		if (s->drained)
+		if (s->drained && s->satisfied)
 			return MBEDTLS_ERR_SSL_WANT_READ;
 		if (len >= AHEAD)
 			return result_of(receive(s, buf, len),
@@ -108,40 +110,55 @@ tls_handshake(struct conn *c)
 	struct session *s = c->tls;
 	int rc;
 
-	s->drained = false;
+	s->satisfied = false;
 	rc = mbedtls_ssl_handshake(&s->ssl);
 	if (rc == 0)
 		return IO_OK;
 	return is_again(rc) ? IO_AGAIN : IO_ERROR;
 }
 
+/* What a read that brought nothing comes to. */
+static enum io
+verdict_of_read(int rc)
+{
+	if (is_again(rc))
+		return IO_AGAIN;
+	if (rc == 0 || rc == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY ||
+	    rc == MBEDTLS_ERR_SSL_CONN_EOF)
+		return IO_EOF;
+	return IO_ERROR;
+}
+
+/*
+ * Once something was read, a recv() that could only say EAGAIN is spared:
+ * the one before found less than it could take.
+ */
 static enum io
 tls_read(struct conn *c, char *buf, size_t room, size_t *got_out,
     bool *drained_out)
 {
 	struct session *s = c->tls;
-	int rc = 0;
+	enum io io = s->ended;
 
 	*got_out = 0;
-	*drained_out = true;
-	s->drained = false;
-	while (*got_out < room) {
-		rc = mbedtls_ssl_read(&s->ssl,
-		    (unsigned char *)buf + *got_out, room - *got_out);
-		if (rc <= 0)
-			break;
-		*got_out += (size_t)rc;
-	}
-	if (is_again(rc))
-		return *got_out > 0 ? IO_OK : IO_AGAIN;
-	/* More may be there, or an end to be told by the next call. */
 	*drained_out = false;
-	if (*got_out > 0)
-		return IO_OK;
-	if (rc == 0 || rc == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY ||
-	    rc == MBEDTLS_ERR_SSL_CONN_EOF)
-		return IO_EOF;
-	return IO_ERROR;
+	s->satisfied = false;
+	while (io == IO_OK && *got_out < room) {
+		int rc = mbedtls_ssl_read(&s->ssl,
+		    (unsigned char *)buf + *got_out, room - *got_out);
+
+		if (rc <= 0) {
+			io = verdict_of_read(rc);
+			break;
+		}
+		*got_out += (size_t)rc;
+		s->satisfied = true;
+	}
+	if (io == IO_AGAIN)
+		*drained_out = true;
+	else
+		s->ended = io; /* told by the next call when there are bytes */
+	return *got_out > 0 ? IO_OK : io;
 }
 
 /* Joins the front of iov into one record's worth of bytes. */
