@@ -38,6 +38,22 @@ buf_reserve(struct buf *b, size_t more)
 	return true;
 }
 
+void
+buf_trim(struct buf *b, size_t room)
+{
+	char *data;
+
+	if (room < b->len)
+		room = b->len;
+	if (room == 0 || b->room / 2 < room)
+		return;
+	data = realloc(b->data, room);
+	if (data == NULL)
+		return;
+	b->data = data;
+	b->room = room;
+}
+
 bool
 buf_add(struct buf *b, const void *data, size_t len)
 {

@@ -28,6 +28,12 @@ bool buf_str(struct buf *b, const char *text);
 bool buf_fmt(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/*
+ * Gives back room that is not in use, where that is much; keeps at least so
+ * much of it.  Never fails.
+ */
+void buf_trim(struct buf *b, size_t room);
+
 /* Drops the first n bytes and moves the rest to the front. */
 void buf_drop(struct buf *b, size_t n);
 

@@ -177,7 +177,7 @@ refuse(struct inbound *in, unsigned status, const char *reason)
 static enum inbound_verdict
 spool_failed(struct inbound *in)
 {
-	bool full = errno == ENOSPC || errno == EDQUOT;
+	bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
 
 	log_error("Cannot keep the body of a request in a file: %s",
 	    strerror(errno));
@@ -204,6 +204,7 @@ spool_memory(struct worker *w, struct inbound *in)
 	memmove(body, body + len, in->in.len - in->head.length - len);
 	in->in.len -= len;
 	in->body_len = 0;
+	buf_trim(&in->in, FIRST_ROOM);
 	return INBOUND_MORE;
 }
 
@@ -215,10 +216,18 @@ over_limit(const struct worker *w, uint64_t length)
 	return limit != 0 && length > (uint64_t)limit;
 }
 
+/*
+ * Where memory is short, only small bodies are kept there, so that it lasts
+ * for the heads of requests, without which nothing can be served.
+ */
 static bool
 over_buffer(const struct worker *w, uint64_t length)
 {
-	return length > (uint64_t)w->settings->body_buffer_bytes;
+	if (length > (uint64_t)w->settings->body_buffer_bytes)
+		return true;
+	return length > SPARE_ROOM / 2 &&
+	    atomic_load_explicit(&w->buffered, memory_order_relaxed) >
+		w->settings->buffer_memory_bytes / 2;
 }
 
 /*
@@ -377,10 +386,13 @@ ended(struct inbound *in)
 	return refuse(in, 400, "the client ended the request half-way");
 }
 
-/* Room for the next read; one byte more than a known body needs, so that a
- * read that fills less shows the socket to be drained. */
+/*
+ * Room for the next read; one byte more than a known body needs, so that a
+ * read that fills less shows the socket to be drained.  A client gets room
+ * for what it sends, at most for twice as much, not for what it announces.
+ */
 static bool
-make_room(struct worker *w, struct inbound *in)
+make_room(struct inbound *in)
 {
 	size_t want = FIRST_ROOM;
 	uint64_t left;
@@ -389,9 +401,10 @@ make_room(struct worker *w, struct inbound *in)
 		return true;
 	if (in->head_done && !in->head.chunked) {
 		left = (uint64_t)in->head.content_length - in->body_total;
-		want = left < (uint64_t)w->settings->body_buffer_bytes
-		    ? (size_t)left + 1
-		    : want;
+		want = in->in.len < SPARE_ROOM - FIRST_ROOM
+		    ? SPARE_ROOM - in->in.len
+		    : in->in.len;
+		want = left < want ? (size_t)left + 1 : want;
 	}
 	return buf_reserve(&in->in, want);
 }
@@ -418,7 +431,7 @@ read_to_memory(struct worker *w, struct client *c, struct inbound *in)
 	size_t got;
 	enum io io;
 
-	if (!make_room(w, in))
+	if (!make_room(in))
 		return refuse(in, 503, "out of memory");
 	io = c->conn.transport->read(&c->conn, in->in.data + in->in.len,
 	    in->in.room - in->in.len, &got, &drained);

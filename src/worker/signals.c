@@ -90,6 +90,8 @@ signals_install(int wake_fd)
 	set_handler(SIGHUP, on_signal);
 	set_handler(SIGTTIN, on_signal);
 	set_handler(SIGTTOU, on_signal);
+	/* A spool file over RLIMIT_FSIZE fails its request, nothing else. */
+	set_handler(SIGXFSZ, on_signal);
 }
 
 bool

@@ -76,6 +76,29 @@ test_too_much(void **state)
 	buf_fini(&b);
 }
 
+/* Room is given back, but not below what is asked, and no byte is lost. */
+static void
+test_trim(void **state)
+{
+	struct buf b = { 0 };
+
+	(void)state;
+	buf_trim(&b, 0);
+	assert_null(b.data);
+	assert_true(buf_add(&b, "kept", 4));
+	assert_true(buf_reserve(&b, 100000));
+	buf_trim(&b, 4096);
+	assert_int_equal(b.room, 4096);
+	buf_trim(&b, 4096);
+	buf_trim(&b, 3000);
+	assert_int_equal(b.room, 4096);
+	buf_trim(&b, 0);
+	assert_int_equal(b.room, 4);
+	assert_int_equal(b.len, 4);
+	assert_memory_equal(b.data, "kept", 4);
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -84,6 +107,7 @@ main(void)
 		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_trim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
