@@ -279,6 +279,38 @@ def test_application_that_dies_while_booting(bicorn, life, tmp_path):
     server.wait_log("exited with code 7")
 
 
+def test_application_that_does_not_come_to_an_end(bicorn, life, tmp_path):
+    """Said once, with what to look at; nobody waits for ever."""
+    (tmp_path / "boot").write_text("hang")
+    server = bicorn("-w", 4, "--boot-timeout", "500ms", "-e",
+                    "LIFE_BOOT=%s/boot" % tmp_path, life, wait=False)
+    start = time.monotonic()
+    assert server.wait() == 3
+    assert 0.5 <= time.monotonic() - start < 15
+    said = messages(server, "ERROR")
+    assert re.fullmatch(r"Worker \(pid:\d+\) was sent SIGKILL by the arbiter: "
+                        r"it was not ready within boot_timeout\.", said[0])
+    assert said[1:] == ["Shutting down: Master", "Reason: Worker was not "
+                        "ready within boot_timeout."]
+
+
+def test_successor_that_does_not_come_to_an_end(bicorn, life, tmp_path):
+    """Once it has served, it goes on trying."""
+    boot = tmp_path / "boot"
+    boot.write_text("ok")
+    server = bicorn("--boot-timeout", "500ms", "-e", "LIFE_BOOT=%s" % boot,
+                    life)
+    boot.write_text("hang")
+    mark = server.mark()
+    os.kill(server.workers()[0], signal.SIGKILL)
+    pid = int(server.wait_log(r"Booting worker with pid: (\d+)",
+                              since=mark).group(1))
+    server.wait_log(r"\[ERROR\] Worker \(pid:%d\) .* boot_timeout" % pid)
+    boot.write_text("ok")
+    wait_for(lambda: server.get("/").status == 200, "an answer")
+    assert server.stop() == 0
+
+
 @pytest.mark.python
 def test_python_module_that_is_not_there(bicorn, tmp_path):
     server = bicorn("-w", 2, "nosuchmodule:app", cwd=tmp_path, wait=False)

@@ -467,6 +467,21 @@ def test_candidate_that_is_killed(booted):
     assert len(server.workers()) == 2
 
 
+def test_candidate_that_does_not_come_to_an_end(booted):
+    server = booted("-w", 2, "--boot-timeout", "500ms")
+    server.boot.write_text("hang")
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log(r"\[ERROR\] Reload failed: worker \(pid:\d+\) did not "
+                    r"boot within boot_timeout; generation 1 serves on",
+                    since=mark)
+    assert server.get("/").body == b"one"
+    server.boot.write_text("ok two")
+    reload(server)
+    assert server.get("/").body == b"two"
+    assert server.stop() == 0
+
+
 def test_reload_before_the_start_is_through(bicorn, life,  # noqa: F811
                                             tmp_path):
     boot = tmp_path / "boot"

@@ -163,6 +163,8 @@ struct death {
 static const char *
 killed_for(const struct child *c)
 {
+	if (c->late)
+		return "it was not ready within boot_timeout";
 	return c->silent ? "it was silent" : "it did not leave in time";
 }
 
@@ -176,8 +178,8 @@ log_signal(const struct death *d)
 	    (d->number == SIGTERM || d->number == SIGINT);
 
 	if (d->number == SIGKILL && d->was.killed)
-		log_warning("Worker (pid:%d) was sent SIGKILL by the arbiter: "
-			    "%s.",
+		log_at(d->was.late ? LEVEL_ERROR : LEVEL_WARNING,
+		    "Worker (pid:%d) was sent SIGKILL by the arbiter: %s.",
 		    pid, killed_for(&d->was));
 	else if (d->number == SIGKILL)
 		log_error("Worker (pid:%d) was sent SIGKILL! Perhaps out of "
@@ -247,8 +249,9 @@ boot_failed(struct arbiter *a, const struct death *d)
 	char why[80];
 
 	if (d->g == a->candidate) {
-		snprintf(why, sizeof(why), "worker (pid:%d) did not boot",
-		    (int)d->was.pid);
+		snprintf(why, sizeof(why), "worker (pid:%d) did not boot%s",
+		    (int)d->was.pid,
+		    d->was.late ? " within boot_timeout" : "");
 		reload_abandon(a, why);
 		return;
 	}
@@ -256,6 +259,9 @@ boot_failed(struct arbiter *a, const struct death *d)
 		return;
 	if (d->code == WORKER_EXIT_APP)
 		stop_halt(a, WORKER_EXIT_APP, "App failed to load.");
+	else if (d->was.late)
+		stop_halt(a, WORKER_EXIT_BOOT,
+		    "Worker was not ready within boot_timeout.");
 	else if (d->code == WORKER_EXIT_BOOT ||
 	    d->g->backoff.failures >= BOOTS_MAX)
 		stop_halt(a, WORKER_EXIT_BOOT, "Worker failed to boot.");

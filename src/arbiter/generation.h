@@ -31,6 +31,7 @@ struct child {
 	int64_t kill_ms;   /* SIGKILL then; CLOCK_NEVER: not planned */
 	bool leaving;      /* told to, or on its own: it counts no more */
 	bool retiring;     /* ... but serves until its successor is READY */
+	bool late;         /* was killed for not being READY in time */
 	bool silent;       /* was sent SIGABRT for its silence */
 	bool killed;       /* was sent SIGKILL by us */
 	bool reopen;       /* is to open its logs again once READY */

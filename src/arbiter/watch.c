@@ -52,6 +52,21 @@ silent_at(const struct arbiter *a, const struct generation *g, size_t slot)
 	return beat + limit;
 }
 
+/* When the worker has booted for too long; CLOCK_NEVER: it cannot. */
+static int64_t
+late_at(const struct arbiter *a, const struct generation *g, size_t slot)
+{
+	const struct child *c = &g->children[slot];
+	int64_t limit = g->settings->boot_timeout_ms;
+
+	if (limit == 0 || c->pid == 0 || c->ready_ms != 0 || c->leaving ||
+	    c->killed)
+		return CLOCK_NEVER;
+	/* While we slept, it did as well. */
+	return limit +
+	    (c->forked_ms < a->awake_ms ? a->awake_ms : c->forked_ms);
+}
+
 static void
 became_ready(struct generation *g, struct child *c, int64_t now_ms)
 {
@@ -92,6 +107,10 @@ act_on_deadlines(struct arbiter *a, struct generation *g, size_t slot,
 		c->silent = true;
 		c->leaving = true;
 		c->kill_ms = now_ms + ABORT_MS;
+	}
+	if (now_ms >= late_at(a, g, slot)) {
+		c->late = true;
+		c->kill_ms = now_ms;
 	}
 	if (now_ms >= c->kill_ms) {
 		c->killed = true;
@@ -139,6 +158,7 @@ watch_deadline(const struct arbiter *a, const struct generation *g)
 		if (g->children[i].pid == 0)
 			continue;
 		due = earlier(due, g->children[i].kill_ms);
+		due = earlier(due, late_at(a, g, i));
 		silent = earlier(silent, silent_at(a, g, i));
 	}
 	if (silent < a->looked_ms + LOOK_MS)
