@@ -220,7 +220,12 @@ test_torn_reads(void **state)
 		char text[512];
 		int64_t started;
 
-		if (!score_read(t, text, sizeof(text), &started))
+		/*
+		 * A writer that the kernel stops half-way looks like one that
+		 * died there, and its line is taken as it is.
+		 */
+		if (!score_read(t, text, sizeof(text), &started) ||
+		    atomic_load(&t->sequence) % 2 != 0)
 			continue;
 		seen++;
 		for (const char *p = text; *p != '\0'; p++)
