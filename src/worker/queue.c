@@ -20,6 +20,14 @@
  * in requests much longer than usual, the acceptor nudges a moment later.
  */
 #define PATIENCE_US 100
+/* While both lines are busy, one in so many is taken from the second. */
+#define SECOND_EACH 8
+
+/* Clients, oldest first, linked through client.next. */
+struct line {
+	struct client *head;
+	struct client *tail; /* meaningless while head is NULL */
+};
 
 struct queue {
 	/* Constant after queue_new(). */
@@ -29,9 +37,10 @@ struct queue {
 	struct cond ready; /* one wake at a time, all on close */
 
 	/* Guarded by lock; length and sleeping are also read without it. */
-	struct client *head; /* oldest; linked through client.next */
-	struct client *tail; /* meaningless while head is NULL */
-	_Atomic size_t length;
+	struct line first;  /* what the acceptor brought */
+	struct line second; /* pipelined behind what was just answered */
+	unsigned turn;      /* counts what is taken while both are busy */
+	_Atomic size_t length; /* of both */
 	_Atomic unsigned sleeping;
 	int64_t busy_us_16; /* a client keeps a thread so long, times 16 */
 	bool waking; /* a sleeper was woken and has not yet run */
@@ -84,7 +93,7 @@ claim_wake_locked(struct queue *q, int64_t patience_us)
 {
 	unsigned up = q->threads - sleeping_of(q);
 
-	if (q->waking || q->head == NULL || sleeping_of(q) == 0)
+	if (q->waking || length_of(q) == 0 || sleeping_of(q) == 0)
 		return false;
 	if (up > 0 && (int64_t)length_of(q) * q->busy_us_16 <=
 	    patience_us * 16 * up)
@@ -104,20 +113,26 @@ note_busy_locked(struct queue *q, int64_t busy_us)
 		q->busy_us_16 += busy_us - q->busy_us_16 / 16;
 }
 
-void
-queue_push(struct queue *q, struct client *first, struct client *last,
-    size_t count)
+static void
+append(struct line *l, struct client *first, struct client *last)
+{
+	last->next = NULL;
+	if (l->head == NULL)
+		l->head = first;
+	else
+		l->tail->next = first;
+	l->tail = last;
+}
+
+static void
+push(struct queue *q, struct line *l, struct client *first,
+    struct client *last, size_t count)
 {
 	bool wake;
 
-	last->next = NULL;
 	lock_take(&q->lock);
 	must(!q->closed);
-	if (q->head == NULL)
-		q->head = first;
-	else
-		q->tail->next = first;
-	q->tail = last;
+	append(l, first, last);
 	length_set(q, length_of(q) + count);
 	wake = claim_wake_locked(q, PATIENCE_US);
 	lock_drop(&q->lock);
@@ -125,6 +140,19 @@ queue_push(struct queue *q, struct client *first, struct client *last,
 	/* Waking after the drop spares the sleeper a trip into the lock. */
 	if (wake)
 		cond_wake_one(&q->ready);
+}
+
+void
+queue_push(struct queue *q, struct client *first, struct client *last,
+    size_t count)
+{
+	push(q, &q->first, first, last, count);
+}
+
+void
+queue_push_again(struct queue *q, struct client *c)
+{
+	push(q, &q->second, c, c, 1);
 }
 
 static bool is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
@@ -138,8 +166,28 @@ static bool is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
 static bool
 is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
 {
-	return q->head == NULL && !q->closed && busy_us >= 0 &&
+	return length_of(q) == 0 && !q->closed && busy_us >= 0 &&
 	    q->busy_us_16 < PATIENCE_US * 16;
+}
+
+static struct client *take_locked(struct queue *q) REQUIRES(q->lock);
+
+/* The next one, or NULL. */
+static struct client *
+take_locked(struct queue *q)
+{
+	struct line *l = &q->first;
+	struct client *c;
+
+	if (l->head == NULL ||
+	    (q->second.head != NULL && ++q->turn % SECOND_EACH == 0))
+		l = &q->second;
+	c = l->head;
+	if (c == NULL)
+		return NULL;
+	l->head = c->next;
+	length_set(q, length_of(q) - 1);
+	return c;
 }
 
 struct client *
@@ -155,17 +203,13 @@ queue_pop(struct queue *q, int64_t busy_us)
 		sched_yield();
 		lock_take(&q->lock);
 	}
-	while (q->head == NULL && !q->closed) {
+	while (length_of(q) == 0 && !q->closed) {
 		sleeping_set(q, sleeping_of(q) + 1);
 		cond_wait(&q->ready, &q->lock);
 		sleeping_set(q, sleeping_of(q) - 1);
 		q->waking = false;
 	}
-	c = q->head;
-	if (c != NULL) {
-		q->head = c->next;
-		length_set(q, length_of(q) - 1);
-	}
+	c = take_locked(q);
 	wake = claim_wake_locked(q, PATIENCE_US);
 	lock_drop(&q->lock);
 	if (wake)
@@ -173,43 +217,63 @@ queue_pop(struct queue *q, int64_t busy_us)
 	return c;
 }
 
+/*
+ * Takes those of l of which `which` is true, up to the first of which it is
+ * not when `in_order`, and puts them at *end.  Returns the new end.
+ */
+static struct client **
+take_some(struct queue *q, struct line *l,
+    bool (*which)(const struct client *c, int64_t when_ms), int64_t when_ms,
+    bool in_order, struct client **end)
+{
+	struct client **at = &l->head;
+
+	while (*at != NULL) {
+		struct client *c = *at;
+
+		if (which(c, when_ms)) {
+			*at = c->next;
+			*end = c;
+			end = &c->next;
+			length_set(q, length_of(q) - 1);
+		} else if (in_order) {
+			break;
+		} else {
+			l->tail = c;
+			at = &c->next;
+		}
+	}
+	return end;
+}
+
+static bool
+is_older(const struct client *c, int64_t before_ms)
+{
+	return atomic_load_explicit(&c->queued_ms, memory_order_relaxed) <
+	    before_ms;
+}
+
 struct client *
 queue_expire(struct queue *q, int64_t before_ms)
 {
-	struct client *first, **end = &first;
+	struct client *taken, **end = &taken;
 
 	lock_take(&q->lock);
-	first = q->head;
-	/* The oldest is in front. */
-	while (*end != NULL && (*end)->queued_ms < before_ms) {
-		end = &(*end)->next;
-		length_set(q, length_of(q) - 1);
-	}
-	q->head = *end;
+	end = take_some(q, &q->first, is_older, before_ms, true, end);
+	end = take_some(q, &q->second, is_older, before_ms, true, end);
 	*end = NULL;
 	lock_drop(&q->lock);
-	return first;
+	return taken;
 }
 
 struct client *
 queue_vanished(struct queue *q, int64_t now_ms)
 {
-	struct client **at, *taken = NULL, **end = &taken;
+	struct client *taken, **end = &taken;
 
 	lock_take(&q->lock);
-	for (at = &q->head; *at != NULL;) {
-		struct client *c = *at;
-
-		if (!client_vanished(c, now_ms)) {
-			q->tail = c;
-			at = &c->next;
-			continue;
-		}
-		*at = c->next;
-		*end = c;
-		end = &c->next;
-		length_set(q, length_of(q) - 1);
-	}
+	end = take_some(q, &q->first, client_vanished, now_ms, false, end);
+	end = take_some(q, &q->second, client_vanished, now_ms, false, end);
 	*end = NULL;
 	lock_drop(&q->lock);
 	return taken;
@@ -256,7 +320,7 @@ queue_free(struct queue **qp)
 	*qp = NULL;
 	if (q == NULL)
 		return;
-	must(q->head == NULL && sleeping_of(q) == 0);
+	must(length_of(q) == 0 && sleeping_of(q) == 0);
 	cond_fini(&q->ready);
 	lock_fini(&q->lock);
 	free(q);

@@ -5,8 +5,9 @@
 /*
  * The ready queue: clients with a complete request, waiting for a thread.
  * The acceptor pushes what one round of events brought; a pool thread that
- * finds a pipelined request while others wait pushes it back to the end.
- * Bounded by the number of clients of a worker.
+ * finds a pipelined request while others wait pushes it again, to a second
+ * line: a client that sends thousands of requests at once is served when the
+ * others have been.  Bounded by the number of clients of a worker.
  */
 
 #include <stdbool.h>
@@ -28,6 +29,12 @@ struct queue *queue_new(unsigned threads);
  */
 void queue_push(struct queue *q, struct client *first, struct client *last,
     size_t count);
+
+/*
+ * The same for one client that was served just now and has more requests: it
+ * comes behind all others, but for one in a few.
+ */
+void queue_push_again(struct queue *q, struct client *c);
 
 /*
  * Sleeps until there is a client and gives it to the caller, who then owns

@@ -276,7 +276,7 @@ take_next(struct worker *w, struct client *c)
 	    memory_order_relaxed);
 	if (queue_length(w->queue) == 0)
 		return true;
-	queue_push(w->queue, c, c, 1);
+	queue_push_again(w->queue, c);
 	return false;
 }
 
