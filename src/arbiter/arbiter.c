@@ -145,7 +145,7 @@ next_deadline(const struct arbiter *a)
 {
 	const struct generation *lists[] = { a->serving, a->candidate,
 		a->retired };
-	int64_t due = CLOCK_NEVER;
+	int64_t due = a->notify.due_ms;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct generation *g = lists[i]; g != NULL;
@@ -209,6 +209,7 @@ complete_serving(struct arbiter *a)
 	a->serving->complete = true;
 	a->started = true;
 	announce_ready(a->serving);
+	notify_ready(&a->notify, clock_ms());
 	daemon_ready(&a->daemon);
 }
 
@@ -219,6 +220,7 @@ complete_candidate(struct arbiter *a)
 	a->started = true;
 	reload_finish(a);
 	announce_ready(a->serving);
+	notify_ready(&a->notify, clock_ms());
 	daemon_ready(&a->daemon);
 }
 
@@ -248,6 +250,7 @@ do_what_is_due(struct arbiter *a)
 	if (a->candidate != NULL)
 		children_maintain(a, a->candidate, now_ms);
 	free_retired(a);
+	tell_manager(a, now_ms);
 }
 
 static bool
@@ -310,6 +313,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		.origin.fd = -1,
 		.signals.fd = -1,
 		.daemon.report = -1,
+		.notify.fd = -1,
 	};
 	struct err err = { "" };
 
@@ -320,6 +324,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		say_goodbye(&a);
 	} else if (err.text[0] != '\0') {
 		say_why(&a, err.text);
+		notify_status(&a.notify, err.text);
 		a.reason = err.text;
 		a.exit_code = 1;
 	}

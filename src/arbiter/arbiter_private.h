@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "arbiter/daemon.h"
+#include "arbiter/notify.h"
 #include "arbiter/origin.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/signals.h"
@@ -41,6 +42,7 @@ struct arbiter {
 
 	struct signals signals;
 	struct daemon daemon;
+	struct notify notify;
 
 	struct generation *serving;   /* NULL once it stops */
 	struct generation *candidate; /* NULL: no reload is under way */
@@ -48,6 +50,8 @@ struct arbiter {
 	unsigned generations;         /* made so far */
 	unsigned workers;             /* forked so far */
 	bool started;                 /* was complete once */
+
+	char reload_error[NOTIFY_STATUS_MAX]; /* "": the last one was fine */
 
 	int64_t looked_ms; /* when heartbeats were looked at last ... */
 	int64_t due_ms;    /* ... are to be looked at again at the latest ... */
@@ -100,6 +104,13 @@ void watch_state(struct generation *g, size_t slot, int64_t now_ms);
 
 /* When something is due in g that no event will tell. */
 int64_t watch_deadline(const struct arbiter *a, const struct generation *g);
+
+/* Whether a worker of g shows signs of life. */
+bool watch_alive(const struct arbiter *a, const struct generation *g,
+    int64_t now_ms);
+
+/* tell.c: status and signs of life for the service manager. */
+void tell_manager(struct arbiter *a, int64_t now_ms);
 
 /* reload.c */
 void reload_begin(struct arbiter *a);

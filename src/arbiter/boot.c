@@ -23,6 +23,10 @@
 static int
 open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 {
+	struct err ignored = { "" };
+
+	/* While this is still the process that it was meant for. */
+	notify_open(&a->notify, &ignored);
 	if (origin_init(&a->origin, s->chdir, err) != 0 ||
 	    origin_leave(&a->origin, err) != 0)
 		return -1;
@@ -37,6 +41,8 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 	if (signals_init(&a->signals, s->daemon, err) != 0)
 		return -1;
 	log_info("Starting bicorn %s", PACKAGE_VERSION);
+	if (ignored.text[0] != '\0')
+		log_warning("%s", ignored.text);
 	generation_log_settings(s);
 	limits_raise(s);
 	return 0;
@@ -116,6 +122,7 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 void
 boot_undo(struct arbiter *a)
 {
+	notify_close(&a->notify);
 	pidfile_close(&a->pidfile);
 	activation_free(&a->inherited);
 	signals_fini(&a->signals);

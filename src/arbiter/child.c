@@ -42,6 +42,7 @@ forget_others(struct arbiter *a, const struct generation *mine)
 	}
 	fd_close(&a->origin.fd);
 	fd_close(&a->daemon.report);
+	notify_close(&a->notify);
 }
 
 static int

@@ -97,15 +97,21 @@ generation_active(const struct generation *g)
 	return n;
 }
 
+size_t
+generation_ready(const struct generation *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->room; i++)
+		n += g->children[i].pid != 0 && !g->children[i].leaving &&
+		    g->children[i].ready_ms != 0;
+	return n;
+}
+
 bool
 generation_full(const struct generation *g)
 {
-	size_t ready = 0;
-
-	for (size_t i = 0; i < g->room; i++)
-		ready += g->children[i].pid != 0 && !g->children[i].leaving &&
-		    g->children[i].ready_ms != 0;
-	return ready >= g->wanted && g->wanted > 0;
+	return generation_ready(g) >= g->wanted && g->wanted > 0;
 }
 
 const char *

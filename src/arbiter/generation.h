@@ -70,6 +70,9 @@ void generation_free(struct generation **gp);
 size_t generation_alive(const struct generation *g);
 size_t generation_active(const struct generation *g);
 
+/* How many are READY, and not leaving. */
+size_t generation_ready(const struct generation *g);
+
 /* Whether all that are wanted are there and READY. */
 bool generation_full(const struct generation *g);
 

@@ -4,11 +4,13 @@
  * boots by them.  The one that serves is not touched before every worker of
  * the candidate is READY; when anything fails before, it just serves on.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
 #include "arbiter/limits.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/title.h"
 #include "conf/conf.h"
@@ -103,8 +105,13 @@ make_candidate(struct arbiter *a, struct generation **out, struct err *err)
 }
 
 static void
-refuse(const struct arbiter *a, const char *why)
+refuse(struct arbiter *a, const char *why)
 {
+	snprintf(a->reload_error, sizeof(a->reload_error), "%.*s",
+	    (int)sizeof(a->reload_error) - 1, why);
+	/* While another candidate boots, the reload is not over. */
+	if (a->started && a->candidate == NULL)
+		notify_ready(&a->notify, clock_ms());
 	log_error("Reload failed: %s; generation %u serves on", why,
 	    a->serving->number);
 }
@@ -116,6 +123,8 @@ reload_begin(struct arbiter *a)
 	struct err err;
 
 	log_info("Hang up: Master");
+	if (a->started)
+		notify_reloading(&a->notify);
 	if (pidfile_write(&a->pidfile, &err) != 0)
 		log_error("%s", err.text);
 	if (make_candidate(a, &g, &err) != 0) {
@@ -140,6 +149,7 @@ reload_finish(struct arbiter *a)
 
 	a->serving = a->candidate;
 	a->candidate = NULL;
+	a->reload_error[0] = '\0';
 	title_set(a->title, "bicorn: master [%s]",
 	    generation_name(a->serving));
 	generation_announce(a->serving);

@@ -53,6 +53,8 @@ dismiss_all(struct arbiter *a, enum arbiter_stop how)
 void
 stop_begin(struct arbiter *a, enum arbiter_stop how)
 {
+	if (a->stop == STOP_NOT)
+		notify_stopping(&a->notify);
 	/* Whoever asks again is in a hurry. */
 	if (a->stop == STOP_GRACEFUL && how == STOP_GRACEFUL)
 		how = STOP_QUICK;

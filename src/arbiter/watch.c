@@ -119,6 +119,35 @@ act_on_deadlines(struct arbiter *a, struct generation *g, size_t slot,
 	}
 }
 
+/*
+ * One that boots has boot_timeout to watch over it, unless those before it
+ * have failed: then nobody knows whether it ever comes to serving.
+ */
+static bool
+is_alive(const struct arbiter *a, const struct generation *g, size_t slot,
+    int64_t now_ms)
+{
+	const struct child *c = &g->children[slot];
+
+	if (c->pid == 0 || (c->leaving && !c->retiring) || c->killed)
+		return false;
+	if (c->ready_ms == 0)
+		return g->backoff.failures == 0;
+	return now_ms < silent_at(a, g, slot);
+}
+
+bool
+watch_alive(const struct arbiter *a, const struct generation *g,
+    int64_t now_ms)
+{
+	if (g->wanted == 0)
+		return true; /* they were sent home */
+	for (size_t i = 0; i < g->room; i++)
+		if (is_alive(a, g, i, now_ms))
+			return true;
+	return false;
+}
+
 /* The successors are there: who waited for them may go. */
 static void
 relieve(struct generation *g, int64_t now_ms)

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/notify.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/span.h"
+
+/* A longer time between two signs of life is as good as none. */
+#define WATCHDOG_MAX_US (24ULL * 3600 * 1000 * 1000)
+
+/* --- what the manager wants ------------------------------------------------ */
+
+/* A path, or behind an @ a name that is no file's. */
+static int
+read_address(struct notify *n, const char *name, struct err *err)
+{
+	size_t len = strlen(name);
+
+	if ((name[0] != '/' && name[0] != '@') || len < 2 ||
+	    len >= sizeof(n->address.sun_path)) {
+		err_set(err, "NOTIFY_SOCKET=%s: cannot be used", name);
+		return -1;
+	}
+	n->address.sun_family = AF_UNIX;
+	memcpy(n->address.sun_path, name, len);
+	if (name[0] == '@')
+		n->address.sun_path[0] = '\0';
+	n->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	return 0;
+}
+
+static unsigned long long
+number_of(const char *name)
+{
+	unsigned long long number = 0;
+
+	if (!span_uint(span_of(getenv(name)), &number))
+		return 0;
+	return number;
+}
+
+/* Half of what it waits for: one that comes late is not missed. */
+static int64_t
+read_watchdog(void)
+{
+	unsigned long long us = number_of("WATCHDOG_USEC");
+	bool ours = getenv("WATCHDOG_PID") == NULL ||
+	    number_of("WATCHDOG_PID") == (unsigned long long)getpid();
+
+	if (us == 0 || us > WATCHDOG_MAX_US || !ours)
+		return 0;
+	return us < 2000 ? 1 : (int64_t)(us / 2000);
+}
+
+int
+notify_open(struct notify *n, struct err *err)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+	int rc = 0;
+
+	*n = (struct notify){ .fd = -1, .due_ms = CLOCK_NEVER };
+	if (name != NULL && name[0] != '\0')
+		rc = read_address(n, name, err);
+	if (rc == 0 && n->length > 0) {
+		n->watchdog_ms = read_watchdog();
+		n->fd = socket(AF_UNIX,
+		    SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (n->fd < 0) {
+			err_sys(err, "NOTIFY_SOCKET");
+			rc = -1;
+		}
+	}
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	return rc;
+}
+
+void
+notify_close(struct notify *n)
+{
+	fd_close(&n->fd);
+}
+
+/* --- what we say ----------------------------------------------------------- */
+
+static void
+send_text(const struct notify *n, const char *text)
+{
+	ssize_t sent;
+
+	if (n->fd < 0)
+		return;
+	do
+		sent = sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
+		    (const struct sockaddr *)&n->address, n->length);
+	while (sent < 0 && errno == EINTR);
+}
+
+void
+notify_ready(struct notify *n, int64_t now_ms)
+{
+	char text[64];
+
+	/* It may have started a process that is not we: --daemon. */
+	snprintf(text, sizeof(text), "READY=1\nMAINPID=%d", (int)getpid());
+	send_text(n, text);
+	n->due_ms = n->watchdog_ms > 0 ? now_ms : CLOCK_NEVER;
+}
+
+void
+notify_reloading(struct notify *n)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+	    (long long)clock_us());
+	send_text(n, text);
+}
+
+void
+notify_stopping(struct notify *n)
+{
+	send_text(n, "STOPPING=1");
+}
+
+void
+notify_status(struct notify *n, const char *text)
+{
+	static const char name[] = "STATUS=";
+	const size_t skip = sizeof(name) - 1;
+	char line[sizeof(name) + sizeof(n->status)];
+	size_t i;
+
+	if (n->fd < 0)
+		return;
+	snprintf(line, sizeof(line), "%s%.*s", name,
+	    (int)sizeof(n->status) - 1, text);
+	/* One line, and nothing that a cut may have made half a letter. */
+	for (i = 0; line[i] != '\0'; i++)
+		if ((unsigned char)line[i] < 0x20 ||
+		    (unsigned char)line[i] > 0x7e)
+			line[i] = '?';
+	if (strcmp(line + skip, n->status) == 0)
+		return;
+	memcpy(n->status, line + skip, i - skip + 1);
+	send_text(n, line);
+}
+
+void
+notify_alive(struct notify *n, int64_t now_ms)
+{
+	send_text(n, "WATCHDOG=1");
+	n->due_ms = now_ms + n->watchdog_ms;
+}
