@@ -1787,6 +1787,28 @@ def test_forked_child_can_be_terminated(wsgi):
     assert len(server.workers()) == 1
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"])
+def test_signal_for_a_forked_process(wsgi, name):
+    """It is not one for the worker, and ends the process."""
+    server = wsgi("""
+        import os, signal, time
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            pid = os.fork()
+            if pid == 0:
+                time.sleep(60)
+                os._exit(0)
+            os.kill(pid, signal.%s)
+            status = os.waitpid(pid, 0)[1]
+            return [str(os.WTERMSIG(status) == signal.%s).encode()]
+    """ % (name, name))
+    workers = server.workers()
+    for _ in range(3):
+        assert server.get("/").body == b"True"
+    assert server.workers() == workers
+
+
 @pytest.mark.parametrize("how", ["fork", "spawn"])
 def test_multiprocessing(wsgi, how):
     server = wsgi("""

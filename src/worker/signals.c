@@ -12,6 +12,7 @@
 /* Signal flags: written by the handlers, read by the acceptor. */
 static atomic_bool signals_flags[SIGNALS_COUNT];
 static atomic_int signals_wake_fd = -1;
+static atomic_int signals_owner; /* the worker's pid */
 
 static void
 raise_flag(enum signals_flag flag)
@@ -26,9 +27,29 @@ raise_flag(enum signals_flag flag)
 	errno = saved;
 }
 
+/*
+ * A process that the application forked (multiprocessing) inherits the
+ * handlers, but a signal for it is not one for the worker: it gets what it
+ * would get without a handler, once the present one returns.
+ */
+static void
+default_action(int sig)
+{
+	int saved = errno;
+	struct sigaction sa = { .sa_handler = SIG_DFL };
+
+	sigaction(sig, &sa, NULL);
+	raise(sig);
+	errno = saved;
+}
+
 static void
 on_signal(int sig)
 {
+	if (getpid() != atomic_load(&signals_owner)) {
+		default_action(sig);
+		return;
+	}
 	switch (sig) {
 	case SIGTERM:
 		raise_flag(SIGNALS_DRAIN);
@@ -77,6 +98,7 @@ void
 signals_install(int wake_fd)
 {
 	atomic_store(&signals_wake_fd, wake_fd);
+	atomic_store(&signals_owner, getpid());
 	set_handler(SIGTERM, on_signal);
 	set_handler(SIGINT, on_signal);
 	set_handler(SIGQUIT, on_signal);
