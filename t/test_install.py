@@ -59,6 +59,10 @@ def test_what_is_installed(staged):
         man + "/man5/bicorn.conf.5",
         man + "/man3/bicorn_app.3",
         doc + "/examples/bicorn.conf",
+        doc + "/examples/bicorn.logrotate",
+        doc + "/examples/bicorn.service",
+        doc + "/examples/bicorn.socket",
+        doc + "/examples/bicorn@.service",
         doc + "/examples/hello.c",
         doc + "/examples/myapp.py",
     }
