@@ -89,6 +89,34 @@ find_host(const char *name, char *out, size_t room)
 	return is_file(out);
 }
 
+/* "3.9, 3.11": every version of Python that there is a WSGI host for. */
+static void
+list_wsgi(char *out, size_t room)
+{
+	char name[64], path[PATH_MAX];
+	size_t used = 0;
+
+	*out = '\0';
+	for (unsigned minor = 0; minor <= 99 && used + 8 < room; minor++) {
+		snprintf(name, sizeof(name), "cpython-3%u/wsgi.so", minor);
+		if (find_host(name, path, sizeof(path)))
+			used += (size_t)snprintf(out + used, room - used,
+			    "%s3.%u", used > 0 ? ", " : "", minor);
+	}
+}
+
+static void
+wsgi_is_missing(const char *tag, const char *venv, struct err *err)
+{
+	char there[256];
+
+	list_wsgi(there, sizeof(there));
+	err_set(err, "virtual environment %s: made for Python 3.%s, "
+	    "but bicorn has a WSGI host for Python %s only; build "
+	    "one with ./configure PYTHON=%s/bin/python", venv,
+	    tag + strlen("cpython-3"), *there != '\0' ? there : "none", venv);
+}
+
 /* The path of the WSGI host for the Python that is in use. */
 static int
 find_wsgi(const struct settings *s, char *out, size_t room, struct err *err)
@@ -108,11 +136,7 @@ find_wsgi(const struct settings *s, char *out, size_t room, struct err *err)
 	if (find_host(name, out, room))
 		return 0;
 	if (venv != NULL && strcmp(tag, built) != 0)
-		err_set(err, "virtual environment %s: made for Python 3.%s, "
-		    "but bicorn has a WSGI host for Python 3.%s only; build "
-		    "one with ./configure PYTHON=%s/bin/python", venv,
-		    tag + strlen("cpython-3"), built + strlen("cpython-3"),
-		    venv);
+		wsgi_is_missing(tag, venv, err);
 	else
 		err_set(err, "the WSGI host is not installed: %s", out);
 	return -1;
