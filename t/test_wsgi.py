@@ -1449,6 +1449,8 @@ def test_forms_of_target(wsgi, tmp_path):
     ("there.py:app", 3, "did you mean there:app?"),
     ("pkg/wsgi.py", 3, "did you mean pkg.wsgi:application?"),
     ("./pkg/wsgi.py:app", 3, "did you mean pkg.wsgi:app?"),
+    ("./nowhere/", 3, "neither a directory nor the name of a module"),
+    ("nowhere/wsgi.py:app", 3, "neither a directory nor the name of a mod"),
 ])
 def test_targets_that_fail(run, tmp_path, target, code, says):
     (tmp_path / "there.py").write_text(

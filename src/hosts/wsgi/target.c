@@ -96,17 +96,36 @@ log_traceback(const struct target *t)
 	PyErr_Restore(type, value, tb);
 }
 
+/* A file was named where a module is wanted: says which one that may be. */
+static bool
+hint_module(const struct target *t)
+{
+	char module[256];
+
+	if (!as_module(t->module, module, sizeof(module)))
+		return false;
+	snprintf(t->error, t->error_size,
+	    "%s is a file; a module was asked for: did you mean %s:%s?",
+	    t->module, module, t->expr);
+	return true;
+}
+
+/* Importing a.b by way of "a/b.py" would run the wrong things. */
+static int
+is_path(const struct target *t)
+{
+	if (!hint_module(t))
+		snprintf(t->error, t->error_size,
+		    "neither a directory nor the name of a module");
+	return BICORN_LOAD_FAILED;
+}
+
 /* The module did not load, and the exception is set. */
 static int
 import_failed(const struct target *t)
 {
-	char module[256];
-
-	if (as_module(t->module, module, sizeof(module))) {
+	if (hint_module(t)) {
 		PyErr_Clear();
-		snprintf(t->error, t->error_size,
-		    "%s is a file; a module was asked for: did you mean %s:%s?",
-		    t->module, module, t->expr);
 		return BICORN_LOAD_FAILED;
 	}
 	if (!is_missing(t))
@@ -164,12 +183,8 @@ load(const struct target *t)
 	PyObject *module;
 	int rc;
 
-	/* Importing a.b by way of "a/b.py" would run the wrong things. */
-	if (strchr(t->module, '/') != NULL) {
-		PyErr_Format(PyExc_ModuleNotFoundError,
-		    "No module named '%s'", t->module);
-		return import_failed(t);
-	}
+	if (strchr(t->module, '/') != NULL)
+		return is_path(t);
 	module = PyImport_ImportModule(t->module);
 	if (module == NULL)
 		return import_failed(t);
