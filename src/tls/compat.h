@@ -26,15 +26,15 @@ compat_start(void)
 }
 
 static inline int
-compat_parse_keyfile(mbedtls_pk_context *key, const char *path,
-    compat_rng_fn *rng)
+compat_parse_key(mbedtls_pk_context *key, const unsigned char *text,
+    size_t len, compat_rng_fn *rng)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000 && \
     MBEDTLS_VERSION_NUMBER < 0x04000000
-	return mbedtls_pk_parse_keyfile(key, path, NULL, rng, NULL);
+	return mbedtls_pk_parse_key(key, text, len, NULL, 0, rng, NULL);
 #else
 	(void)rng;
-	return mbedtls_pk_parse_keyfile(key, path, NULL);
+	return mbedtls_pk_parse_key(key, text, len, NULL, 0);
 #endif
 }
 

@@ -3,16 +3,22 @@
 #include "tls/tls.h"
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "conf/conf.h"
 
 #ifdef HAVE_TLS
 
 #include <mbedtls/error.h>
+#include <mbedtls/platform_util.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "tls/compat.h"
 #include "tls/tls_private.h"
+
+/* Far more than any chain of certificates. */
+#define FILE_MAX_BYTES (1024 * 1024)
 
 struct tls {
 	mbedtls_ssl_config conf;
@@ -64,23 +70,66 @@ failed(struct err *err, const char *setting, const char *path, int rc)
 	return -1;
 }
 
+/*
+ * The library would say no more about a file than that it cannot be read,
+ * and fails in other ways with a directory.
+ */
+static char *
+slurp(const char *setting, const char *path, size_t *len_out, struct err *err)
+{
+	char *text = fd_slurp(path, FILE_MAX_BYTES, len_out);
+
+	if (text == NULL)
+		err_sys(err, "%s = %s", setting, path);
+	/* The library tells PEM from DER by the NUL behind the text. */
+	else if (strstr(text, "-----BEGIN ") != NULL)
+		++*len_out;
+	return text;
+}
+
+static int
+read_chain(struct tls *t, const char *path, struct err *err)
+{
+	size_t len;
+	char *text = slurp("certfile", path, &len, err);
+	int rc;
+
+	if (text == NULL)
+		return -1;
+	rc = mbedtls_x509_crt_parse(&t->chain, (unsigned char *)text, len);
+	free(text);
+	if (rc > 0) {
+		err_set(err, "certfile = %s: %d of its certificates cannot be "
+		    "read", path, rc);
+		return -1;
+	}
+	return rc == 0 ? 0 : failed(err, "certfile", path, rc);
+}
+
+static int
+read_key(struct tls *t, const char *path, struct err *err)
+{
+	size_t len;
+	char *text = slurp("keyfile", path, &len, err);
+	int rc;
+
+	if (text == NULL)
+		return -1;
+	rc = compat_parse_key(&t->key, (unsigned char *)text, len,
+	    random_bytes);
+	mbedtls_platform_zeroize(text, len);
+	free(text);
+	return rc == 0 ? 0 : failed(err, "keyfile", path, rc);
+}
+
 static int
 read_files(struct tls *t, const struct settings *s, struct err *err)
 {
 	const char *key = s->keyfile != NULL ? s->keyfile : s->certfile;
 	int rc;
 
-	rc = mbedtls_x509_crt_parse_file(&t->chain, s->certfile);
-	if (rc > 0) {
-		err_set(err, "certfile = %s: %d of its certificates cannot be "
-		    "read", s->certfile, rc);
+	if (read_chain(t, s->certfile, err) != 0 || read_key(t, key, err) != 0)
 		return -1;
-	}
-	if (rc < 0)
-		return failed(err, "certfile", s->certfile, rc);
-	rc = compat_parse_keyfile(&t->key, key, random_bytes);
-	if (rc != 0)
-		return failed(err, "keyfile", key, rc);
 	rc = compat_check_pair(&t->chain.pk, &t->key, random_bytes);
 	if (rc != 0) {
 		err_set(err, "keyfile = %s: is not the key of certfile = %s",

@@ -14,8 +14,6 @@
 #define PIECE_ROOM_MIN 4096
 /* Sent to one client before the others have their turn. */
 #define TURN_BYTES (1024 * 1024)
-/* Where sendfile() cannot be used, a file goes through memory like this. */
-#define COPY_ROOM 16384
 
 enum piece_kind {
 	PIECE_MEMORY,
@@ -179,6 +177,7 @@ outbound_add_file(struct outbound *o, int fd, off_t at, size_t len)
 		fd_close(&copy);
 		return false;
 	}
+	o->files++;
 	p->fd = copy;
 	p->at = at;
 	p->len = len;
@@ -193,8 +192,10 @@ drop_head(struct outbound *o)
 	struct piece *p = o->head;
 
 	o->head = p->next;
-	if (p->kind == PIECE_FILE)
+	if (p->kind == PIECE_FILE) {
 		fd_close(&p->fd);
+		o->files--;
+	}
 	free(p);
 }
 
@@ -244,7 +245,7 @@ flush_memory(struct outbound *o, struct conn *c, size_t *put_out)
 static enum io
 flush_copied(struct piece *p, struct conn *c, size_t *put_out)
 {
-	char buf[COPY_ROOM];
+	char buf[OUTBOUND_COPY];
 	size_t part = p->len < sizeof(buf) ? p->len : sizeof(buf);
 	struct iovec iov = { buf, part };
 
@@ -255,13 +256,15 @@ flush_copied(struct piece *p, struct conn *c, size_t *put_out)
 }
 
 static enum io
-flush_file(struct outbound *o, struct conn *c, size_t *put_out)
+flush_file(struct outbound *o, const struct outbound_limits *limits,
+    struct conn *c, size_t *put_out)
 {
 	struct piece *p = o->head;
 	size_t len = p->len < TURN_BYTES ? p->len : TURN_BYTES;
 	enum io io;
 
-	if (c->transport->sendfile == NULL)
+	if (c->transport->sendfile == NULL ||
+	    (limits->copies && p->kind == PIECE_FILE))
 		return flush_copied(p, c, put_out);
 	io = c->transport->sendfile(c, p->fd, p->at, len, put_out);
 	return io == IO_EOF ? IO_ERROR : io;
@@ -279,7 +282,8 @@ outbound_flush(struct outbound *o, const struct outbound_limits *limits,
 		size_t put;
 
 		io = o->head->kind == PIECE_MEMORY ? flush_memory(o, c, &put)
-						   : flush_file(o, c, &put);
+						   : flush_file(o, limits, c,
+							 &put);
 		*put_out += put;
 		consume(o, put);
 	}

@@ -22,6 +22,13 @@ struct piece;
 
 struct spool_file;
 
+/*
+ * Where sendfile() cannot be used, a file goes through memory in pieces of
+ * this size.  All who copy use the same: a TLS record that the socket took in
+ * part is offered again whole.
+ */
+#define OUTBOUND_COPY 16384
+
 struct outbound {
 	struct piece *head;
 	struct piece *tail; /* meaningless while head is NULL */
@@ -30,6 +37,7 @@ struct outbound {
 			       kept: the rest of a record that the transport
 			       had been offered before; the caller's to clear */
 	struct spool_file *spool; /* NULL: all is in memory */
+	unsigned files;     /* ranges of files that wait */
 };
 
 /* How much may be kept; constant for a worker. */
@@ -37,6 +45,7 @@ struct outbound_limits {
 	size_t memory;     /* of one connection */
 	uint64_t spool;    /* bytes in the file of one connection */
 	const char *dir;   /* where the file is made, NULL: the default */
+	bool copies;       /* the application's files are not for sendfile() */
 	_Atomic int64_t *buffered; /* memory of the whole worker ... */
 	int64_t buffered_max;      /* ... above which all goes to files */
 };

@@ -12,8 +12,8 @@
 #include "worker/client.h"
 #include "worker/worker_private.h"
 
-/* A file that must go through memory goes in pieces of this size. */
-#define COPY_ROOM 65536
+/* Files that may wait for one client, each with a descriptor. */
+#define FILES_MAX 8
 
 int
 output_wait(struct client *c, short want, int64_t timeout_ms)
@@ -169,36 +169,45 @@ output_write(struct worker *w, struct client *c, struct iovec *iov, int count,
 }
 
 /* For a transport that cannot send from a file, or with sendfile off. */
-static bool
-copy_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
+static enum io
+copy_some(struct client *c, int fd, off_t at, size_t len, size_t *put_out)
 {
-	char buf[COPY_ROOM];
+	char buf[OUTBOUND_COPY];
+	size_t part = len < sizeof(buf) ? len : sizeof(buf);
+	struct iovec iov = { buf, part };
 
-	while (len > 0) {
-		size_t part = len < sizeof(buf) ? len : sizeof(buf);
-		ssize_t n = fd_pread_all(fd, buf, part, at);
-		struct iovec iov = { buf, part };
+	*put_out = 0;
+	if (fd_pread_all(fd, buf, part, at) != (ssize_t)part)
+		return IO_ERROR;
+	return c->conn.transport->write(&c->conn, &iov, 1, len > part,
+	    put_out);
+}
 
-		if (n != (ssize_t)part ||
-		    !output_write(w, c, &iov, 1, len > part))
+/* Waits while the client has kept so many files open that it must read. */
+static bool
+await_files(struct worker *w, struct client *c)
+{
+	while (flush_kept(w, c)) {
+		if (c->out.files < FILES_MAX)
+			return true;
+		if (!wait_for_room(w, c))
 			return false;
-		at += n;
-		len -= part;
 	}
-	return true;
+	return false;
 }
 
 bool
 output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 {
-	if (!w->settings->sendfile || c->conn.transport->sendfile == NULL)
-		return copy_file(w, c, fd, at, len);
-	if (!flush_kept(w, c))
+	const struct transport *t = c->conn.transport;
+
+	if (!await_files(w, c))
 		return false;
 	while (len > 0 && outbound_empty(&c->out)) {
 		size_t put;
-		enum io io = c->conn.transport->sendfile(&c->conn, fd, at, len,
-		    &put);
+		enum io io = w->keep.copies || t->sendfile == NULL
+		    ? copy_some(c, fd, at, len, &put)
+		    : t->sendfile(&c->conn, fd, at, len, &put);
 
 		if (io == IO_AGAIN)
 			break;

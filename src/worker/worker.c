@@ -61,6 +61,7 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 		.memory = (size_t)s->response_buffer_bytes,
 		.spool = (uint64_t)s->response_spool_bytes,
 		.dir = s->tmp_upload_dir,
+		.copies = !s->sendfile,
 		.buffered = &w->buffered,
 		.buffered_max = s->buffer_memory_bytes,
 	};
