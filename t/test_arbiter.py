@@ -752,6 +752,107 @@ def test_signal_that_comes_twice_in_one_go(bicorn, life):
     assert server.wait() == 0
 
 
+@pytest.fixture
+def delayed(bicorn, life):
+    """A server that has got its TERM and serves on."""
+    def start(delay, *args):
+        server = bicorn("-w", 2, "--shutdown-delay", delay, "--health-path",
+                        "/health", *args, life)
+        with server.connect() as c:
+            assert c.get("/health").body == b"ok\n"
+            old = server.connect()
+            assert old.get("/").status == 200
+            server.told = time.monotonic()
+            server.signal(signal.SIGTERM)
+            server.wait_log(r"\[INFO\] Serving for another %g s" % delay)
+            r = c.get("/health")
+        assert (r.status, r.body) == (503, b"stopping\n")
+        server.old = old
+        return server
+
+    return start
+
+
+def test_shutdown_delay(delayed):
+    """Load balancers hear of it first; everybody is served meanwhile."""
+    server = delayed(1)
+    with server.old as c:
+        while time.monotonic() < server.told + 0.9:
+            assert c.get("/").header("Connection") != "close"
+            assert server.get("/").status == 200
+            assert server.get("/health").status == 503
+    assert server.wait() == 0
+    assert 1 <= time.monotonic() - server.told < 10
+
+
+@pytest.mark.parametrize("second", [
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_second_signal_skips_shutdown_delay(delayed, second):
+    server = delayed(3600)
+    with server.old as c:
+        c.send(harness.request(target="/sleep/300"))
+        wait_for(lambda: busy(server) == 1, "a request running")
+        time.sleep(0.1)  # nearer, it would be taken for an echo
+        server.signal(second)
+        if second == signal.SIGTERM:
+            assert c.response().status == 200
+        assert server.wait(10) == 0
+
+
+def test_what_happens_during_shutdown_delay(delayed):
+    """No reload, but workers that die are replaced."""
+    server = delayed(3600)
+    server.old.close()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Handling signal: hup")
+    before = server.workers()
+    os.kill(before[0], signal.SIGKILL)
+    wait_for(lambda: len(set(server.workers()) - set(before)) == 1 and
+             len(server.workers()) == 2, "another worker")
+    for _ in range(20):
+        assert server.get("/").status == 200
+        assert server.get("/health").status == 503
+    assert "Hang up" not in server.log.text()
+    time.sleep(0.1)
+    assert server.stop() == 0
+
+
+def test_no_shutdown_delay_before_the_start_is_through(bicorn, life,
+                                                       tmp_path):
+    (tmp_path / "boot").write_text("hang")
+    server = bicorn("--shutdown-delay", 3600, "-e",
+                    "LIFE_BOOT=%s/boot" % tmp_path, life, wait=False)
+    server.wait_log("Booting")
+    assert server.stop(timeout=10) == 0
+
+
+def test_health_of_a_worker_that_is_replaced(bicorn, life):
+    """Only the service's end counts: a reload does not make it unhealthy."""
+    server = bicorn("--health-path", "/health", life)
+    with server.connect() as c, server.connect() as slow:
+        slow.send(harness.request(target="/sleep/1500"))
+        assert c.get("/health").status == 200
+        wait_for(lambda: busy(server) == 1, "a request running")
+        mark = server.mark()
+        server.signal(signal.SIGHUP)
+        server.wait_log("Ready", since=mark)
+        r = c.get("/health")
+        assert r.status == 200
+        assert slow.response().status == 200
+
+
+def test_health_without_an_arbiter(bicorn, life):
+    server = bicorn("--health-path", "/health", life)
+    with server.connect() as c, server.connect() as slow:
+        slow.send(harness.request(target="/sleep/1500"))
+        assert c.get("/health").status == 200
+        wait_for(lambda: busy(server) == 1, "a request running")
+        server.signal(signal.SIGKILL)
+        server.process.wait()
+        wait_for(lambda: c.get("/health").status == 503, "bad health")
+        assert slow.response().status == 200
+
+
 def test_stopped_worker_does_not_hold_up_a_quick_stop(bicorn, life):
     server = bicorn(life)
     worker, = server.workers()

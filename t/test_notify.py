@@ -90,6 +90,19 @@ def test_life(bicorn, manager, life, tmp_path):  # noqa: F811
     assert not manager.has("READY=1", mark)
 
 
+def test_shutdown_delay(bicorn, manager, life, tmp_path):  # noqa: F811
+    server = start(bicorn, manager, tmp_path, life, "--shutdown-delay", 1,
+                   env={"WATCHDOG_USEC": "100000"})
+    manager.wait("READY=1")
+    mark = len(manager.told)
+    server.signal(signal.SIGTERM)
+    manager.wait("STATUS=Stopping: serving for shutdown_delay", mark)
+    assert ["STOPPING=1"] in manager.told[mark:]
+    assert server.wait() == 0
+    manager.wait("STATUS=Stopping: 0 workers left", mark)
+    assert manager.told[mark:].count(["STOPPING=1"]) == 1
+
+
 def test_ready_is_said_when_it_is_true(bicorn, manager, life,  # noqa: F811
                                        tmp_path):
     server = start(bicorn, manager, tmp_path, life, how="hang", wait=False)

@@ -89,7 +89,7 @@ act_on_signal(struct arbiter *a, int number)
 		stop_begin(a, STOP_QUICK);
 		break;
 	case SIGHUP:
-		if (a->serving != NULL)
+		if (a->stop == STOP_NOT)
 			reload_begin(a);
 		break;
 	case SIGTTIN:
@@ -146,6 +146,9 @@ next_deadline(const struct arbiter *a)
 	const struct generation *lists[] = { a->serving, a->candidate,
 		a->retired };
 	int64_t due = a->notify.due_ms;
+
+	if (a->stop == STOP_LATER && a->stop_ms < due)
+		due = a->stop_ms;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct generation *g = lists[i]; g != NULL;
@@ -249,6 +252,7 @@ do_what_is_due(struct arbiter *a)
 		children_maintain(a, a->serving, now_ms);
 	if (a->candidate != NULL)
 		children_maintain(a, a->candidate, now_ms);
+	stop_continue(a, now_ms);
 	free_retired(a);
 	tell_manager(a, now_ms);
 }
@@ -256,7 +260,7 @@ do_what_is_due(struct arbiter *a)
 static bool
 is_over(const struct arbiter *a)
 {
-	return a->stop != STOP_NOT && a->retired == NULL;
+	return a->stop > STOP_LATER && a->retired == NULL;
 }
 
 static void

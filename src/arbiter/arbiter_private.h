@@ -21,6 +21,7 @@ struct title;
 
 enum arbiter_stop {
 	STOP_NOT,
+	STOP_LATER,    /* they serve on for shutdown_delay */
 	STOP_GRACEFUL, /* workers finish what they have */
 	STOP_QUICK,    /* they leave at once */
 	STOP_NOW,      /* they are killed */
@@ -58,6 +59,7 @@ struct arbiter {
 	int64_t awake_ms;  /* ... and since when they count */
 
 	enum arbiter_stop stop;
+	int64_t stop_ms; /* when STOP_LATER becomes STOP_GRACEFUL */
 	int exit_code;
 	const char *reason; /* of a stop that nobody asked for, or NULL */
 };
@@ -123,6 +125,9 @@ void reload_abandon(struct arbiter *a, const char *why);
 
 /* stop.c */
 void stop_begin(struct arbiter *a, enum arbiter_stop how);
+
+/* The end of shutdown_delay, once it is due. */
+void stop_continue(struct arbiter *a, int64_t now_ms);
 
 /* Stops for a reason of our own. */
 void stop_halt(struct arbiter *a, int exit_code, const char *reason);

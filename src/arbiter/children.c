@@ -36,7 +36,8 @@ slot_of(const struct generation *g, const struct child *c)
 }
 
 static void
-announce_slot(struct generation *g, const struct child *c)
+announce_slot(const struct arbiter *a, struct generation *g,
+    const struct child *c)
 {
 	struct score_worker *w;
 
@@ -45,6 +46,7 @@ announce_slot(struct generation *g, const struct child *c)
 	atomic_store(&w->generation, g->number);
 	atomic_store(&w->number, c->number);
 	atomic_store(&w->forked_ms, c->forked_ms);
+	atomic_store(&w->stopping, a->stop != STOP_NOT);
 	atomic_store(&w->state, WORKER_BOOTING);
 }
 
@@ -64,7 +66,7 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 		.forked_ms = now_ms,
 		.kill_ms = CLOCK_NEVER,
 	};
-	announce_slot(g, c);
+	announce_slot(a, g, c);
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "log/log.h"
+#include "worker/scoreboard.h"
 
 /* How long a quick stop waits for the workers. */
 #define QUICK_MS 2000
@@ -50,11 +51,55 @@ dismiss_all(struct arbiter *a, enum arbiter_stop how)
 	}
 }
 
+/* What health_path answers from now on. */
+static void
+announce_stop(struct arbiter *a)
+{
+	struct generation *lists[] = { a->serving, a->candidate, a->retired };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (struct generation *g = lists[i]; g != NULL; g = g->next)
+			for (size_t slot = 0; slot < g->room; slot++)
+				atomic_store(&scoreboard_worker(g->board,
+						  slot)->stopping,
+				    true);
+	notify_stopping(&a->notify);
+}
+
+/* Whether clients get some time to notice.  Before the start there are none. */
+static bool
+delay(struct arbiter *a)
+{
+	int64_t ms;
+
+	if (a->serving == NULL || !a->started)
+		return false;
+	ms = a->serving->settings->shutdown_delay_ms;
+	if (ms == 0)
+		return false;
+	log_info("Serving for another %g s", (double)ms / 1000);
+	a->stop = STOP_LATER;
+	a->stop_ms = clock_ms() + ms;
+	if (a->candidate != NULL)
+		stop_retire(a, a->candidate);
+	return true;
+}
+
+void
+stop_continue(struct arbiter *a, int64_t now_ms)
+{
+	if (a->stop == STOP_LATER && now_ms >= a->stop_ms)
+		stop_begin(a, STOP_GRACEFUL);
+}
+
 void
 stop_begin(struct arbiter *a, enum arbiter_stop how)
 {
-	if (a->stop == STOP_NOT)
-		notify_stopping(&a->notify);
+	if (a->stop == STOP_NOT) {
+		announce_stop(a);
+		if (how == STOP_GRACEFUL && delay(a))
+			return;
+	}
 	/* Whoever asks again is in a hurry. */
 	if (a->stop == STOP_GRACEFUL && how == STOP_GRACEFUL)
 		how = STOP_QUICK;

@@ -36,6 +36,10 @@ describe(const struct arbiter *a, char *out, size_t room)
 		describe_service(a, out, room);
 		return;
 	}
+	if (a->stop == STOP_LATER) {
+		snprintf(out, room, "Stopping: serving for shutdown_delay");
+		return;
+	}
 	for (const struct generation *g = a->retired; g != NULL; g = g->next)
 		left += generation_alive(g);
 	snprintf(out, room, "Stopping: %zu workers left%s%s", left,

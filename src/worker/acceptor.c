@@ -340,6 +340,9 @@ begin_drain(struct acceptor *a)
 	a->drain_end_ms = a->now_ms + w->settings->graceful_timeout_ms;
 	a->idle_close_ms = a->now_ms + DRAIN_IDLE_MS;
 	atomic_store(&w->draining, true);
+	/* Otherwise it is the arbiter who says that the service stops. */
+	if (getppid() != w->heritage->arbiter)
+		atomic_store(&w->score->stopping, true);
 	atomic_store_explicit(&w->score->state, WORKER_DRAINING,
 	    memory_order_relaxed);
 	scoreboard_notify(w->heritage->board);

@@ -50,6 +50,12 @@ struct score_worker {
 	_Atomic int64_t forked_ms;
 
 	/*
+	 * The service is about to stop.  Written by the arbiter, or by a
+	 * worker that has lost it.
+	 */
+	_Atomic bool stopping;
+
+	/*
 	 * Written by the worker's acceptor; the state also by the arbiter,
 	 * connections also by the threads that close one.
 	 */

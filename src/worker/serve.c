@@ -131,10 +131,11 @@ asks_health(const struct worker *w, const struct client *c)
 void
 answer_health(struct worker *w, struct client *c, int64_t now_ms)
 {
-	bool stopping = worker_draining(w);
+	bool stopping = worker_stopping(w);
 	const char *text = stopping ? "stopping\n" : "ok\n";
 
-	c->keep = !stopping && c->in->head.keep_alive && c->in->complete &&
+	c->keep = !stopping && !worker_draining(w) &&
+	    c->in->head.keep_alive && c->in->complete &&
 	    w->settings->keepalive_ms > 0;
 	send_own(w, c, stopping ? 503 : 200, "text/plain", text,
 	    strlen(text));

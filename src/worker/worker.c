@@ -131,6 +131,13 @@ report_ready(struct worker *w)
 	scoreboard_notify(w->heritage->board);
 }
 
+bool
+worker_stopping(const struct worker *w)
+{
+	return atomic_load_explicit(&w->score->stopping,
+	    memory_order_relaxed);
+}
+
 int
 worker_main(const struct heritage *h)
 {

@@ -86,6 +86,9 @@ worker_draining(struct worker *w)
 	return atomic_load_explicit(&w->draining, memory_order_relaxed);
 }
 
+/* The service stops, and not only this worker: what health_path tells. */
+bool worker_stopping(const struct worker *w);
+
 /* --- hand-overs; the caller owns c before, and no longer after ----------- */
 
 /*
