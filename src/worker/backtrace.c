@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -17,22 +18,15 @@
 /* A real-time signal, which carries a value and is nobody else's. */
 #define BACKTRACE_SIGNAL (SIGRTMIN + 5)
 
-/* Asked by one thread, answered by another; the last one frees it. */
+/*
+ * Asked by one thread, answered by the handler in another.  A question that
+ * gets no answer in time is never freed: the answer may still come.
+ */
 struct question {
 	int fd;
 	sem_t answered;
-	atomic_int users;
+	atomic_bool asked; /* what is above is there to be read */
 };
-
-static void
-question_drop(struct question *q)
-{
-	/* In the handler this only happens when nobody waits any more. */
-	if (atomic_fetch_sub(&q->users, 1) == 1) {
-		sem_destroy(&q->answered);
-		free(q);
-	}
-}
 
 static void
 on_signal(int number, siginfo_t *info, void *context)
@@ -43,11 +37,11 @@ on_signal(int number, siginfo_t *info, void *context)
 
 	(void)number;
 	(void)context;
-	if (info->si_code == SI_QUEUE && q != NULL) {
+	if (info->si_code == SI_QUEUE && q != NULL &&
+	    atomic_load_explicit(&q->asked, memory_order_acquire)) {
 		n = backtrace(frames, FRAMES_MAX);
 		backtrace_symbols_fd(frames, n, q->fd);
 		sem_post(&q->answered);
-		question_drop(q);
 	}
 	errno = saved;
 }
@@ -67,26 +61,33 @@ backtrace_prepare(void)
 	sigaction(BACKTRACE_SIGNAL, &sa, NULL);
 }
 
+/* True once the handler is done with q. */
+static bool
+wait_answer(struct question *q)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += WAIT_S;
+	while (sem_timedwait(&q->answered, &until) != 0)
+		if (errno != EINTR)
+			return false;
+	return true;
+}
+
 void
 backtrace_thread(pthread_t id, int fd)
 {
 	struct question *q = calloc(1, sizeof(*q));
-	struct timespec until;
 
 	if (q == NULL)
 		return;
 	q->fd = fd;
-	atomic_init(&q->users, 2);
 	must(sem_init(&q->answered, 0, 0) == 0);
+	atomic_store_explicit(&q->asked, true, memory_order_release);
 	if (pthread_sigqueue(id, BACKTRACE_SIGNAL,
-		(union sigval){ .sival_ptr = q }) != 0) {
-		question_drop(q);
-	} else {
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec += WAIT_S;
-		while (sem_timedwait(&q->answered, &until) != 0 &&
-		    errno == EINTR)
-			;
-	}
-	question_drop(q);
+		(union sigval){ .sival_ptr = q }) == 0 && !wait_answer(q))
+		return;
+	sem_destroy(&q->answered);
+	free(q);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/scoreboard.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,13 +123,40 @@ scoreboard_notify(const struct scoreboard *b)
 	(void)n; /* a full counter is readable as well */
 }
 
-static size_t
+static uint8_t
 copy_cut(char *to, size_t room, const char *from, size_t len)
 {
 	if (len > room)
 		len = room;
 	memcpy(to, from, len);
-	return len;
+	return (uint8_t)len;
+}
+
+_Static_assert(sizeof(struct score_text) % sizeof(uint64_t) == 0,
+    "the text goes word by word");
+
+/* The words up to the end of the target; the rest is not looked at. */
+static void
+store_text(struct score_thread *t, const struct score_text *text)
+{
+	size_t bytes = offsetof(struct score_text, target) + text->target_len;
+	uint64_t words[SCORE_WORDS];
+
+	memcpy(words, text, bytes);
+	for (size_t i = 0; i * sizeof(*words) < bytes; i++)
+		atomic_store_explicit(&t->words[i], words[i],
+		    memory_order_relaxed);
+}
+
+static void
+load_text(const struct score_thread *t, struct score_text *text)
+{
+	uint64_t words[SCORE_WORDS];
+
+	for (size_t i = 0; i < SCORE_WORDS; i++)
+		words[i] = atomic_load_explicit(&t->words[i],
+		    memory_order_relaxed);
+	memcpy(text, words, sizeof(*text));
 }
 
 void
@@ -137,14 +165,16 @@ score_begin(struct score_thread *t, const char *method, size_t method_len,
 {
 	uint32_t sequence = atomic_load_explicit(&t->sequence,
 	    memory_order_relaxed);
+	struct score_text text;
 
+	text.method_len = copy_cut(text.method, sizeof(text.method), method,
+	    method_len);
+	text.target_len = copy_cut(text.target, sizeof(text.target), target,
+	    target_len);
 	atomic_store_explicit(&t->sequence, sequence + 1,
 	    memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	t->method_len = (uint8_t)copy_cut(t->method, sizeof(t->method),
-	    method, method_len);
-	t->target_len = (uint8_t)copy_cut(t->target, sizeof(t->target),
-	    target, target_len);
+	store_text(t, &text);
 	atomic_store_explicit(&t->started_ms, now_ms, memory_order_relaxed);
 	atomic_store_explicit(&t->sequence, sequence + 2,
 	    memory_order_release);
@@ -182,17 +212,14 @@ bool
 score_read(const struct score_thread *t, char *out, size_t room,
     int64_t *started_ms_out)
 {
-	struct score_thread copy;
+	struct score_text copy = { 0 };
 	uint32_t before, after;
 
 	/* A writer that died half-way leaves an odd number: take it so. */
 	for (int i = 0; i < 100; i++) {
 		before = atomic_load_explicit(&t->sequence,
 		    memory_order_acquire);
-		memcpy(copy.method, t->method, sizeof(copy.method));
-		memcpy(copy.target, t->target, sizeof(copy.target));
-		copy.method_len = t->method_len;
-		copy.target_len = t->target_len;
+		load_text(t, &copy);
 		*started_ms_out = atomic_load_explicit(&t->started_ms,
 		    memory_order_relaxed);
 		atomic_thread_fence(memory_order_acquire);

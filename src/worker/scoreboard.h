@@ -29,17 +29,24 @@ enum worker_state {
 };
 
 #define SCORE_METHOD_MAX 24
-#define SCORE_TARGET_MAX 144
+#define SCORE_TARGET_MAX 142
+
+/* What a request is called; longer names are cut. */
+struct score_text {
+	uint8_t method_len;
+	uint8_t target_len;
+	char method[SCORE_METHOD_MAX];
+	char target[SCORE_TARGET_MAX];
+};
+
+#define SCORE_WORDS (sizeof(struct score_text) / sizeof(uint64_t))
 
 /* What a pool thread does.  Written by that thread. */
 struct score_thread {
 	_Alignas(64) _Atomic int64_t started_ms; /* 0: idle */
 	_Atomic uint64_t requests; /* answered by this thread */
-	_Atomic uint32_t sequence; /* odd while the texts below change */
-	uint8_t method_len;
-	uint8_t target_len;
-	char method[SCORE_METHOD_MAX];
-	char target[SCORE_TARGET_MAX];
+	_Atomic uint32_t sequence; /* odd while the words below change */
+	_Atomic uint64_t words[SCORE_WORDS]; /* a struct score_text */
 };
 
 struct score_worker {

@@ -249,8 +249,8 @@ test_writer_died(void **state)
 	(void)state;
 	begin(t, "GET", "/", 7);
 	t->sequence++;
-	t->target_len = 255;
-	t->method_len = 255;
+	t->words[0] |= 0xffff; /* both lengths, in either byte order */
+	t->words[0] |= UINT64_C(0xffff) << 48;
 	assert_true(score_read(t, text, sizeof(text), &started));
 	assert_int_equal(started, 7);
 	scoreboard_free(&b);
