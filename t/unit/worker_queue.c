@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* The ready queue: order, several threads, waking no more than it must. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "worker/client.h"
+#include "worker/queue.h"
+
+static void
+push_one(struct queue *q, struct client *c)
+{
+	queue_push(q, c, c, 1);
+}
+
+static void
+close_and_free(struct queue *q)
+{
+	queue_close(q);
+	assert_null(queue_pop(q, -1));
+	queue_free(&q);
+	assert_null(q);
+	queue_free(&q);
+}
+
+static void
+test_order(void **state)
+{
+	struct queue *q = queue_new(1);
+	struct client c[5] = { 0 };
+
+	(void)state;
+	assert_int_equal(queue_length(q), 0);
+	push_one(q, &c[0]);
+	c[1].next = &c[2];
+	c[2].next = &c[3];
+	queue_push(q, &c[1], &c[3], 3);
+	assert_int_equal(queue_length(q), 4);
+	assert_ptr_equal(queue_pop(q, -1), &c[0]);
+	push_one(q, &c[4]);
+	for (size_t i = 1; i < 5; i++)
+		assert_ptr_equal(queue_pop(q, 10), &c[i]);
+	assert_int_equal(queue_length(q), 0);
+	/* Empty and filled again. */
+	push_one(q, &c[0]);
+	assert_ptr_equal(queue_pop(q, 10), &c[0]);
+	close_and_free(q);
+}
+
+/* What was pushed before the end is still given out. */
+static void
+test_close(void **state)
+{
+	struct queue *q = queue_new(1);
+	struct client c[2] = { 0 };
+
+	(void)state;
+	push_one(q, &c[0]);
+	push_one(q, &c[1]);
+	queue_close(q);
+	assert_ptr_equal(queue_pop(q, 0), &c[0]);
+	assert_ptr_equal(queue_pop(q, 0), &c[1]);
+	assert_null(queue_pop(q, 0));
+	assert_null(queue_pop(q, 0));
+	queue_free(&q);
+}
+
+static void
+test_expire(void **state)
+{
+	struct queue *q = queue_new(1);
+	struct client c[5] = { 0 }, *first;
+
+	(void)state;
+	assert_null(queue_expire(q, 1000));
+	for (int i = 0; i < 5; i++) {
+		c[i].queued_ms = 100 * i;
+		push_one(q, &c[i]);
+	}
+	assert_null(queue_expire(q, 0));
+	first = queue_expire(q, 250);
+	for (size_t i = 0; i < 3; i++) {
+		assert_ptr_equal(first, &c[i]);
+		first = first->next;
+	}
+	assert_null(first);
+	assert_int_equal(queue_length(q), 2);
+	assert_ptr_equal(queue_pop(q, -1), &c[3]);
+	first = queue_expire(q, 10000);
+	assert_ptr_equal(first, &c[4]);
+	assert_null(first->next);
+	assert_int_equal(queue_length(q), 0);
+	/* It goes on where it was emptied from the front. */
+	push_one(q, &c[0]);
+	push_one(q, &c[1]);
+	assert_ptr_equal(queue_pop(q, -1), &c[0]);
+	assert_ptr_equal(queue_pop(q, -1), &c[1]);
+	close_and_free(q);
+}
+
+/*
+ * One that was served just now comes behind those that were not, but is not
+ * forgotten however many of them there are.
+ */
+static void
+test_second_turns(void **state)
+{
+	struct queue *q = queue_new(1);
+	struct client again[3] = { 0 }, fresh[100] = { 0 }, *c;
+	int before = 0, seen = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++)
+		queue_push_again(q, &again[i]);
+	for (size_t i = 0; i < 100; i++)
+		push_one(q, &fresh[i]);
+	assert_int_equal(queue_length(q), 103);
+	assert_ptr_equal(queue_pop(q, -1), &fresh[0]);
+	for (int i = 1; i < 103; i++) {
+		c = queue_pop(q, -1);
+		if (c >= again && c < again + 3) {
+			assert_ptr_equal(c, &again[seen++]);
+		} else {
+			before += seen < 3;
+			assert_true(c >= fresh && c < fresh + 100);
+		}
+	}
+	assert_int_equal(seen, 3);
+	assert_true(before >= 3 && before < 60);
+	/* Alone, it has its turn at once. */
+	queue_push_again(q, &again[0]);
+	assert_ptr_equal(queue_pop(q, -1), &again[0]);
+	close_and_free(q);
+}
+
+/* Any of those that wait may have left: the first, the last, all. */
+static void
+test_vanished(void **state)
+{
+	struct queue *q = queue_new(1);
+	struct client c[8];
+
+	(void)state;
+	for (unsigned mask = 0; mask < 256; mask++) {
+		struct client *gone;
+
+		for (size_t i = 0; i < 8; i++) {
+			c[i] = (struct client){ 0 };
+			c[i].owner = OWNED_BY_POOL |
+			    (mask >> i & 1 ? EVENT_GONE | EVENT_LOST : 0);
+			if (i < 4)
+				push_one(q, &c[i]);
+			else
+				queue_push_again(q, &c[i]);
+		}
+		gone = queue_vanished(q, 0);
+		for (size_t i = 0; i < 8; i++)
+			if (mask >> i & 1) {
+				assert_ptr_equal(gone, &c[i]);
+				gone = gone->next;
+			}
+		assert_null(gone);
+		assert_int_equal(queue_length(q),
+		    8 - __builtin_popcount(mask));
+		/* What stays is whole, and can be added to. */
+		c[7] = (struct client){ 0 };
+		if (mask >> 7 & 1)
+			push_one(q, &c[7]);
+		while (queue_length(q) > 0)
+			assert_non_null(queue_pop(q, -1));
+	}
+	close_and_free(q);
+}
+
+/* --- threads -------------------------------------------------------------- */
+
+#define PRODUCERS 3
+#define CONSUMERS 4
+#define EACH 20000
+
+struct item {
+	struct client client; /* first */
+	atomic_int seen;
+	int producer;
+	int number;
+};
+
+struct crowd {
+	struct queue *q;
+	struct item *items; /* EACH for each producer */
+	atomic_int taken;
+	atomic_int next_producer;
+	atomic_bool leave;
+};
+
+static void *
+produce(void *arg)
+{
+	struct crowd *crowd = arg;
+	int me = atomic_fetch_add(&crowd->next_producer, 1);
+	struct item *items = crowd->items + me * EACH;
+
+	for (int i = 0; i < EACH;) {
+		int batch = 1 + i % 5, n = 0;
+
+		for (; n < batch && i + n < EACH; n++) {
+			struct item *x = &items[i + n];
+
+			x->producer = me;
+			x->number = i + n;
+			x->client.next = n + 1 < batch && i + n + 1 < EACH
+			    ? &items[i + n + 1].client
+			    : NULL;
+		}
+		queue_push(crowd->q, &items[i].client,
+		    &items[i + n - 1].client, (size_t)n);
+		i += n;
+		if (i % 512 == 0)
+			usleep(100);
+	}
+	return NULL;
+}
+
+static void *
+consume(void *arg)
+{
+	struct crowd *crowd = arg;
+	int last[PRODUCERS] = { -1, -1, -1 };
+	struct client *c;
+
+	while ((c = queue_pop(crowd->q, 1)) != NULL) {
+		struct item *x = (struct item *)(void *)c;
+
+		assert_int_equal(atomic_fetch_add(&x->seen, 1), 0);
+		/* What one producer pushed comes in its order. */
+		assert_true(x->number > last[x->producer]);
+		last[x->producer] = x->number;
+		atomic_fetch_add(&crowd->taken, 1);
+	}
+	return NULL;
+}
+
+/* The acceptor's part: a nudge a moment after the queue was patient. */
+static void *
+nudge(void *arg)
+{
+	struct crowd *crowd = arg;
+
+	while (!atomic_load(&crowd->leave)) {
+		if (queue_is_patient(crowd->q))
+			queue_nudge(crowd->q);
+		usleep(500);
+	}
+	return NULL;
+}
+
+static void
+test_crowd(void **state)
+{
+	struct crowd crowd = { .q = queue_new(CONSUMERS) };
+	pthread_t producers[PRODUCERS], consumers[CONSUMERS], nudger;
+
+	(void)state;
+	crowd.items = calloc(PRODUCERS * EACH, sizeof(*crowd.items));
+	for (size_t i = 0; i < CONSUMERS; i++)
+		pthread_create(&consumers[i], NULL, consume, &crowd);
+	pthread_create(&nudger, NULL, nudge, &crowd);
+	for (size_t i = 0; i < PRODUCERS; i++)
+		pthread_create(&producers[i], NULL, produce, &crowd);
+	for (size_t i = 0; i < PRODUCERS; i++)
+		pthread_join(producers[i], NULL);
+	queue_close(crowd.q);
+	for (size_t i = 0; i < CONSUMERS; i++)
+		pthread_join(consumers[i], NULL);
+	atomic_store(&crowd.leave, true);
+	pthread_join(nudger, NULL);
+	assert_int_equal(crowd.taken, PRODUCERS * EACH);
+	for (size_t i = 0; i < PRODUCERS * EACH; i++)
+		assert_int_equal(crowd.items[i].seen, 1);
+	queue_free(&crowd.q);
+	free(crowd.items);
+}
+
+/* --- waking --------------------------------------------------------------- */
+
+/* A pool whose threads stay in each request until they are let go. */
+struct stuck {
+	struct queue *q;
+	atomic_int inside;
+	atomic_bool go;
+};
+
+static void *
+get_stuck(void *arg)
+{
+	struct stuck *s = arg;
+
+	while (queue_pop(s->q, 1) != NULL) {
+		atomic_fetch_add(&s->inside, 1);
+		while (!atomic_load(&s->go))
+			usleep(200);
+	}
+	return NULL;
+}
+
+static bool
+comes_to(atomic_int *value, int wanted, bool nudging, struct queue *q)
+{
+	int64_t end = clock_ms() + 10000;
+
+	while (atomic_load(value) != wanted && clock_ms() < end) {
+		if (nudging && queue_is_patient(q))
+			queue_nudge(q);
+		usleep(200);
+	}
+	return atomic_load(value) == wanted;
+}
+
+/*
+ * Short requests of late say that threads which are up will soon be there;
+ * when they are not, each nudge wakes one more, until all that wait are
+ * served or no thread sleeps.
+ */
+static void
+test_nobody_sleeps_for_ever(void **state)
+{
+	struct client c[6] = { 0 };
+	struct stuck s = { .q = queue_new(4) };
+	pthread_t threads[4];
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, get_stuck, &s);
+	/* They are all asleep when one push wakes but one. */
+	usleep(20000);
+	for (int i = 0; i < 6; i++)
+		push_one(s.q, &c[i]);
+	assert_true(comes_to(&s.inside, 4, true, s.q));
+	assert_int_equal(queue_length(s.q), 2);
+	/* No thread sleeps: nothing to be patient about, no harm in a nudge. */
+	assert_false(queue_is_patient(s.q));
+	queue_nudge(s.q);
+	atomic_store(&s.go, true);
+	assert_true(comes_to(&s.inside, 6, true, s.q));
+	queue_close(s.q);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	queue_free(&s.q);
+}
+
+/* A single client wakes a sleeper without any nudge, every time. */
+static void
+test_one_wakes_one(void **state)
+{
+	struct client c = { 0 };
+	struct stuck s = { .q = queue_new(2), .go = true };
+	pthread_t threads[2];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, get_stuck, &s);
+	for (int i = 1; i <= 300; i++) {
+		push_one(s.q, &c);
+		assert_true(comes_to(&s.inside, i, false, s.q));
+		if (i % 3 == 0)
+			usleep(500); /* both asleep again */
+	}
+	queue_close(s.q);
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	queue_free(&s.q);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_close),
+		cmocka_unit_test(test_expire),
+		cmocka_unit_test(test_second_turns),
+		cmocka_unit_test(test_vanished),
+		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_nobody_sleeps_for_ever),
+		cmocka_unit_test(test_one_wakes_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
