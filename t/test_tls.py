@@ -259,13 +259,15 @@ def test_der(bicorn, work, pki, tmp_path, kind):
 
 def test_chain(bicorn, work, tmp_path):
     """A leaf and an intermediate certificate are both sent."""
+    issues = "keyUsage=critical,keyCertSign,cRLSign"
     ca, ca_key = make_pair(tmp_path, "ca", "ec", "-pkeyopt",
-                           "ec_paramgen_curve:P-256")
+                           "ec_paramgen_curve:P-256", "-addext", issues)
     mid, leaf = tmp_path / "mid", tmp_path / "leaf"
     for path, issuer, issuer_key, text in (
-            (mid, ca, ca_key, "basicConstraints=critical,CA:true"),
+            (mid, ca, ca_key, "basicConstraints=critical,CA:true\n" + issues +
+             "\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid"),
             (leaf, "%s.pem" % mid, "%s.key" % mid,
-             "subjectAltName=DNS:localhost")):
+             "subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid")):
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
                 "ec_paramgen_curve:P-256", "-nodes", "-subj",
                 "/CN=%s" % path.name, "-keyout", "%s.key" % path, "-out",
@@ -724,7 +726,10 @@ def test_flipped_bits(server, pki):
         data[at] ^= 1
         client.tls.write(request(target="/big?8"))  # a whole one behind it
         client.sock.sendall(bytes(data) + client.pending())
-        assert not any(r[0] == 23 for r in after(client))
+        try:
+            assert client.read(1) == b""
+        except (ssl.SSLError, ConnectionResetError):
+            pass  # an alert
         client.close()
     alive(server, pki)
     assert "/big" not in server.out.text()
