@@ -25,6 +25,8 @@
 #define PAUSE_BALANCE_MS 2
 /* ... and when the system has no descriptor or memory left. */
 #define PAUSE_RESOURCE_MS 100
+/* ... and when none of its clients could make room. */
+#define PAUSE_FULL_MS WHEEL_TICK_MS
 #define COMPLAIN_EVERY_MS 10000
 
 static uint32_t
@@ -111,6 +113,8 @@ enter(struct acceptor *a, struct client *c)
 	c->next_open = a->open;
 	if (a->open != NULL)
 		a->open->prev_open = c;
+	else
+		a->oldest = c;
 	a->open = c;
 	atomic_fetch_add_explicit(&a->w->score->connections, 1,
 	    memory_order_relaxed);
@@ -206,6 +210,8 @@ accept_one(struct acceptor *a, const struct listener *l)
 		client_put(a, c);
 		if (error == EAGAIN || error == EWOULDBLOCK)
 			return 0;
+		if (evict_one(a))
+			return 1; /* what it had is free for another try */
 		complain(a, strerror(error));
 		return -1;
 	}
@@ -230,7 +236,7 @@ void
 accept_some(struct acceptor *a, const struct listener *l)
 {
 	for (int i = 0; i < ACCEPT_BURST; i++) {
-		if (!a->registered || a->resume_ms > a->now_ms || is_full(a))
+		if (!a->registered || a->resume_ms > a->now_ms)
 			return;
 		if (has_its_share(a)) {
 			pause_for(a, PAUSE_BALANCE_MS);
@@ -238,6 +244,10 @@ accept_some(struct acceptor *a, const struct listener *l)
 			return;
 		}
 		a->left_over = false;
+		if (is_full(a) && !evict_one(a)) {
+			a->evict_ms = a->now_ms + PAUSE_FULL_MS;
+			return;
+		}
 		switch (accept_one(a, l)) {
 		case 0:
 			return;
@@ -306,7 +316,8 @@ accept_adjust(struct acceptor *a)
 
 	if (a->drain_end_ms != CLOCK_NEVER)
 		return;
-	wanted = !full && a->resume_ms <= a->now_ms;
+	wanted = a->resume_ms <= a->now_ms &&
+	    (!full || a->evict_ms <= a->now_ms);
 	if (atomic_load_explicit(&a->w->hungry, memory_order_relaxed) != full)
 		atomic_store(&a->w->hungry, full);
 	/* One may have been closed before that, by one who saw no hunger. */

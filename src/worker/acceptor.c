@@ -136,12 +136,15 @@ reclaim(struct acceptor *a)
 		wheel_clear(&a->wheel, &c->timer);
 		if (c->peer != NULL)
 			peers_leave(a->peers, c->peer);
+		evict_forget(a, c);
 		if (c->prev_open != NULL)
 			c->prev_open->next_open = c->next_open;
 		else
 			a->open = c->next_open;
 		if (c->next_open != NULL)
 			c->next_open->prev_open = c->prev_open;
+		else
+			a->oldest = c->prev_open;
 		c->next = a->spare;
 		a->spare = c;
 	}
@@ -443,6 +446,8 @@ wait_limit(const struct acceptor *a)
 
 	if (a->resume_ms > a->now_ms && a->resume_ms < next)
 		next = a->resume_ms;
+	if (a->evict_ms > a->now_ms && a->evict_ms < next)
+		next = a->evict_ms;
 	if (a->patient_ms != CLOCK_NEVER)
 		next = a->patient_ms + PATIENT_MS;
 	else if (queue_length(a->w->queue) > 0 &&
@@ -483,10 +488,10 @@ one_round(struct acceptor *a)
 		dispatch(a, &events[i]);
 	take_returned(a);
 	run_timers(a);
-	sweep_queue(a);
 	expire_queue(a);
 	watch_requests(a);
 	push_batch(a);
+	sweep_queue(a);
 	watch_queue(a);
 	reclaim(a); /* no event of this round is left to name them */
 	accept_adjust(a);

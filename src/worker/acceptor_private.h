@@ -31,7 +31,9 @@ struct acceptor {
 	struct source wake; /* SOURCE_WAKE */
 
 	/* Clients: all that are open, and memory for new ones. */
-	struct client *open;
+	struct client *open;   /* the newest */
+	struct client *oldest; /* meaningless while open is NULL */
+	struct client *hand;   /* of evict.c: the next to be looked at */
 	struct client *spare;
 
 	/* Complete requests of this round, for one push. */
@@ -50,6 +52,7 @@ struct acceptor {
 	size_t listening_count;
 	bool registered;      /* the listeners ought to be in epoll */
 	int64_t resume_ms;    /* do not accept before */
+	int64_t evict_ms;     /* nor, when full, before */
 	bool left_over;       /* the others had the chance to take the next */
 	struct peers *peers;  /* NULL: addresses do not count */
 	int64_t complained_ms; /* the last warning about accept() */
@@ -69,6 +72,14 @@ void accept_adjust(struct acceptor *a);
 
 /* Takes what is left in the backlog; from then on nothing is accepted. */
 void accept_stop(struct acceptor *a);
+
+/* --- evict.c -------------------------------------------------------------- */
+
+/* Closes a client that does nothing, or too little; false: there is none. */
+bool evict_one(struct acceptor *a);
+
+/* c is about to be taken out of the list of open clients. */
+void evict_forget(struct acceptor *a, const struct client *c);
 
 /* --- tend.c: clients that the acceptor owns ------------------------------- */
 

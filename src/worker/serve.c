@@ -29,6 +29,7 @@ linger_client(struct client *c, int64_t now_ms)
 {
 	c->conn.transport->shutdown(&c->conn);
 	c->state = CLIENT_LINGER;
+	c->slow = (struct slow){ .since_ms = now_ms };
 	c->drained = 0;
 	c->deadline_ms = now_ms + LINGER_MS;
 }
@@ -268,6 +269,15 @@ leave_output(struct exchange *x, struct client *c)
 	client_return(x->w, c);
 }
 
+void
+finish_vanished(struct worker *w, struct client *c)
+{
+	record_refusal(w, c, 499, 0);
+	atomic_fetch_add_explicit(&w->score->vanished, 1,
+	    memory_order_relaxed);
+	client_finish(w, c);
+}
+
 /* Another request is complete; true when this thread is to answer it. */
 static bool
 take_next(struct worker *w, struct client *c)
@@ -317,19 +327,13 @@ keep_client(struct worker *w, struct client *c)
 			client_return(w, c);
 			return false;
 		case INBOUND_END:
-			client_finish(w, c);
+			if (c->state == CLIENT_BODY)
+				finish_vanished(w, c);
+			else
+				client_finish(w, c);
 			return false;
 		}
 	}
-}
-
-void
-finish_vanished(struct worker *w, struct client *c)
-{
-	record_refusal(w, c, 499, 0);
-	atomic_fetch_add_explicit(&w->score->vanished, 1,
-	    memory_order_relaxed);
-	client_finish(w, c);
 }
 
 void

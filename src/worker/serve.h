@@ -25,7 +25,7 @@ void serve_client(struct exchange *x, struct client *c);
  */
 void refuse_client(struct worker *w, struct client *c, int64_t now_ms);
 
-/* Ends c, which vanished while its request waited.  The owner of c. */
+/* Ends c, which vanished before its request ran.  The owner of c. */
 void finish_vanished(struct worker *w, struct client *c);
 
 /* Whether the complete request of c is for health_path. */

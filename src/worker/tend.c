@@ -15,6 +15,8 @@
 #include "worker/serve.h"
 #include "worker/worker_private.h"
 
+/* How long one lingers that was idle, so that no answer is at stake. */
+#define LINGER_IDLE_MS 1000
 /* A lingering client may send so much before it is cut off. */
 #define LINGER_BYTES (8 * 1024 * 1024)
 /* ... and so much before the others have their turn. */
@@ -73,6 +75,8 @@ hand_to_pool(struct acceptor *a, struct client *c)
 	c->state = CLIENT_READY;
 	atomic_store_explicit(&c->queued_ms, a->now_ms, memory_order_relaxed);
 	c->next = NULL;
+	if (c->peer_closed)
+		a->somebody_left = true;
 	/* The lock of the queue orders this before the pool's first look. */
 	atomic_store_explicit(&c->owner, OWNED_BY_POOL, memory_order_relaxed);
 	if (a->batch_first == NULL)
@@ -158,7 +162,10 @@ receive(struct acceptor *a, struct client *c)
 		tend_client(a, c);
 		return;
 	case INBOUND_END:
-		tend_close(a, c);
+		if (c->state == CLIENT_BODY)
+			finish_vanished(a->w, c);
+		else
+			tend_close(a, c);
 		return;
 	}
 }
@@ -324,6 +331,7 @@ tend_expired(struct acceptor *a, struct client *c)
 		}
 		/* A request may be on its way: let the client see the end. */
 		linger_client(c, a->now_ms);
+		c->deadline_ms = a->now_ms + LINGER_IDLE_MS;
 		tend_client(a, c);
 		return;
 	case CLIENT_HEAD:
