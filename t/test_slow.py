@@ -1,0 +1,782 @@
+# SPDX-License-Identifier: MIT
+"""A client can never hold a thread: slow, silent, greedy, vanished clients."""
+import concurrent.futures
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import attack
+import harness
+
+BIG = 8 << 20
+# Bytes that a large upload has; 1 GiB takes a disk that is quick enough.
+UPLOAD = (1024 if os.environ.get("BICORN_SLOW") else 256) << 20
+# A deadline may be late by the tick of the timers and a busy machine; the
+# best of a few tries shows the server's part of it.
+EXACT = 0.1
+TRIES = 4
+
+
+@pytest.fixture(scope="module")
+def slow_app(tmp_path_factory):
+    module = tmp_path_factory.mktemp("slow") / "slow.so"
+    subprocess.run([*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g",
+                    "-I", str(harness.SOURCE / "include"),
+                    str(harness.SOURCE / "t/apps/slow.c"), "-o", str(module)],
+                   check=True)
+    return module
+
+
+@pytest.fixture
+def server(bicorn, slow_app):
+    def start(*args, **kw):
+        return bicorn("--access-logfile", "-", *args, slow_app, **kw)
+
+    return start
+
+
+def get(target, *fields):
+    return harness.request(target=target, headers=[
+        tuple(f.split(": ", 1)) for f in fields])
+
+
+def post(*fields):
+    return harness.request("POST", "/sink", [tuple(f.split(": ", 1)) for f in fields])
+
+
+def big():
+    """What /big sends."""
+    out = bytearray(BIG)
+    # (i ^ i>>8 ^ i>>16) % 26, 65,536 places at a time.
+    low = [(i ^ i >> 8) for i in range(1 << 16)]
+    for high in range(BIG >> 16):
+        mix = (high << 16) ^ (high << 8) ^ high
+        out[high << 16:(high + 1) << 16] = bytes(
+            ord("a") + (v ^ mix) % 26 for v in low)
+    return bytes(out)
+
+
+@pytest.fixture(scope="module")
+def big_text():
+    return big()
+
+
+def alive(server, within=2.0, target="/hello"):
+    begun = time.monotonic()
+    assert server.get(target).body == b"Hello, World!\n"
+    assert time.monotonic() - begun < within
+
+
+def own_memory(pid):
+    """Bytes of memory that are the process's own."""
+    text = open("/proc/%d/status" % pid).read()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", text).group(1)) * 1024
+
+
+def descriptors(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+# --- deadlines, exactly -------------------------------------------------------
+
+def end_of(c, drip=None, every=0.1):
+    """Seconds until the server ended c, and what it said.  drip is sent
+    again and again meanwhile."""
+    begun = time.monotonic()
+    said = b""
+    c.sock.settimeout(every if drip else c.timeout)
+    while time.monotonic() - begun < 15:
+        try:
+            data = c.sock.recv(65536)
+        except socket.timeout:
+            try:
+                c.send(drip)
+            except OSError:
+                pass
+            continue
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return time.monotonic() - begun, said
+        if not said:
+            begun_end = time.monotonic() - begun
+        said += data
+        if b"\r\n\r\n" in said:
+            return begun_end, said
+    raise AssertionError("not ended; said %r" % said)
+
+
+def silent(server):
+    c = server.connect()
+    return end_of(c)
+
+
+def slow_head(server):
+    c = server.connect()
+    c.send("G")
+    return end_of(c, "E")
+
+
+def stalled_head(server):
+    c = server.connect()
+    c.send("GET /hello HTTP/1.1\r\nHost")
+    return end_of(c)
+
+
+def stalled_body(server):
+    c = server.connect()
+    c.send(post("Content-Length: 10") + b"abc")
+    return end_of(c)
+
+
+def stalled_chunks(server):
+    c = server.connect()
+    c.send(post("Transfer-Encoding: chunked") + b"5\r\nab")
+    return end_of(c)
+
+
+def stalled_second_head(server):
+    c = server.connect()
+    assert c.get("/hello").status == 200
+    c.send("GET /h")
+    return end_of(c)
+
+
+def idle(server):
+    c = server.connect()
+    assert c.get("/hello").status == 200
+    return end_of(c)
+
+
+DEADLINES = {
+    silent: (0.6, b""),
+    slow_head: (0.6, b"HTTP/1.1 408 "),
+    stalled_head: (0.6, b"HTTP/1.1 408 "),
+    stalled_second_head: (0.6, b"HTTP/1.1 408 "),
+    stalled_body: (0.8, b"HTTP/1.1 408 "),
+    stalled_chunks: (0.8, b"HTTP/1.1 408 "),
+    idle: (1.0, b""),
+}
+
+
+def test_deadlines_are_exact(server):
+    """To a tenth of a second, never early; all at once, again and again."""
+    s = server("--header-timeout", 0.6, "--body-timeout", 0.8,
+               "--keep-alive", 1, "--threads", 1)
+    late = {kind: [] for kind in DEADLINES}
+    with concurrent.futures.ThreadPoolExecutor(len(DEADLINES)) as pool:
+        for _ in range(TRIES):
+            runs = {kind: pool.submit(kind, s) for kind in DEADLINES
+                    if not late[kind] or min(late[kind]) > EXACT}
+            for kind, run in runs.items():
+                took, said = run.result()
+                seconds, says = DEADLINES[kind]
+                assert said.startswith(says) and bool(said) == bool(says)
+                # The client's clock starts a little after the server's.
+                assert took > seconds - 0.03, kind.__name__
+                late[kind].append(took - seconds)
+    assert all(min(each) <= EXACT for each in late.values()), late
+    text = s.out.text()
+    assert text.count('"- - -" 408') + text.count(' 408 ') >= 5
+
+
+def test_minimum_rate_of_a_body(server):
+    """After the grace a drip is not enough; above the rate it is."""
+    s = server("--body-min-rate", 1000, "--rate-grace", 0.5,
+               "--body-timeout", 5, "--threads", 1)
+    with s.connect() as drip, s.connect() as steady, s.connect() as chunks:
+        drip.send(post("Content-Length: 100000"))
+        chunks.send(post("Transfer-Encoding: chunked"))
+        steady.send(post("Content-Length: 8000"))
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            runs = [pool.submit(end_of, drip, "a", 0.05),
+                    pool.submit(end_of, chunks, "1\r\na\r\n", 0.05)]
+            for _ in range(20):     # 4000 bytes a second
+                steady.send(b"a" * 400)
+                time.sleep(0.1)
+            for run in runs:
+                took, said = run.result()
+                assert said.startswith(b"HTTP/1.1 408 ")
+                assert 0.47 < took < 1.5
+        assert steady.response().body == b"8000 0\n"
+    s.wait_out(r'"POST /sink HTTP/1.1" 408 ')
+
+
+# --- readers that are slow ----------------------------------------------------
+
+PAGES = """
+    import time
+
+    BIG = bytes(ord("a") + (i ^ i >> 8 ^ i >> 16) % 26
+                for i in range(1 << 16)) * 128
+
+    class Body:
+        closed = 0
+
+        def __init__(self, parts):
+            self.parts = iter(parts)
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return next(self.parts)
+
+        def close(self):
+            Body.closed += 1
+
+    def pieces():
+        for at in range(0, len(BIG), 65536):
+            yield BIG[at:at + 65536]
+
+    with open("big", "wb") as f:
+        f.write(BIG)
+
+    def app(environ, start_response):
+        path = environ["PATH_INFO"]
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        if path == "/list":
+            return [BIG]
+        if path == "/generator":
+            return pieces()
+        if path == "/closed":
+            return [b"%d" % Body.closed]
+        if path == "/body":
+            return Body(pieces())
+        if path == "/file":
+            return environ["wsgi.file_wrapper"](open("big", "rb"), 65536)
+        if path == "/sleep":
+            time.sleep(float(environ["QUERY_STRING"]))
+        return [b"Hello, World!\\n"]
+"""
+
+
+def read_slowly(server, targets, count=10):
+    """Clients that ask for much and do not read, until others were served
+    by the only thread; then they get all of it."""
+    readers = []
+    for target in targets * count:
+        c = server.connect()
+        c.send(get(target))
+        readers.append(c)
+    for _ in range(20):
+        alive(server)
+    bodies = []
+    for c in readers:
+        bodies.append(c.response().body)
+        assert c.get("/hello").status == 200
+        c.close()
+    return bodies
+
+
+def test_slow_readers_in_c(server, big_text):
+    s = server("--threads", 1)
+    for body in read_slowly(s, ["/big", "/big/pieces", "/big/file"]):
+        assert body == big_text
+    assert ' 499 ' not in s.out.text()
+
+
+@pytest.mark.python
+def test_slow_readers_in_python(wsgi):
+    s = wsgi(PAGES, "--threads", 1)
+    first = None
+    for body in read_slowly(s, ["/list", "/generator", "/file", "/body"]):
+        first = first or body
+        assert len(body) == BIG and body == first
+    assert s.get("/closed").body == b"10"
+
+
+@pytest.mark.python
+def test_streaming_waits_within_limits(wsgi):
+    """With nowhere to keep it the application waits, but not for ever:
+    close() is called, and the log has a line."""
+    s = wsgi(PAGES, "--threads", 2, "--response-buffer", "64k",
+             "--response-spool", 0, "--send-timeout", 0.5,
+             "--access-logfile", "-")
+    with s.connect() as c:
+        c.send(get("/body"))
+        s.wait_out(r'"GET /body HTTP/1.1" 499 ', timeout=10)
+        assert s.get("/closed").body == b"1"
+        rest = c.rest()
+        assert len(rest) < BIG and not rest.endswith(b"0\r\n\r\n")
+
+
+def test_readers_that_stop_are_cut(server):
+    """What is kept for a client is not kept for ever."""
+    s = server("--threads", 1, "--send-timeout", 0.5)
+    pid = s.workers()[0]
+    alive(s)
+    before = descriptors(pid)
+    readers = []
+    for target in ("/big", "/big/pieces", "/big/file"):
+        c = s.connect()
+        c.send(get(target))
+        readers.append(c)
+    harness.wait_for(lambda: descriptors(pid) > before, "clients")
+    harness.wait_for(lambda: descriptors(pid) <= before, "the end of them")
+    for c in readers:
+        assert len(c.rest()) < BIG
+        c.close()
+    alive(s)
+
+
+def test_minimum_rate_of_a_response(server):
+    """Takes a little now and then, less than is asked."""
+    s = server("--threads", 1, "--send-min-rate", 1000000,
+               "--rate-grace", 0.5, "--send-timeout", 5)
+    pid = s.workers()[0]
+    before = descriptors(pid)
+    with s.connect() as c:
+        c.send(get("/big"))
+        begun = time.monotonic()
+        got = 0
+        while time.monotonic() - begun < 10:
+            try:
+                data = c.sock.recv(1000)
+            except ConnectionResetError:
+                break
+            if not data:
+                break
+            got += len(data)
+            if descriptors(pid) <= before and got > 3000:
+                break
+            time.sleep(0.02)
+        assert got < BIG and time.monotonic() - begun < 5
+    alive(s)
+
+
+# --- clients that leave -------------------------------------------------------
+
+def test_resets(server, slow_app):
+    """In the head, in the body, while it waits, in the response."""
+    s = server("--threads", 2)
+    alive(s)
+    pid = s.workers()[0]
+    before = descriptors(pid)
+    whole = [get("/hello")[:20], post("Content-Length: 100") + b"abc",
+             post("Transfer-Encoding: chunked") + b"5\r\nabc",
+             post("Content-Length: 200000") + b"a" * 100000,
+             get("/hello"), get("/big"), get("/big/pieces"), get("/big/file")]
+    for text in whole * 20:
+        c = s.connect()
+        c.send(text)
+        c.reset()
+    for text in whole[5:] * 5:
+        c = s.connect()
+        c.send(text)
+        c.head()
+        c.reset()
+    alive(s)
+    harness.wait_for(lambda: descriptors(pid) <= before, "the end of them")
+
+
+def test_reset_within_a_body_is_logged(server):
+    s = server()
+    c = s.connect()
+    c.send(post("Content-Length: 100") + b"abc")
+    assert c.quiet(0.1)
+    c.reset()
+    s.wait_out(r'"POST /sink HTTP/1.1" 499 0 ')
+
+
+def test_a_thousand_that_open_and_leave(server):
+    s = server("--threads", 1)
+    alive(s)
+    pid = s.workers()[0]
+    before = descriptors(pid)
+    for i in range(1000):
+        c = s.connect()
+        if i % 3 == 1:
+            c.reset()
+        elif i % 3 == 2:
+            c.send(get("/hello"))
+        c.close()
+        if i % 100 == 0:
+            alive(s)
+    alive(s)
+    harness.wait_for(lambda: descriptors(pid) <= before, "the end of them")
+
+
+def test_vanished_leave_the_queue(server):
+    """They take no place of queue_size, and no thread."""
+    s = server("--threads", 1, "--queue-size", 5)
+    with s.connect() as busy:
+        busy.send(get("/wait?2000"))
+        s.wait_log("slow: waits")
+        gone = 0
+        for _ in range(3):
+            for _ in range(5):
+                with s.connect() as c:
+                    c.send(get("/wait?1"))
+            gone += 5
+            harness.wait_for(lambda: s.out.text().count(
+                '"GET /wait?1 HTTP/1.1" 499 0 ') == gone, "the lines")
+        with s.connect() as c:
+            assert c.get("/hello").status == 200
+        assert busy.response().status == 200
+    assert s.log.text().count("slow: waits") == 1
+
+
+def test_pipelined_flood(server):
+    """Thousands of requests at once, and nothing is read: others do not
+    notice, and in the end each is answered."""
+    count = 20000
+    s = server("--threads", 1)
+    floods = [s.connect() for _ in range(3)]
+    left = [get("/hello") * count for _ in floods]
+    for i, c in enumerate(floods):
+        c.sock.setblocking(False)
+    for _ in range(50):
+        for i, c in enumerate(floods):
+            try:
+                left[i] = left[i][c.sock.send(left[i]):]
+            except BlockingIOError:
+                pass
+        alive(s)
+    # Now they read, and say the rest.
+    for i, c in enumerate(floods):
+        answers = tail = b""
+        found = 0
+        end = time.monotonic() + 30
+        while found < count and time.monotonic() < end:
+            try:
+                if left[i]:
+                    left[i] = left[i][c.sock.send(left[i]):]
+            except BlockingIOError:
+                pass
+            try:
+                answers = tail + c.sock.recv(1 << 20)
+            except BlockingIOError:
+                time.sleep(0.001)
+                continue
+            found += answers.count(b"Hello, World!\n")
+            at = answers.rfind(b"Hello, World!\n")
+            tail = answers[at + 14:] if at >= 0 else answers
+        assert found == count
+        c.close()
+
+
+# --- uploads ------------------------------------------------------------------
+
+def test_large_upload_takes_no_memory(server, tmp_path):
+    s = server("--threads", 1, "--tmp-upload-dir", tmp_path)
+    alive(s)
+    pid = s.workers()[0]
+    before = most = own_memory(pid)
+    block = b"\0" * (1 << 20)
+    with s.connect() as c:
+        c.send(post("Content-Length: %d" % UPLOAD))
+        for i in range(UPLOAD >> 20):
+            c.send(block)
+            if i % 16 == 0:
+                most = max(most, own_memory(pid))
+                alive(s)
+        assert c.response().body == b"%d 0\n" % UPLOAD
+    most = max(most, own_memory(pid))
+    assert most - before < 2 << 20
+    assert os.listdir(tmp_path) == []
+
+
+def test_uploads_leave_no_memory(server, tmp_path):
+    """Many of them, that stop half-way."""
+    s = server("--threads", 1, "--tmp-upload-dir", tmp_path)
+    alive(s)
+    pid = s.workers()[0]
+    before = own_memory(pid)
+    held = []
+    for _ in range(100):
+        c = s.connect()
+        c.send(post("Content-Length: 10000000") + b"a" * 300000)
+        held.append(c)
+    alive(s)
+    assert own_memory(pid) - before < 100 * 16384
+    for c in held:
+        c.close()
+
+
+def test_body_over_the_limit_is_refused_at_once(server):
+    s = server("--limit-request-body", 100000)
+    with s.connect() as c:
+        c.send(post("Content-Length: 100001"))
+        assert c.response().status == 413
+    with s.connect() as c:
+        c.send(post("Content-Length: 100001", "Expect: 100-continue"))
+        assert c.response().status == 413
+    with s.connect() as c:      # when the size of a chunk tells
+        c.send(post("Transfer-Encoding: chunked") + b"186A1\r\n")
+        assert c.response().status == 413
+    with s.connect() as c:      # when the sum of them does
+        c.send(post("Transfer-Encoding: chunked")
+               + b"10000\r\n" + b"a" * 65536 + b"\r\n86A1\r\n")
+        assert c.response().status == 413
+    with s.connect() as c:
+        c.send(post("Transfer-Encoding: chunked")
+               + b"186A0\r\n" + b"a" * 100000 + b"\r\n0\r\n\r\n")
+        assert c.response().body == b"100000 0\n"
+    assert s.out.text().count('"POST /sink HTTP/1.1" 413 ') == 4
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 1 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs",
+                           str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_full_disk(server, tiny_disk, big_text):
+    """507 and a line in the log; a response waits for its client instead."""
+    s = server("--threads", 2, "--tmp-upload-dir", tiny_disk,
+               "--response-buffer", "64k")
+    for fields, text in ((("Content-Length: 3000000",), b"a" * 3000000),
+                         (("Transfer-Encoding: chunked",),
+                          b"2DC6C0\r\n" + b"a" * 3000000)):
+        with s.connect() as c:
+            c.sock.settimeout(10)
+            try:
+                c.send(post(*fields) + text)
+            except OSError:
+                pass
+            assert c.response().status == 507
+    s.wait_log(r"\[ERROR\] Cannot keep the body of a request in a file: "
+               "No space left on device")
+    s.wait_out(r'"POST /sink HTTP/1.1" 507 ')
+    assert s.get("/hello").status == 200
+    with s.connect() as c:      # it fits: the space was given back
+        c.send(post("Content-Length: 500000") + b"a" * 500000)
+        assert c.response().body == b"500000 0\n"
+    for target in ("/big", "/big/pieces"):
+        with s.connect() as c:
+            c.send(get(target))
+            alive(s)
+            assert c.response().body == big_text
+
+
+def limited(name, value):
+    """Runs bicorn with a limit that not even root can raise."""
+    return (harness.PYTHON, "-c", """if True:
+        import ctypes, os, resource, sys
+        resource.setrlimit(resource.%s, (%d, %d))
+        ctypes.CDLL(None).prctl(24, 24, 0, 0, 0)    # CAP_SYS_RESOURCE
+        os.execv(sys.argv[1], sys.argv[1:])
+    """ % (name, value, value))
+
+
+def test_file_size_limit(server, tmp_path):
+    """A limit of the process on its files harms one request, not others."""
+    s = server("--tmp-upload-dir", tmp_path,
+               wrapper=limited("RLIMIT_FSIZE", 10 << 20))
+    before = s.workers()
+    with s.connect() as c:
+        c.send(post("Content-Length: 12000000") + b"a" * 12000000)
+        assert c.response().status == 507
+    s.wait_log("Cannot keep the body of a request in a file: File too large")
+    alive(s)
+    assert s.workers() == before
+
+
+# --- overload -----------------------------------------------------------------
+
+def test_queue_has_an_end(server):
+    """One runs, three wait, the fifth is told to come again."""
+    s = server("--threads", 1, "--queue-size", 3)
+    conns = [s.connect() for _ in range(5)]
+    conns[0].send(get("/wait?700"))
+    s.wait_log("slow: waits")
+    for c in conns[1:4]:
+        c.send(get("/hello"))
+        assert c.quiet(0.02)
+    begun = time.monotonic()
+    r = conns[4].get("/hello")
+    assert r.status == 503 and int(r.header("Retry-After")) > 0
+    assert time.monotonic() - begun < 0.4
+    for c in conns[:4]:
+        assert c.response().status == 200
+    for c in conns:
+        c.close()
+    s.wait_out(r'"GET /hello HTTP/1.1" 503 ')
+
+
+def test_queue_timeout(server):
+    """Who waits too long is told so, and does not cost a thread."""
+    s = server("--threads", 1, "--queue-timeout", 0.5)
+    with s.connect() as busy, s.connect() as waits:
+        busy.send(get("/wait?1500"))
+        s.wait_log("slow: waits")
+        begun = time.monotonic()
+        r = waits.get("/wait?1")
+        took = time.monotonic() - begun
+        assert r.status == 503 and r.header("Retry-After")
+        assert 0.48 < took < 1.2
+        assert busy.response().status == 200
+    s.wait_out(r'"GET /wait\?1 HTTP/1.1" 503 ')
+    assert s.log.text().count("slow: waits") == 1
+
+
+def test_memory_has_a_ceiling(server):
+    """Large heads that do not end fill it; then new requests get a 503, and
+    soon after they went all is as before."""
+    s = server("--buffer-memory", "1M", "--limit-request-field_size", 200000,
+               "--threads", 1)
+    held = []
+    for _ in range(20):
+        c = s.connect()
+        c.send(b"GET /hello HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 120000)
+        held.append(c)
+    harness.wait_for(lambda: s.get("/hello").status == 503, "a 503")
+    r = s.get("/hello")
+    assert r.header("Retry-After")
+    for c in held:
+        c.close()
+    harness.wait_for(lambda: s.get("/hello").status == 200, "a 200")
+    s.wait_out(r'"GET /hello HTTP/1.1" 503 ')
+
+
+def test_short_of_memory_bodies_go_to_files(server):
+    """Not even much of what is sent fills the memory."""
+    s = server("--buffer-memory", "1M", "--body-buffer", "1M",
+               "--threads", 1)
+    held = []
+    for _ in range(40):
+        c = s.connect()
+        c.send(post("Content-Length: 100000") + b"a" * 99999)
+        held.append(c)
+    alive(s)
+    for c in held:
+        c.send("b")
+        assert c.response().body == b"100000 0\n"
+        c.close()
+
+
+def test_descriptors_run_out(server):
+    """Accepting pauses, says so, and goes on."""
+    s = server("--threads", 2, wrapper=limited("RLIMIT_NOFILE", 60))
+    held = [s.connect() for _ in range(100)]
+    s.wait_log(r"\[WARNING\] .*Accepting pauses: Too many open files")
+    kept = held[0]
+    assert kept.get("/hello").status == 200
+    for c in held[1:]:
+        c.close()
+    for _ in range(5):
+        alive(s)
+    assert kept.get("/hello").status == 200
+    assert s.log.text().count("Accepting pauses") == 1
+
+
+def test_connections_at_the_limit(server):
+    """worker_connections: the others wait in the backlog, and are served."""
+    s = server("--worker-connections", 10, "--threads", 1)
+    held = []
+    for _ in range(10):
+        c = s.connect()
+        assert c.get("/hello").status == 200
+        held.append(c)
+    with s.connect() as c:
+        c.send(get("/hello"))
+        assert c.response().status == 200
+    for c in held:
+        c.close()
+
+
+def test_idle_connections_cost_little(server):
+    """At most 1 KiB of the worker's memory each."""
+    count = 2000
+    s = server("--worker-connections", 3000, "--threads", 2)
+    pid = s.workers()[0]
+    kept = []
+    for _ in range(100):
+        alive(s)
+    before = own_memory(pid)
+    for _ in range(count):
+        c = s.connect()
+        assert c.get("/hello").status == 200
+        kept.append(c)
+    if not harness.SANITIZERS:
+        assert own_memory(pid) - before <= count * 1024
+    for c in kept:
+        c.close()
+
+
+# --- health -------------------------------------------------------------------
+
+def test_health_while_all_hangs(server):
+    s = server("--threads", 2, "--health-path", "/health")
+    with s.connect() as kept:
+        assert kept.get("/health").status == 200
+        hang = [s.connect() for _ in range(20)]
+        for c in hang:
+            c.send(get("/wait?2500"))
+        s.wait_log("slow: waits")
+        begun = time.monotonic()
+        for _ in range(20):
+            r = s.get("/health")
+            assert (r.status, r.body) == (200, b"ok\n")
+        assert time.monotonic() - begun < 2
+        s.signal(signal.SIGTERM)
+        s.wait_log("Handling signal: term")
+        harness.wait_for(lambda: kept.get("/health").status == 503,
+                         "the worker's stop")
+        for c in hang:
+            c.close()
+
+
+def test_health_flood(server):
+    """Answers in a row, without end, keep nobody from being served."""
+    s = server("--threads", 1, "--health-path", "/health")
+    flood = s.connect()
+    flood.sock.setblocking(False)
+    text = get("/hello") + get("/health") * 5000
+    left = b""
+    for _ in range(30):
+        try:
+            left = left or text
+            left = left[flood.sock.send(left):]
+            flood.sock.recv(1 << 20)
+        except BlockingIOError:
+            pass
+        alive(s)
+    flood.close()
+
+
+# --- all of them at once ------------------------------------------------------
+
+def test_everybody_attacks(server):
+    """A few hundred of each kind against 4 threads."""
+    s = server("--threads", 4, "--worker-connections", 10000)
+    each = 40 if harness.SANITIZERS else 200
+    processes = []
+    try:
+        for kind in attack.KINDS:
+            processes.append(subprocess.Popen(
+                [harness.PYTHON, str(harness.SOURCE / "t/attack.py"), kind,
+                 s.address[0], str(s.port),
+                 str(each // 10 if kind == "reader" else each)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        for p in processes:
+            assert p.stdout.readline() == "ready\n"
+        worst = 0.0
+        end = time.monotonic() + 3
+        with s.connect() as kept:
+            while time.monotonic() < end:
+                begun = time.monotonic()
+                alive(s, within=10)
+                assert kept.get("/hello").status == 200
+                worst = max(worst, time.monotonic() - begun)
+        assert worst < 4 if harness.SANITIZERS else worst < 2
+    finally:
+        for p in processes:
+            p.kill()
+            p.communicate()
+    alive(s)
