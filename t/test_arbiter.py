@@ -557,6 +557,73 @@ def test_max_requests(bicorn, life):
     assert "exited with code" not in said and "[ERROR]" not in said
 
 
+def test_max_worker_lifetime(bicorn, life):
+    """One after the other, behind a successor, and nobody notices."""
+    server = bicorn("-w", 3, "--max-worker-lifetime", "500ms", life)
+    first = set(server.workers())
+    while first & set(server.workers()):
+        assert server.get("/").status == 200
+    running = [0]
+    for line in messages(server):
+        if line.startswith(("Booting", "Worker exiting")):
+            running.append(running[-1] + (1 if "Booting" in line else -1))
+    assert min(running[3:]) == 3
+    for pid in first:
+        server.wait_log(r"\[INFO\] Worker \(pid:%d\) is replaced: it has "
+                        r"served for \d s \(max_worker_lifetime\)" % pid)
+    assert server.stop() == 0
+    said = server.log.text()
+    assert "[ERROR]" not in said and "[WARNING]" not in said
+
+
+def test_max_recycling(bicorn, life, tmp_path):
+    """As long as one successor boots, nobody else is replaced; all serve."""
+    boot = tmp_path / "boot"
+    boot.write_text("ok")
+    server = bicorn("-w", 3, "--max-requests", 1, "-e", "LIFE_BOOT=%s" % boot,
+                    life)
+    first = server.workers()
+    boot.write_text("hang")
+    seen = set()
+    for _ in range(60):
+        seen.add(int(who(server)["pid"]))
+    assert seen <= set(first)
+    assert len(server.workers()) == 4
+    boot.write_text("ok")
+    hanging, = set(server.workers()) - set(first)
+    os.kill(hanging, signal.SIGKILL)
+    wait_for(lambda: server.get("/").status == 200 and
+             not set(first) & set(server.workers()), "the first to leave")
+    assert server.stop() == 0
+
+
+def test_max_worker_memory(bicorn, life):
+    server = bicorn("-w", 2, "--max-worker-memory", "200M", life)
+    first = server.workers()
+    with server.connect() as c:
+        c.get("/grow/300")
+        m = server.wait_log(
+            r"\[INFO\] Worker \(pid:(\d+)\) is replaced: it takes \d+ MB "
+            r"of memory \(max_worker_memory\)")
+    big = int(m.group(1))
+    assert big in first
+    wait_for(lambda: big not in server.workers(), "it to leave")
+    assert len(server.workers()) == 2
+    assert server.log.text().count("is replaced") == 1
+    assert server.stop() == 0
+
+
+def test_max_worker_memory_that_is_too_low(bicorn, life):
+    """Said once, and no worker after the other is thrown away."""
+    server = bicorn("-w", 2, "--max-worker-memory", "100k", life)
+    first = server.workers()
+    server.wait_log(r"\[WARNING\] A worker that has served nobody takes more "
+                    r"than max_worker_memory")
+    time.sleep(3)  # what is tested: that nothing happens
+    assert server.workers() == first
+    assert server.log.text().count("max_worker_memory") == 1
+
+
 # ---- signals ----------------------------------------------------------------
 
 def test_ttin_ttou(bicorn, life):

@@ -248,8 +248,10 @@ do_what_is_due(struct arbiter *a)
 	if (a->serving != NULL && !a->serving->complete &&
 	    generation_full(a->serving))
 		complete_serving(a);
-	if (a->serving != NULL)
+	if (a->serving != NULL) {
+		recycle_due(a->serving, now_ms);
 		children_maintain(a, a->serving, now_ms);
+	}
 	if (a->candidate != NULL)
 		children_maintain(a, a->candidate, now_ms);
 	stop_continue(a, now_ms);

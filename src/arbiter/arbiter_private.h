@@ -15,6 +15,7 @@
 #include "arbiter/signals.h"
 #include "conf/conf.h"
 
+struct child;
 struct err;
 struct generation;
 struct title;
@@ -110,6 +111,17 @@ int64_t watch_deadline(const struct arbiter *a, const struct generation *g);
 /* Whether a worker of g shows signs of life. */
 bool watch_alive(const struct arbiter *a, const struct generation *g,
     int64_t now_ms);
+
+/* recycle.c */
+
+/* c has just become READY. */
+void recycle_born(struct generation *g, struct child *c, int64_t now_ms);
+
+/* Picks those of the serving generation that are to be replaced now. */
+void recycle_due(struct generation *g, int64_t now_ms);
+
+/* When there is something to pick. */
+int64_t recycle_deadline(const struct generation *g);
 
 /* tell.c: status and signs of life for the service manager. */
 void tell_manager(struct arbiter *a, int64_t now_ms);

@@ -65,6 +65,7 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 		.number = ++a->workers,
 		.forked_ms = now_ms,
 		.kill_ms = CLOCK_NEVER,
+		.retire_ms = CLOCK_NEVER,
 	};
 	announce_slot(a, g, c);
 	fflush(NULL);

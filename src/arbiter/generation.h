@@ -29,6 +29,9 @@ struct child {
 	int64_t forked_ms;
 	int64_t ready_ms;  /* 0: it has not reported READY yet */
 	int64_t kill_ms;   /* SIGKILL then; CLOCK_NEVER: not planned */
+	int64_t retire_ms; /* replaced then; CLOCK_NEVER: not for its age */
+	int64_t memory;    /* bytes, at the last look */
+	bool born_heavy;   /* was above max_worker_memory when READY */
 	bool leaving;      /* told to, or on its own: it counts no more */
 	bool retiring;     /* ... but serves until its successor is READY */
 	bool late;         /* was killed for not being READY in time */
@@ -50,6 +53,8 @@ struct generation {
 	struct child *children; /* room of them */
 	size_t wanted;          /* workers that there should be */
 	struct backoff backoff;
+	int64_t sample_ms;      /* when memory is looked at next */
+	bool warned_heavy;      /* said that max_worker_memory is too low */
 	bool proven;            /* one of its workers was READY */
 	bool complete;          /* all of them were, once */
 	bool retired;           /* its workers are leaving */

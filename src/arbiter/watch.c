@@ -72,6 +72,7 @@ became_ready(struct generation *g, struct child *c, int64_t now_ms)
 {
 	c->ready_ms = now_ms;
 	g->proven = true;
+	recycle_born(g, c, now_ms);
 	if (c->reopen)
 		kill(c->pid, SIGUSR1);
 	c->reopen = false;
@@ -85,9 +86,6 @@ watch_state(struct generation *g, size_t slot, int64_t now_ms)
 
 	if (state >= WORKER_READY && c->ready_ms == 0)
 		became_ready(g, c, now_ms);
-	/* It asks for a successor, as after max_requests. */
-	if (state == WORKER_RETIRING && !c->leaving)
-		c->leaving = c->retiring = true;
 	/* It leaves on its own. */
 	if (state == WORKER_DRAINING && !c->leaving) {
 		c->leaving = true;
@@ -192,6 +190,7 @@ watch_deadline(const struct arbiter *a, const struct generation *g)
 	}
 	if (silent < a->looked_ms + LOOK_MS)
 		silent = a->looked_ms + LOOK_MS;
+	due = earlier(due, recycle_deadline(g));
 	if (!g->retired && generation_active(g) < target)
 		due = earlier(due, g->backoff.next_ms);
 	return earlier(due, silent);

@@ -101,6 +101,20 @@ sleep_ms(int ms)
 		;
 }
 
+/* Leaks on purpose, as the applications that max_worker_memory is for. */
+static void
+grow(size_t bytes)
+{
+	static void *last;
+	void **p = malloc(bytes);
+
+	if (p == NULL)
+		return;
+	memset(p, 1, bytes);
+	*p = last;
+	last = p;
+}
+
 static void
 handle(struct bicorn_exchange *x)
 {
@@ -116,6 +130,8 @@ handle(struct bicorn_exchange *x)
 		sleep_ms(atoi(rest));
 	if (after(x, "/exit/", rest) != NULL)
 		_exit(atoi(rest));
+	if (after(x, "/grow/", rest) != NULL)
+		grow((size_t)atoi(rest) << 20);
 	if (after(x, "/env/", rest) != NULL)
 		reply = getenv(rest) != NULL ? getenv(rest) : "(unset)";
 	bicorn_reply(x, 200, "text/plain", reply, strlen(reply));
