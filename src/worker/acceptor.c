@@ -120,9 +120,8 @@ take_returned(struct acceptor *a)
 		/* RETURNED to ACCEPTOR. */
 		client_take_events(c, atomic_exchange_explicit(&c->owner, 0,
 		    memory_order_acquire));
+		tend_timer(a, c); /* it may be out of hand again soon */
 		tend_client(a, c);
-		if (c->state != CLIENT_CLOSED && c->state != CLIENT_READY)
-			tend_timer(a, c);
 	}
 }
 
@@ -365,7 +364,8 @@ close_idle(struct acceptor *a)
 		next = c->next_open;
 		if (atomic_load_explicit(&c->owner, memory_order_acquire) ==
 			0 &&
-		    c->state == CLIENT_IDLE) {
+		    (c->state == CLIENT_IDLE ||
+			c->state == CLIENT_HANDSHAKE)) {
 			c->fresh = false;
 			tend_expired(a, c);
 		}

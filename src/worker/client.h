@@ -9,7 +9,8 @@
  *
  *	ACCEPTOR  owner word is 0.  All states but CLIENT_READY.
  *	QUEUE     OWNED_BY_POOL, state CLIENT_READY, linked into the queue.
- *	POOL      OWNED_BY_POOL, held by the thread that popped it.
+ *	POOL      OWNED_BY_POOL, held by the thread that popped it; or, in
+ *	          CLIENT_HANDSHAKE, with the thread that opens connections.
  *	RETURNED  OWNED_BY_POOL, on worker.returned, for the acceptor to take.
  *
  * The acceptor sets OWNED_BY_POOL before it pushes; whoever has the client

@@ -42,6 +42,9 @@ client_take_events(struct client *c, uint32_t bits)
 		c->readable = true;
 	if (bits & EVENT_GONE)
 		c->readable = c->peer_closed = true;
+	/* A handshake may wait to write; not before the client has begun. */
+	if ((bits & EVENT_WRITE) && c->state == CLIENT_HANDSHAKE && !c->fresh)
+		c->readable = true;
 }
 
 bool

@@ -9,6 +9,7 @@
 #include "conf/conf.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
+#include "worker/handshakes.h"
 #include "worker/inbound.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
@@ -266,21 +267,11 @@ tend_later(struct acceptor *a, struct client *c)
 static void
 handshake(struct acceptor *a, struct client *c)
 {
-	switch (c->conn.transport->handshake(&c->conn)) {
-	case IO_OK:
-		c->state = CLIENT_IDLE;
-		c->deadline_ms =
-		    a->now_ms + a->w->settings->header_timeout_ms;
-		/* The first request may have come with the last message. */
-		c->readable = true;
-		receive(a, c);
+	tend_timer(a, c);
+	if (!c->readable)
 		return;
-	case IO_AGAIN:
-		tend_timer(a, c);
-		return;
-	default:
-		tend_close(a, c);
-	}
+	c->readable = c->fresh = false;
+	handshakes_push(a->w->handshakes, c);
 }
 
 void

@@ -15,6 +15,7 @@
 #include "tls/tls.h"
 #include "worker/acceptor.h"
 #include "worker/exchange.h"
+#include "worker/handshakes.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
 #include "worker/pool.h"
@@ -117,6 +118,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	if (watchdog_start(w, &w->watchdog, err) != 0)
 		return WORKER_EXIT_BOOT;
+	if (w->tls != NULL && handshakes_start(w, &w->handshakes, err) != 0)
+		return WORKER_EXIT_BOOT;
 	*a = acceptor_new(w, err);
 	return *a != NULL ? 0 : WORKER_EXIT_BOOT;
 }
@@ -158,6 +161,7 @@ worker_main(const struct heritage *h)
 	if (acceptor_run(a)) {
 		/* The watchdog looks at the pool. */
 		watchdog_stop(&w.watchdog);
+		handshakes_stop(&w.handshakes);
 		queue_close(w.queue);
 		pool_join(&w.pool);
 		app_unload(&w.app);

@@ -19,6 +19,7 @@
 
 struct acceptor;
 struct client;
+struct handshakes;
 struct heritage;
 struct inbound;
 struct pool;
@@ -48,6 +49,7 @@ struct worker {
 	struct app app;
 	struct queue *queue;
 	struct pool *pool;
+	struct handshakes *handshakes; /* NULL: no TLS */
 	struct watchdog *watchdog;
 	struct score_worker *score;
 	int wake_fd; /* eventfd that wakes the acceptor */
