@@ -646,6 +646,21 @@ def test_ttin_ttou(bicorn, life):
     assert server.stop() == 0
 
 
+def test_ttou_spares_those_that_serve(bicorn, life, tmp_path):
+    boot = tmp_path / "boot"
+    boot.write_text("ok")
+    server = bicorn("-w", 2, "-e", "LIFE_BOOT=%s" % boot, life)
+    killed, left = server.workers()
+    boot.write_text("hang")
+    mark = server.mark()
+    os.kill(killed, signal.SIGKILL)
+    server.wait_log("Booting", since=mark)
+    server.signal(signal.SIGTTOU)
+    wait_for(lambda: server.workers() == [left], "the one that boots to go")
+    assert int(who(server)["pid"]) == left
+    assert server.stop() == 0
+
+
 def test_many_ttin(bicorn, life):
     server = bicorn("--threads", 1, life)
     for count in range(2, 22):

@@ -101,19 +101,28 @@ children_dismiss(struct generation *g, int number, int64_t kill_ms)
 		dismiss(&g->children[i], number, kill_ms);
 }
 
-static struct child *
-oldest_active(struct generation *g)
+/* One that does not serve yet is missed by nobody, then the oldest goes. */
+static bool
+goes_before(const struct child *a, const struct child *b)
 {
-	struct child *oldest = NULL;
+	if ((a->ready_ms == 0) != (b->ready_ms == 0))
+		return a->ready_ms == 0;
+	return a->number < b->number;
+}
+
+static struct child *
+first_to_go(struct generation *g)
+{
+	struct child *first = NULL;
 
 	for (size_t i = 0; i < g->room; i++) {
 		struct child *c = &g->children[i];
 
 		if (c->pid != 0 && !c->leaving &&
-		    (oldest == NULL || c->number < oldest->number))
-			oldest = c;
+		    (first == NULL || goes_before(c, first)))
+			first = c;
 	}
-	return oldest;
+	return first;
 }
 
 void
@@ -131,7 +140,7 @@ children_maintain(struct arbiter *a, struct generation *g, int64_t now_ms)
 	    fork_one(a, g, now_ms))
 		active++;
 	while (active > g->wanted) {
-		dismiss(oldest_active(g), SIGTERM,
+		dismiss(first_to_go(g), SIGTERM,
 		    now_ms + g->settings->graceful_timeout_ms);
 		active--;
 	}
