@@ -141,7 +141,8 @@ def build(folder, *options, targets=("all",)):
         pytest.skip("the source folder itself is configured")
     folder.mkdir()
     command(SOURCE / "configure", "-q", *options, cwd=folder)
-    command("make", "-s", "-j2", *targets, cwd=folder)
+    for target in targets:
+        command("make", "-s", "-j2", target, cwd=folder)
     return folder
 
 
@@ -165,8 +166,8 @@ def test_without_python(tmp_path, bicorn, run, monkeypatch):
     assert not (folder / ".libs/wsgi.so").exists()
     monkeypatch.setattr(harness, "BICORN", folder / "bicorn")
     said = run("--version").stdout
-    assert re.search(r"(?i)without.*python|python.*\bno\b|no\b.*python|-python",
-                     said), said
+    assert "WSGI: not built in" in said
+    assert "TLS: not built in" in said
     done = run("myapp:app", cwd=SOURCE / "etc/examples")
     assert done.returncode == 4
     assert "without Python" in done.stderr
@@ -192,14 +193,15 @@ def test_python(python, tmp_path, bicorn, monkeypatch):
     folder = build(tmp_path / "b", "PYTHON=%s" % python)
     monkeypatch.setattr(harness, "BICORN", folder / "bicorn")
     (tmp_path / "who.py").write_text(
-        "import sys, ssl, json, ctypes\n"
+        "import os, sys, ssl, json, ctypes\n"
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
-        "    return [('%s|%s|%s' % (sys.version, sys.executable,\n"
-        "                           sys.prefix)).encode()]\n")
+        "    return [('%s|%s|%s' % (sys.version, os.path.realpath(\n"
+        "        sys.executable), sys.prefix)).encode()]\n")
     expected = command(
-        python, "-c", "import sys; print('%s|%s|%s' % (sys.version, "
-        "sys.executable, sys.prefix), end='')", cwd=tmp_path).stdout
+        python, "-c", "import os, sys; print('%s|%s|%s' % (sys.version, "
+        "os.path.realpath(sys.executable), sys.prefix), end='')",
+        cwd=tmp_path).stdout
     server = bicorn("who:app", cwd=tmp_path)
     assert server.get("/").body.decode() == expected
 
