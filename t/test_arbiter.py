@@ -626,12 +626,19 @@ def test_max_worker_memory_that_is_too_low(bicorn, life):
 
 # ---- signals ----------------------------------------------------------------
 
-def test_ttin_ttou(bicorn, life):
-    server = bicorn("-w", 2, life)
-    first = server.workers()
-    for count in 3, 4:
-        server.signal(signal.SIGTTIN)
-        wait_for(lambda: len(server.workers()) == count, "%d" % count)
+def test_ttin_ttou(bicorn, life, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(harness.DEADLINE)
+        server = bicorn("-w", 2, life,
+                        env={"NOTIFY_SOCKET": tmp_path / "notify"})
+        first = server.workers()
+        for count in 3, 4:
+            server.signal(signal.SIGTTIN)
+            said = b"STATUS=Serving: %d of %d workers ready" % (count, count)
+            while manager.recv(4096) != said:
+                pass
+            assert len(server.workers()) == count
     for count in 3, 2, 1:
         server.signal(signal.SIGTTOU)
         wait_for(lambda: len(server.workers()) == count, "%d" % count)
