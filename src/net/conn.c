@@ -8,6 +8,9 @@
 #include "base/fd.h"
 #include "net/listen.h"
 
+/* Should one of them not pass after all. */
+#define TRIES_MAX 64
+
 /* Errors that belong to the one connection, not to the listener. */
 static bool
 is_passing(int error)
@@ -34,12 +37,12 @@ conn_accept(struct conn *c, const struct listener *l)
 {
 	struct addr peer = { 0 };
 	socklen_t len = sizeof(peer);
-	int fd;
+	int fd, tries = 0;
 
 	do {
 		fd = accept4(l->fd, &peer.any, &len,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
-	} while (fd < 0 && is_passing(errno));
+	} while (fd < 0 && is_passing(errno) && ++tries < TRIES_MAX);
 	if (fd < 0)
 		return -1;
 

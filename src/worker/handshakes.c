@@ -27,6 +27,7 @@ step(struct worker *w, struct client *c)
 	switch (c->conn.transport->handshake(&c->conn)) {
 	case IO_OK:
 		c->state = CLIENT_IDLE;
+		c->fresh = true;
 		c->deadline_ms = clock_coarse_ms() +
 		    w->settings->header_timeout_ms;
 		/* The first request may have come with the last message. */
