@@ -210,8 +210,6 @@ accept_one(struct acceptor *a, const struct listener *l)
 		client_put(a, c);
 		if (error == EAGAIN || error == EWOULDBLOCK)
 			return 0;
-		if (evict_one(a))
-			return 1; /* what it had is free for another try */
 		complain(a, strerror(error));
 		return -1;
 	}

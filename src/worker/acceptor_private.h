@@ -53,6 +53,9 @@ struct acceptor {
 	bool registered;      /* the listeners ought to be in epoll */
 	int64_t resume_ms;    /* do not accept before */
 	int64_t evict_ms;     /* nor, when full, before */
+	int64_t evict_after_ms; /* who did nothing for so long has to go */
+	int64_t hard_times_ms;  /* until then; then that is long again */
+	int64_t evicted;        /* since that was last changed */
 	bool left_over;       /* the others had the chance to take the next */
 	struct peers *peers;  /* NULL: addresses do not count */
 	int64_t complained_ms; /* the last warning about accept() */

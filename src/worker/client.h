@@ -76,6 +76,7 @@ struct client {
 	struct outbound out; /* what the socket did not take */
 	struct slow slow;    /* how slow it was with the body or response */
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
+	uint64_t sent;       /* CLIENT_FLUSH: bytes given to the socket */
 	uint64_t drained;    /* CLIENT_LINGER: bytes read and dropped */
 	struct client *next; /* in the queue, or on worker.returned */
 
@@ -83,6 +84,8 @@ struct client {
 	_Atomic int64_t queued_ms;
 
 	/* Owned by the acceptor. */
+	int64_t seen_ms;     /* when evict.c looked at it, and ... */
+	uint64_t seen_bytes; /* what had moved by then */
 	struct timer timer;
 	struct peer *peer; /* counts the connections of its address, or NULL */
 	struct client *prev_open; /* all open clients of the worker */

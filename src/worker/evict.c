@@ -4,7 +4,9 @@
  * to go, so that clients that do nothing keep nobody out.  A hand goes round
  * the open clients, oldest first; the acceptor's thread.
  */
+#include <linux/sockios.h>
 #include <stdatomic.h>
+#include <sys/ioctl.h>
 
 #include "conf/conf.h"
 #include "worker/acceptor_private.h"
@@ -13,10 +15,16 @@
 #include "worker/serve.h"
 #include "worker/worker_private.h"
 
-/* Nobody has to go who did nothing for less than this ... */
-#define IDLE_MS 1000
-/* ... or was slower than the rate that is asked for less than this. */
-#define SLOW_MS 5000
+/*
+ * Nobody has to go who did nothing for less than this.  When so many went
+ * that all clients are others than before, less and less will do for a while.
+ */
+#define PATIENCE_MS 1000
+#define PATIENCE_MIN_MS 100
+#define HARD_TIMES_MS 10000
+/* Who does something, but too slowly, has twice that: a round trip or two. */
+#define SLOW_TIMES 2
+#define SLOW_MIN_MS 500
 /* Clients that are looked at for one place. */
 #define LOOK_AT 1024
 
@@ -48,18 +56,42 @@ idle_ms(const struct acceptor *a, const struct client *c)
 	}
 }
 
-/* Slower than the rate on average: the grace is for when there is room. */
-static bool
-is_slow(const struct acceptor *a, const struct client *c, int64_t rate)
+/* Bytes that c sent of a body, or received of a response. */
+static uint64_t
+moved(const struct client *c)
 {
-	int64_t spent = c->slow.spent_ms + a->now_ms - c->slow.since_ms;
+	int waiting = 0;
 
-	return rate > 0 && spent >= SLOW_MS &&
-	    c->slow.bytes * 1000 < (uint64_t)rate * (uint64_t)spent;
+	if (c->state == CLIENT_BODY)
+		return c->in->body_total;
+	/* What the kernel took is not yet what the client has. */
+	if (ioctl(c->conn.fd, SIOCOUTQ, &waiting) != 0)
+		waiting = 0;
+	return c->sent - (uint64_t)waiting;
+}
+
+/*
+ * Slower than the rate since the hand came by before: the grace, and what it
+ * did once, are for when there is room.
+ */
+static bool
+is_slow(const struct acceptor *a, struct client *c, int64_t rate)
+{
+	int64_t spent = a->now_ms - c->seen_ms;
+	uint64_t now = moved(c), before = c->seen_bytes;
+	bool first = c->seen_ms < c->slow.since_ms;
+
+	if (rate == 0 || (!first && (spent < SLOW_MIN_MS ||
+		spent < a->evict_after_ms * SLOW_TIMES)))
+		return false;
+	c->seen_ms = a->now_ms;
+	c->seen_bytes = now;
+	return !first && (now - before) * 1000 < (uint64_t)rate *
+	    (uint64_t)spent;
 }
 
 static bool
-may_go(const struct acceptor *a, const struct client *c)
+may_go(const struct acceptor *a, struct client *c)
 {
 	const struct settings *s = a->w->settings;
 
@@ -74,7 +106,7 @@ may_go(const struct acceptor *a, const struct client *c)
 	case CLIENT_CLOSED:
 		return false;
 	default:
-		return idle_ms(a, c) >= IDLE_MS;
+		return idle_ms(a, c) >= a->evict_after_ms;
 	}
 }
 
@@ -90,17 +122,35 @@ dismiss(struct acceptor *a, struct client *c)
 	tend_close(a, c);
 }
 
+static void
+lose_patience(struct acceptor *a)
+{
+	if (++a->evicted < a->w->settings->worker_connections)
+		return;
+	a->evicted = 0;
+	a->evict_after_ms /= 2;
+	if (a->evict_after_ms < PATIENCE_MIN_MS)
+		a->evict_after_ms = PATIENCE_MIN_MS;
+	a->hard_times_ms = a->now_ms + HARD_TIMES_MS;
+}
+
 bool
 evict_one(struct acceptor *a)
 {
 	struct client *c = a->hand != NULL ? a->hand : a->oldest;
 
+	if (a->now_ms >= a->hard_times_ms) {
+		a->evict_after_ms = PATIENCE_MS;
+		a->evicted = 0;
+		a->hard_times_ms = a->now_ms + HARD_TIMES_MS;
+	}
 	for (int i = 0; c != NULL && i < LOOK_AT; i++) {
 		struct client *newer = c->prev_open;
 
 		a->hand = newer;
 		if (may_go(a, c)) {
 			dismiss(a, c);
+			lose_patience(a);
 			return true;
 		}
 		c = newer;

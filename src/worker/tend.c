@@ -207,6 +207,7 @@ flush(struct acceptor *a, struct client *c)
 		return;
 	}
 	c->slow.bytes += put;
+	c->sent += put;
 	if (outbound_empty(&c->out)) {
 		flushed(a, c);
 		return;
