@@ -19,7 +19,7 @@
  * Nobody has to go who did nothing for less than this.  When so many went
  * that all clients are others than before, less and less will do for a while.
  */
-#define PATIENCE_MS 1000
+#define PATIENCE_MS 3000
 #define PATIENCE_MIN_MS 100
 #define HARD_TIMES_MS 10000
 /* Who does something, but too slowly, has twice that: a round trip or two. */
