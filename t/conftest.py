@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the test suite; the tools are in harness.py."""
 import os
+import resource
 import signal
 import subprocess
 import textwrap
@@ -11,6 +12,9 @@ import harness
 
 
 def pytest_configure(config):
+    # Some tests hold a thousand connections at once.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     config.addinivalue_line(
         "markers", "python: needs a bicorn that was built with Python")
     config.addinivalue_line(
