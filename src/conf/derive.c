@@ -250,6 +250,17 @@ check_connections(struct store *st, struct err *err)
 	    "more threads than connections: some will never work", err);
 }
 
+/* Accepted, so that nobody's command line breaks; but not in silence. */
+static int
+check_preload(struct store *st, struct err *err)
+{
+	if (!st->settings.preload_app)
+		return 0;
+	return warn(st, SETTING_preload_app,
+	    "not in this version yet: each worker loads the application itself",
+	    err);
+}
+
 int
 derive(struct store *st, struct err *err)
 {
@@ -259,7 +270,7 @@ derive(struct store *st, struct err *err)
 	rules_umask(s->umask, &s->umask_mode);
 	rules_log_level(s->loglevel, &s->log_level);
 	if (check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
-	    check_tls(st, err) != 0 || derive_user(st, err) != 0 ||
+	    check_preload(st, err) != 0 || check_tls(st, err) != 0 || derive_user(st, err) != 0 ||
 	    derive_group(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||
 	    check_directory(st, SETTING_tmp_upload_dir, s->tmp_upload_dir,
