@@ -985,3 +985,17 @@ def test_memory_is_flat(server, tmp_path):
     print("%d KiB more after six bursts" % grown)
     if not harness.SANITIZERS:
         assert grown < 2000
+
+
+def test_address_connections_one_after_another(server):
+    """A connection that was closed does not count any more."""
+    server = server("--address-connections", "1", "--threads", "2")
+    for _ in range(200):
+        with server.connect() as c:
+            assert c.get(close=True).body == b"hello"
+            assert c.rest() == b""
+    with server.connect() as c:
+        assert c.get().body == b"hello"
+        with server.connect() as second:
+            assert second.rest() == b""
+        assert c.get().body == b"hello"

@@ -174,8 +174,10 @@ enter_address(struct acceptor *a, struct client *c)
 static void
 turn_away(struct acceptor *a, struct client *c)
 {
-	if (c->peer != NULL)
+	if (c->peer != NULL) {
+		peers_closing(c->peer);
 		peers_leave(a->peers, c->peer);
+	}
 	conn_close(&c->conn);
 	client_put(a, c);
 }

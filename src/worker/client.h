@@ -83,11 +83,13 @@ struct client {
 	/* CLIENT_READY: since when it waits.  Owner writes, acceptor reads. */
 	_Atomic int64_t queued_ms;
 
+	/* Constant while it is open: its address, to be counted, or NULL. */
+	struct peer *peer;
+
 	/* Owned by the acceptor. */
 	int64_t seen_ms;     /* when evict.c looked at it, and ... */
 	uint64_t seen_bytes; /* what had moved by then */
 	struct timer timer;
-	struct peer *peer; /* counts the connections of its address, or NULL */
 	struct client *prev_open; /* all open clients of the worker */
 	struct client *next_open;
 };

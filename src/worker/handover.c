@@ -8,6 +8,7 @@
 #include "worker/client.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/peers.h"
 #include "worker/scoreboard.h"
 #include "worker/worker_private.h"
 
@@ -97,6 +98,8 @@ client_finish(struct worker *w, struct client *c)
 	 * keep it in epoll, and its events would name another client.
 	 */
 	epoll_ctl(w->epoll, EPOLL_CTL_DEL, c->conn.fd, NULL);
+	if (c->peer != NULL)
+		peers_closing(c->peer);
 	conn_close(&c->conn);
 	c->state = CLIENT_CLOSED;
 	push(&w->finished, c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/peers.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 struct peer {
 	struct peer *next;
 	uint64_t key[2];
-	size_t count;
+	size_t users; /* until this is freed; the acceptor's */
+	_Atomic size_t open; /* what counts; less by any thread */
 };
 
 struct peers {
@@ -108,10 +110,18 @@ peers_enter(struct peers *p, const struct addr *address)
 		peer->next = *bucket;
 		*bucket = peer;
 	}
-	if (peer->count >= p->limit)
+	if (atomic_load_explicit(&peer->open, memory_order_relaxed) >=
+	    p->limit)
 		return NULL;
-	peer->count++;
+	peer->users++;
+	atomic_fetch_add_explicit(&peer->open, 1, memory_order_relaxed);
 	return peer;
+}
+
+void
+peers_closing(struct peer *peer)
+{
+	atomic_fetch_sub_explicit(&peer->open, 1, memory_order_relaxed);
 }
 
 void
@@ -119,7 +129,7 @@ peers_leave(struct peers *p, struct peer *peer)
 {
 	struct peer **link;
 
-	if (--peer->count > 0)
+	if (--peer->users > 0)
 		return;
 	link = bucket_of(p, peer->key);
 	while (*link != peer)

@@ -5,7 +5,7 @@
 /*
  * How many connections each client address holds in this worker.  Addresses
  * of IPv6 count by network, as one client usually has all of one.  The
- * acceptor's alone.
+ * acceptor's alone, but for peers_closing().
  */
 
 #include <stddef.h>
@@ -25,10 +25,17 @@ void peers_free(struct peers **pp);
 
 /*
  * Counts one more of that address; the caller gives the result back with
- * peers_leave().  NULL when it has as many as are allowed, or out of memory.
+ * peers_closing() and peers_leave().  NULL when it has as many as are allowed, or out of memory.
  */
 struct peer *peers_enter(struct peers *p, const struct addr *address);
 
+/*
+ * To be called before the connection is closed: it does not count any more
+ * for the next one, which the client may open at once.  Any thread.
+ */
+void peers_closing(struct peer *peer);
+
+/* Gives peer back, after peers_closing(). */
 void peers_leave(struct peers *p, struct peer *peer);
 
 #endif

@@ -32,6 +32,13 @@ v6(const char *text)
 }
 
 static void
+leave(struct peers *p, struct peer *peer)
+{
+	peers_closing(peer);
+	peers_leave(p, peer);
+}
+
+static void
 test_limit(void **state)
 {
 	struct peers *p = peers_new(2, 64);
@@ -47,12 +54,12 @@ test_limit(void **state)
 	other = peers_enter(p, &b);
 	assert_non_null(other);
 	assert_ptr_not_equal(one, other);
-	peers_leave(p, one);
+	leave(p, one);
 	two = peers_enter(p, &a);
 	assert_non_null(two);
-	peers_leave(p, two);
-	peers_leave(p, two);
-	peers_leave(p, other);
+	leave(p, two);
+	leave(p, two);
+	leave(p, other);
 	peers_free(&p);
 	assert_null(p);
 }
@@ -86,8 +93,8 @@ test_networks(void **state)
 		struct peer *x = peers_enter(p, &a), *y = peers_enter(p, &b);
 
 		assert_int_equal(x == y, cases[i].same);
-		peers_leave(p, x);
-		peers_leave(p, y);
+		leave(p, x);
+		leave(p, y);
 		peers_free(&p);
 	}
 }
@@ -102,8 +109,8 @@ test_mapped(void **state)
 
 	(void)state;
 	assert_ptr_equal(x, y);
-	peers_leave(p, x);
-	peers_leave(p, y);
+	leave(p, x);
+	leave(p, y);
 	peers_free(&p);
 }
 
@@ -123,7 +130,7 @@ test_many(void **state)
 		assert_null(peers_enter(p, &a));
 	}
 	for (unsigned i = 0; i < MANY; i++)
-		peers_leave(p, all[i * 7919 % MANY]);
+		leave(p, all[i * 7919 % MANY]);
 	peers_free(&p);
 }
 
