@@ -290,7 +290,7 @@ set_listening(struct acceptor *a, struct listening *l, bool on)
 		   l->listener->fd, &ev) == 0;
 }
 
-/* One that fails makes a pause, and the end of that another try. */
+/* One that fails makes a pause, and is tried again. */
 static void
 set_registered(struct acceptor *a, bool on)
 {
@@ -302,6 +302,7 @@ set_registered(struct acceptor *a, bool on)
 		if (!set_listening(a, l, on)) {
 			complain(a, strerror(errno));
 			pause_for(a, PAUSE_RESOURCE_MS);
+			a->unsettled = true;
 			continue;
 		}
 		l->registered = on;
@@ -323,8 +324,9 @@ accept_adjust(struct acceptor *a)
 	/* One may have been closed before that, by one who saw no hunger. */
 	if (full && !is_full(a))
 		wanted = a->resume_ms <= a->now_ms;
-	if (wanted == a->registered)
+	if (wanted == a->registered && !a->unsettled)
 		return;
+	a->unsettled = false;
 	set_registered(a, wanted);
 }
 

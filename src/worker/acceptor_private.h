@@ -51,6 +51,7 @@ struct acceptor {
 	struct listening *listening;
 	size_t listening_count;
 	bool registered;      /* the listeners ought to be in epoll */
+	bool unsettled;       /* ... and some are not, or the reverse */
 	int64_t resume_ms;    /* do not accept before */
 	int64_t evict_ms;     /* nor, when full, before */
 	int64_t evict_after_ms; /* who did nothing for so long has to go */

@@ -534,7 +534,7 @@ inbound_step(struct worker *w, struct client *c, int64_t now_ms)
 		v = head_parse(w, c, c->in);
 	while (v == INBOUND_MORE && c->readable && !had_its_turn(c, received))
 		v = read_once(w, c);
-	if (c->in != NULL && c->in->in.len == 0)
+	if (v != INBOUND_REFUSE && c->in != NULL && c->in->in.len == 0)
 		inbound_drop(w, c);
 	if (c->in == NULL)
 		return v;

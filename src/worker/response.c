@@ -117,11 +117,10 @@ response_write(struct exchange *x, const struct bicorn_str *parts,
 			mimic_framing(x);
 		if (x->no_body || part.len == 0)
 			continue;
-		if (gathered(x) + part.len <= GATHER_MAX) {
-			if (!buf_add(&x->out, part.ptr, part.len))
-				return BICORN_NO_MEMORY;
+		/* Without memory to gather it goes out at once. */
+		if (gathered(x) + part.len <= GATHER_MAX &&
+		    buf_add(&x->out, part.ptr, part.len))
 			continue;
-		}
 		if (x->state == RESPONSE_STARTED)
 			response_commit(x, false);
 		if (!emit(x, part, 0, nothing))

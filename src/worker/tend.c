@@ -127,23 +127,21 @@ watch_again(struct acceptor *a, struct client *c, bool output)
 }
 
 /*
- * Half a request is there.  Should the last read have left bytes behind, no
+ * Half a request is there, or nothing after all.  Should the last read have left bytes behind, no
  * edge would tell of them: asking once more is cheap where it is rare.
  */
 static void
-await_more(struct acceptor *a, struct client *c, bool has_read)
+await_more(struct acceptor *a, struct client *c)
 {
 	if (c->readable)
 		tend_later(a, c);
-	else if (!has_read || c->in == NULL || watch_again(a, c, false))
+	else if (watch_again(a, c, false))
 		tend_timer(a, c);
 }
 
 static void
 receive(struct acceptor *a, struct client *c)
 {
-	bool has_read = c->readable;
-
 	if (!c->readable && c->in == NULL)
 		return;
 	switch (inbound_step(a->w, c, a->now_ms)) {
@@ -156,7 +154,7 @@ receive(struct acceptor *a, struct client *c)
 			hand_to_pool(a, c);
 		return;
 	case INBOUND_MORE:
-		await_more(a, c, has_read);
+		await_more(a, c);
 		return;
 	case INBOUND_REFUSE:
 		refuse_client(a->w, c, a->now_ms);
