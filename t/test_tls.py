@@ -894,3 +894,40 @@ def test_memory_of_idle_connections(server, pki):
     print("%d bytes per idle connection" % cost)
     if not harness.SANITIZERS:
         assert cost < 60000
+
+
+def test_waiting_costs_nothing(server, pki):
+    """Half a handshake, half a record, half a request: all asleep."""
+    server = server("--threads", "1")
+    ctx = context(pki)
+    hello = first_flight(pki)
+    held = []
+    for at in (0, 3, 50, len(hello)):
+        sock = socket.create_connection(server.address, 10)
+        sock.sendall(hello[:at])
+        held.append(sock)
+    for data in (b"", b"GET / HT", request("POST", "/sum", [
+            ("Content-Length", "100000")]) + b"x" * 300,
+            request(target="/big?9000000")):
+        for cut in (0, 3):
+            client = Raw(server, ctx).handshake()
+            if data:
+                client.tls.write(data)
+            wire = client.pending()
+            client.sock.sendall(wire[:len(wire) - cut])
+            held.append(client)
+    time.sleep(0.3)  # the handshakes are done
+    worker = server.workers()[0]
+
+    def used():
+        with open("/proc/%d/stat" % worker) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = used()
+    time.sleep(1)
+    print("%.2f s of processor time" % (used() - before))
+    assert used() - before < 0.1 * SLOW
+    for x in held:
+        x.close()
+    alive(server, pki)

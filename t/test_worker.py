@@ -999,3 +999,33 @@ def test_address_connections_one_after_another(server):
         with server.connect() as second:
             assert second.rest() == b""
         assert c.get().body == b"hello"
+
+
+def test_waiting_costs_nothing(server, tmp_path):
+    """Whatever clients wait for: no processor time goes into it."""
+    server = server("--threads", "2", "--tmp-upload-dir", str(tmp_path))
+    post = request("POST", "/sum", [("Content-Length", "100000")])
+    held = []
+    for data in (b"", b"GET / HT", post, post[:-20], post + b"x" * 5000,
+                 GET, request(target="/big?9000000"),
+                 request(target="/nap?1500"), b"BAD\r\n\r\n"):
+        for slow in (False, True):
+            c = server.connect()
+            if slow:  # output was left over once: watched ever since
+                c.sock.close()
+                c.sock = small_window(server)
+                c.send(request(target="/big?400000"))
+                assert c.response().body == pattern(400000)
+            c.send(data)
+            held.append(c)
+    held[0].half_close()
+    alive(server)
+    worker = server.workers()[0]
+    before = cpu_seconds(worker)
+    time.sleep(1)
+    used = cpu_seconds(worker) - before
+    print("%.2f s of processor time" % used)
+    assert used < 0.1 * SLOW
+    for c in held:
+        c.close()
+    alive(server)
