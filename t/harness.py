@@ -46,7 +46,7 @@ def make_variable(name, default=""):
 
 
 # The Python that bicorn was built for: where Flask and Django must be.
-PYTHON = make_variable("PYTHON", "/usr/bin/python3")
+PYTHON = make_variable("PYTHON") or "/usr/bin/python3"
 SANITIZERS = make_variable("BICORN_SANITIZERS")
 CC = make_variable("CC", "cc")
 
