@@ -41,6 +41,8 @@ response_inform(struct exchange *x, unsigned status,
 
 	if (x->state != RESPONSE_NONE)
 		return BICORN_STATE;
+	if (x->broken)
+		return BICORN_GONE;
 	if (status < 100 || status > 199 || status == 101)
 		return BICORN_INVALID;
 	x->out.len = 0;
@@ -60,6 +62,8 @@ response_take_over(struct exchange *x, unsigned status,
 
 	if (x->state != RESPONSE_NONE)
 		return BICORN_STATE;
+	if (x->broken)
+		return BICORN_GONE;
 	if (status != 101 && (status < 200 || status > 299))
 		return BICORN_INVALID;
 	x->status = status;
