@@ -8,6 +8,8 @@ import concurrent.futures
 import mmap
 import os
 import random
+import shutil
+import ssl
 import struct
 import subprocess
 import time
@@ -23,6 +25,7 @@ SEED = int(os.environ.get("BICORN_FAULTS", random.randrange(1 << 30)))
 OPS = ["recv", "send", "sendfile", "read", "write", "pread", "pwrite",
        "accept", "epoll_ctl", "epoll_wait", "poll", "open", "fcntl", "malloc",
        "mmap"]
+SHORT = -1
 HEAD = struct.Struct("=II")
 RULE = struct.Struct("=IiQQQ")
 
@@ -224,7 +227,7 @@ def ask(c, kind, pages):
     return "right"
 
 
-def client(server, pages, number, rounds):
+def client(server, pages, number, rounds, tls):
     """Asks for everything, keeping connections while they last."""
     found = {"right": 0, "failed": 0, "cut": 0}
     order = random.Random(SEED + number)
@@ -232,8 +235,9 @@ def client(server, pages, number, rounds):
     for _ in range(rounds):
         for kind in order.sample(sorted(pages), len(pages)):
             try:
-                c = c or server.connect(timeout=15)
+                c = c or server.connect(timeout=15, tls=tls)
             except OSError:
+                found["cut"] += 1
                 continue
             said = ask(c, kind, pages)
             found[said] += 1
@@ -245,31 +249,32 @@ def client(server, pages, number, rounds):
     return found
 
 
-def all_right(server, pages):
+def all_right(server, pages, tls=None):
     """Everything works, at once."""
     before = time.monotonic()
-    with server.connect() as c:
+    with server.connect(tls=tls) as c:
         for kind in pages:
             assert ask(c, kind, pages) == "right", kind
     assert time.monotonic() - before < 10
 
 
-def torture(server, faults, pages, rules, rounds=2, clients=4):
+def torture(server, faults, pages, rules, errors=None, rounds=2, clients=4,
+            tls=None):
     """Runs clients while the rules hold; then all is as before."""
     workers = server.workers()
     faults.clear()
     for op, chance in rules.items():
-        faults.rule(op, chance)
+        faults.rule(op, chance, (errors or {}).get(op, 0))
     faults.start()
     try:
         with concurrent.futures.ThreadPoolExecutor(clients) as pool:
-            runs = [pool.submit(client, server, pages, i, rounds)
+            runs = [pool.submit(client, server, pages, i, rounds, tls)
                     for i in range(clients)]
             found = [run.result() for run in runs]
     finally:
         faults.stop()
     time.sleep(0.15)    # a pause of accepting may be under way
-    all_right(server, pages)
+    all_right(server, pages, tls)
     assert server.workers() == workers
     return {k: sum(f[k] for f in found) for k in found[0]}
 
@@ -309,6 +314,32 @@ def test_all_calls_at_random(in_c, faults):
                     rounds=6)
     print(found)
     assert found["right"] > 0 and found["failed"] + found["cut"] > 0
+
+
+@pytest.mark.skipif("HAVE_TLS 1" not in harness._CONFIG
+                    or not shutil.which("openssl"), reason="no TLS")
+def test_tls_at_random(bicorn, probe, environment, faults, tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", key, "-out", cert], check=True, capture_output=True)
+    (tmp_path / "data").write_bytes(DATA)
+    s = bicorn(*QUICK, "--certfile", cert, "--keyfile", key,
+               "--tmp-upload-dir", tmp_path, probe,
+               env=dict(environment, PROBE_FILE=tmp_path / "data"))
+    tls = ssl.create_default_context(cafile=str(cert))
+    all_right(s, IN_C, tls)
+    # A handshake allocates hundreds of times.
+    chances = dict(CHANCES, malloc=.0005)
+    for share in (4, 16):
+        found = torture(s, faults, IN_C,
+                        {op: chance / share
+                         for op, chance in chances.items()},
+                        {"send": SHORT}, tls=tls)
+        print(found)
+    assert found["right"] > 0
 
 
 @pytest.mark.python
