@@ -518,6 +518,7 @@ def test_body_over_the_limit_is_refused_at_once(server):
         c.send(post("Transfer-Encoding: chunked")
                + b"186A0\r\n" + b"a" * 100000 + b"\r\n0\r\n\r\n")
         assert c.response().body == b"100000 0\n"
+    s.wait_out('"POST /sink HTTP/1.1" 200 ')    # the last line of them
     assert s.out.text().count('"POST /sink HTTP/1.1" 413 ') == 4
 
 
