@@ -36,6 +36,7 @@ KINDS = {
     "chunks": (post(b"Transfer-Encoding: chunked"), b"1\r\na\r\n"),
     "expect": (post(b"Content-Length: 9", b"Expect: 100-continue\r\n"), b""),
     "reader": (BIG % b"", b""),     # these read a byte a second
+    "small reader": (BIG % b"/less", b""),
     "file reader": (BIG % b"/file", b""),
     "pipeline": (WHOLE * 500, WHOLE),   # and reads nothing
     "idle": (WHOLE, b""),           # keeps its connection for nothing
@@ -55,6 +56,7 @@ class Attacker:
         self.number = number
         self.sock = None
         self.rest = b""
+        self.answered = False
 
     def open(self):
         a = self.attack
@@ -103,6 +105,9 @@ class Attacker:
             return True
         if data.startswith(b"HTTP/1.1 503"):
             self.attack.shed += 1
+        if data and not self.answered:
+            self.answered = True
+            self.attack.answered += 1
         return bool(data)
 
     def step(self):
@@ -154,6 +159,7 @@ class Attack:
         self.poll = select.poll()
         self.by_fd = {}
         self.opened = self.closed = self.failed = self.shed = 0
+        self.answered = 0
 
     def wait(self, seconds):
         """True while the one who started it wants it to go on."""
@@ -166,6 +172,11 @@ class Attack:
                 attacker.connected()
         return True
 
+    def is_ready(self):
+        """Readers wait for the application, once."""
+        return "reader" not in self.kind or \
+            self.answered >= len(self.attackers)
+
     def run(self):
         self.poll.register(0, select.POLLIN)
         begun = time.monotonic()
@@ -175,7 +186,7 @@ class Attack:
         ready = begun + len(self.attackers) / rate + 1
         while True:
             now = time.monotonic()
-            if ready and now > ready:
+            if ready and now > ready and self.is_ready():
                 print("ready", flush=True)
                 ready = None
             while todo[0][0] <= now:

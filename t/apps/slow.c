@@ -31,6 +31,12 @@ whole(struct bicorn_exchange *x)
 }
 
 static void
+less(struct bicorn_exchange *x)
+{
+	bicorn_reply(x, 200, "text/plain", big, BIG / 32);
+}
+
+static void
 pieces(struct bicorn_exchange *x)
 {
 	size_t at;
@@ -86,6 +92,7 @@ static const struct {
 } pages[] = {
 	{ "/hello", hello },
 	{ "/big", whole },
+	{ "/big/less", less },
 	{ "/big/pieces", pieces },
 	{ "/big/file", file },
 	{ "/sink", sink },
