@@ -3,8 +3,10 @@
 import concurrent.futures
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -289,6 +291,76 @@ def test_slow_readers_in_python(wsgi):
         first = first or body
         assert len(body) == BIG and body == first
     assert s.get("/closed").body == b"10"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    if "HAVE_TLS 1" not in harness._CONFIG or not shutil.which("openssl"):
+        pytest.skip("no TLS")
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
+         "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        check=True, capture_output=True)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.mark.parametrize("over", ["plain", "tls"])
+def test_kept_output_goes_while_the_application_works(
+        bicorn, slow_app, big_text, over, request):
+    """What the socket did not take is sent although the application is not
+    done: without that, these clients would get no more than the socket's
+    buffer."""
+    args, tls = [], None
+    if over == "tls":
+        cert, key = request.getfixturevalue("certificate")
+        args = ["--certfile", cert, "--keyfile", key]
+        tls = ssl.create_default_context(cafile=str(cert))
+    s = bicorn("--threads", 3, *args, slow_app)
+    readers = [s.connect(tls=tls) for _ in range(2)]
+    for c in readers:
+        c.send(get("/big/held"))
+    for c in readers:
+        c.head()
+        assert c.exactly(BIG - 1) == big_text[:-1]
+    for c in readers:
+        with s.connect(tls=tls) as other:
+            assert other.get("/let").status == 200
+    for c in readers:
+        assert c.exactly(1) == big_text[-1:]
+        assert c.get("/hello").status == 200
+        c.close()
+
+
+@pytest.mark.python
+def test_kept_output_goes_while_python_works(wsgi):
+    s = wsgi("""
+        import threading
+        let = threading.Event()
+
+        def pieces():
+            for _ in range(64):
+                yield b"." * 131072
+            let.wait()
+            yield b"!"
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/let":
+                let.set()
+                return [b"ok"]
+            return pieces()
+        """, "--threads", 2)
+    with s.connect() as c:
+        c.send(get("/"))
+        c.head()
+        for _ in range(64):
+            assert len(c.chunk()) == 131072
+        assert s.get("/let").status == 200
+        assert c.chunk() == b"!"
+        assert c.chunk() == b""
 
 
 @pytest.mark.python

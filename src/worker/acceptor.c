@@ -19,6 +19,7 @@
 #include "worker/client.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/loan.h"
 #include "worker/peers.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
@@ -256,13 +257,16 @@ client_event(struct acceptor *a, struct client *c, uint32_t events)
 
 	/* Only the acceptor makes it non-zero, so zero is certain. */
 	if (atomic_load_explicit(&c->owner, memory_order_acquire) != 0) {
-		uint32_t before = atomic_fetch_or_explicit(&c->owner, bits,
-		    memory_order_acq_rel);
+		uint32_t before = atomic_fetch_or(&c->owner, bits);
 
 		if (bits & EVENT_GONE)
 			a->somebody_left = true;
-		if (before & OWNED_BY_POOL)
-			return; /* who clears the word will see the bits */
+		if (before & OWNED_BY_POOL) {
+			/* Who clears the word will see the bits. */
+			if (bits & EVENT_WRITE)
+				loan_flush(a->w, c);
+			return;
+		}
 		/* It was released in between: POOL to ACCEPTOR. */
 		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
 	}

@@ -74,6 +74,7 @@ struct client {
 	bool watches_output; /* epoll was asked about output, too */
 	struct inbound *in;  /* the request being received or answered */
 	struct outbound out; /* what the socket did not take */
+	bool lent;           /* ... may be with the acceptor: worker/loan.h */
 	struct slow slow;    /* how slow it was with the body or response */
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
 	uint64_t sent;       /* CLIENT_FLUSH: bytes given to the socket */
@@ -82,6 +83,9 @@ struct client {
 
 	/* CLIENT_READY: since when it waits.  Owner writes, acceptor reads. */
 	_Atomic int64_t queued_ms;
+
+	/* Whose `out` is while the application runs: worker/loan.c. */
+	_Atomic uint32_t loan;
 
 	/* Constant while it is open: its address, to be counted, or NULL. */
 	struct peer *peer;

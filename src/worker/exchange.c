@@ -14,6 +14,7 @@
 #include "net/listen.h"
 #include "worker/client.h"
 #include "worker/inbound.h"
+#include "worker/loan.h"
 #include "worker/output.h"
 #include "worker/scoreboard.h"
 #include "worker/worker_private.h"
@@ -148,6 +149,7 @@ await_body(struct exchange *x)
 	int64_t wait;
 
 	while (!c->in->complete) {
+		loan_recall(c);
 		switch (inbound_pull(x->w, c)) {
 		case INBOUND_READY:
 			return BICORN_OK;
@@ -159,6 +161,7 @@ await_body(struct exchange *x)
 		}
 		c->slow.bytes = c->in->body_total;
 		wait = slow_body_ms(x->w->settings, &c->slow, clock_ms());
+		loan_give(x->w, c); /* it may wait for the answer so far */
 		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
 			x->broken_body = true;
 			return BICORN_TIMEOUT;

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "conf/conf.h"
 #include "worker/client.h"
+#include "worker/loan.h"
 #include "worker/worker_private.h"
 
 /* Files that may wait for one client, each with a descriptor. */
@@ -71,6 +72,7 @@ flush_kept(struct worker *w, struct client *c)
 bool
 output_drain(struct worker *w, struct client *c)
 {
+	loan_recall(c);
 	while (flush_kept(w, c)) {
 		if (outbound_empty(&c->out))
 			return true;
@@ -146,6 +148,7 @@ bool
 output_write(struct worker *w, struct client *c, struct iovec *iov, int count,
     bool more)
 {
+	loan_recall(c);
 	while (iov_size(iov, count) > 0) {
 		if (!flush_kept(w, c))
 			return false;
@@ -201,6 +204,7 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 {
 	const struct transport *t = c->conn.transport;
 
+	loan_recall(c);
 	if (!await_files(w, c))
 		return false;
 	while (len > 0 && outbound_empty(&c->out)) {

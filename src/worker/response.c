@@ -9,6 +9,7 @@
 #include "worker/client.h"
 #include "worker/exchange.h"
 #include "worker/inbound.h"
+#include "worker/loan.h"
 #include "worker/output.h"
 #include "worker/response_private.h"
 
@@ -100,6 +101,14 @@ mimic_framing(struct exchange *x)
 		response_commit(x, false);
 }
 
+/* The application may take its time now. */
+static void
+lend_rest(struct exchange *x)
+{
+	if (x->length < 0 || x->taken < (uint64_t)x->length)
+		loan_give(x->w, x->c);
+}
+
 int
 response_write(struct exchange *x, const struct bicorn_str *parts,
     size_t count)
@@ -126,6 +135,7 @@ response_write(struct exchange *x, const struct bicorn_str *parts,
 		if (!emit(x, part, 0, nothing))
 			return BICORN_GONE;
 	}
+	lend_rest(x);
 	return BICORN_OK;
 }
 
@@ -140,7 +150,10 @@ response_flush(struct exchange *x)
 		response_commit(x, false);
 	if (x->head_sent && gathered(x) == 0)
 		return BICORN_OK;
-	return emit(x, nothing, 0, nothing) ? BICORN_OK : BICORN_GONE;
+	if (!emit(x, nothing, 0, nothing))
+		return BICORN_GONE;
+	lend_rest(x);
+	return BICORN_OK;
 }
 
 static int
@@ -188,7 +201,10 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 
 		x->broken = !output_write(x->w, x->c, &iov, 1, false);
 	}
-	return x->broken ? BICORN_GONE : BICORN_OK;
+	if (x->broken)
+		return BICORN_GONE;
+	lend_rest(x);
+	return BICORN_OK;
 }
 
 int

@@ -13,6 +13,7 @@
 #include "worker/client.h"
 #include "worker/exchange.h"
 #include "worker/inbound.h"
+#include "worker/loan.h"
 #include "worker/queue.h"
 #include "worker/record.h"
 #include "worker/scoreboard.h"
@@ -185,6 +186,7 @@ serve_one(struct exchange *x, struct client *c)
 		run_application(x);
 	else
 		response_error(x, 503, "out of memory");
+	loan_recall(c);
 	record_exchange(x);
 	exchange_end(x);
 }

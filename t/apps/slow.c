@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +47,25 @@ pieces(struct bicorn_exchange *x)
 		if (bicorn_write(x, big + at, 65536) != BICORN_OK ||
 		    bicorn_flush(x) != BICORN_OK)
 			return;
+}
+
+static sem_t let;
+
+/* All but the last byte, which waits until somebody asks for /let. */
+static void
+held(struct bicorn_exchange *x)
+{
+	bicorn_respond(x, 200, NULL, 0, BIG);
+	bicorn_write(x, big, BIG - 1);
+	sem_wait(&let);
+	bicorn_write(x, big + BIG - 1, 1);
+}
+
+static void
+let_go(struct bicorn_exchange *x)
+{
+	sem_post(&let);
+	hello(x);
 }
 
 static void
@@ -95,6 +115,8 @@ static const struct {
 	{ "/big/less", less },
 	{ "/big/pieces", pieces },
 	{ "/big/file", file },
+	{ "/big/held", held },
+	{ "/let", let_go },
 	{ "/sink", sink },
 	{ "/wait", wait_ms },
 };
