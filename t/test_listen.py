@@ -212,7 +212,7 @@ def test_unix_abstract(bicorn, hello):
     assert answers("\0bicorn-%d" % os.getpid())
 
 
-@pytest.mark.parametrize("mask, mode", [("0117", 0o660), ("077", 0o700)])
+@pytest.mark.parametrize("mask, mode", [("0117", 0o660), ("077", 0o600)])
 def test_unix_mode(bicorn, hello, tmp_path, mask, mode):
     path = tmp_path / "s"
     bicorn("--umask", mask, hello, bind="unix:%s" % path)

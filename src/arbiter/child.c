@@ -86,10 +86,16 @@ static int
 prepare(struct generation *g, struct err *err)
 {
 	const struct settings *s = g->settings;
+	const struct privileges kept = {
+		.uid = s->uid,
+		.gid = s->gid,
+		.initgroups = s->initgroups,
+		.no_new_privs = !s->allow_new_privs,
+	};
 
 	if (stdin_from_null(err) != 0 || child_environment(s, err) != 0 ||
 	    sockets_again(&g->sockets, s, err) != 0 ||
-	    privileges_drop(s->uid, s->gid, err) != 0)
+	    privileges_drop(&kept, err) != 0)
 		return -1;
 	umask(s->umask_mode);
 	/* After the drop, which would undo it. */

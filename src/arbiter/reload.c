@@ -153,6 +153,7 @@ reload_finish(struct arbiter *a)
 	title_set(a->title, "bicorn: master [%s]",
 	    generation_name(a->serving));
 	generation_announce(a->serving);
+	sockets_give(&a->serving->sockets, a->serving->settings);
 	stop_retire(a, old);
 }
 

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "log/log.h"
 #include "net/listen.h"
 
 static struct listener *
@@ -118,9 +119,9 @@ options_of(const struct settings *s, const struct strlist *specs)
 		.backlog = (int)s->backlog,
 		.reuse_port = s->reuse_port,
 		.tls = s->certfile != NULL,
-		.umask = s->umask_mode,
-		.uid = s->uid,
-		.gid = s->gid,
+		.umask = 0777 & ~s->socket_bits,
+		.uid = s->socket_uid,
+		.gid = s->socket_gid,
 		.beside = specs->items,
 		.beside_count = specs->count,
 	};
@@ -149,6 +150,18 @@ sockets_open(struct sockets *out, const struct strlist *specs,
 		return -1;
 	}
 	return 0;
+}
+
+void
+sockets_give(const struct sockets *k, const struct settings *s)
+{
+	const struct strlist none = { NULL, 0 };
+	const struct listen_options options = options_of(s, &none);
+	struct err err;
+
+	for (size_t i = 0; i < k->count; i++)
+		if (listen_give(k->items[i], &options, &err) != 0)
+			log_error("%s", err.text);
 }
 
 static void

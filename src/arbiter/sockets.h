@@ -35,6 +35,12 @@ int sockets_open(struct sockets *out, const struct strlist *specs,
     struct err *err);
 
 /*
+ * Gives mode and owner, as the settings have them now, to the unix sockets,
+ * which may be older than the settings.  Logs what does not work.
+ */
+void sockets_give(const struct sockets *k, const struct settings *s);
+
+/*
  * Closes them.  Paths of unix sockets are removed too, but those that one
  * of the peers has as well.
  */

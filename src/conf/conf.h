@@ -41,6 +41,9 @@ struct settings {
 	mode_t umask_mode;       /* umask, read */
 	uid_t uid;               /* user, looked up; -1: as started */
 	gid_t gid;               /* group, or the user's; -1: as started */
+	mode_t socket_bits;      /* mode of unix sockets */
+	uid_t socket_uid;        /* their owner; -1: as it comes */
+	gid_t socket_gid;
 	unsigned log_level;      /* enum log_level */
 	struct strlist warnings; /* lines for the log, at level warning */
 };

@@ -115,54 +115,92 @@ lookup_group(void *arg, char *buf, size_t size)
 	return rc;
 }
 
+/* The user that a setting names; that one's group where it is known. */
 static int
-derive_user(struct store *st, struct err *err)
+find_user(struct store *st, enum setting_id id, const char *name,
+    bool needs_group, struct user_query *q, struct err *err)
 {
-	struct settings *s = &st->settings;
-	struct user_query q = { .name = s->user };
 	unsigned number;
 
-	s->uid = (uid_t)-1;
-	s->gid = (gid_t)-1;
-	if (s->user == NULL)
+	*q = (struct user_query){ .name = name, .gid = (gid_t)-1 };
+	if (is_id(name, &number)) {
+		q->name = NULL;
+		q->uid = number;
+	}
+	with_buffer(lookup_user, q);
+	if (q->found || (q->name == NULL && !needs_group))
 		return 0;
-	if (is_id(s->user, &number)) {
-		q.name = NULL;
-		q.uid = number;
+	err_set(err, q->name == NULL ?
+		"no user has this number, so say a group too" :
+		"there is no such user");
+	return blame(st, id, err);
+}
+
+static int
+find_group(struct store *st, enum setting_id id, const char *name,
+    gid_t *gid_out, struct err *err)
+{
+	struct group_query q = { .name = name };
+	unsigned number;
+
+	if (is_id(name, &number)) {
+		*gid_out = number;
+		return 0;
 	}
-	with_buffer(lookup_user, &q);
-	if (!q.found && (q.name != NULL || s->group == NULL)) {
-		err_set(err, q.name == NULL ?
-			"no user has this number, so say a group too" :
-			"there is no such user");
-		return blame(st, SETTING_user, err);
+	if (!all_digits(name))
+		with_buffer(lookup_group, &q);
+	if (!q.found) {
+		err_set(err, "there is no such group");
+		return blame(st, id, err);
 	}
-	s->uid = q.uid;
-	if (q.found)
-		s->gid = q.gid;
+	*gid_out = q.gid;
 	return 0;
 }
 
 static int
-derive_group(struct store *st, struct err *err)
+derive_user(struct store *st, struct err *err)
 {
 	struct settings *s = &st->settings;
-	struct group_query q = { .name = s->group };
-	unsigned number;
+	struct user_query q;
 
-	if (s->group == NULL)
-		return 0;
-	if (is_id(s->group, &number)) {
-		s->gid = number;
-		return 0;
+	s->uid = (uid_t)-1;
+	s->gid = (gid_t)-1;
+	if (s->user != NULL) {
+		if (find_user(st, SETTING_user, s->user, s->group == NULL, &q,
+			err) != 0)
+			return -1;
+		s->uid = q.uid;
+		s->gid = q.gid;
 	}
-	if (!all_digits(s->group))
-		with_buffer(lookup_group, &q);
-	if (!q.found) {
-		err_set(err, "there is no such group");
-		return blame(st, SETTING_group, err);
+	if (s->group != NULL)
+		return find_group(st, SETTING_group, s->group, &s->gid, err);
+	return 0;
+}
+
+/* --- unix sockets -------------------------------------------------------- */
+
+#define SOCKET_MODE 0660 /* for the owner and the proxy's group */
+
+static int
+derive_socket(struct store *st, struct err *err)
+{
+	struct settings *s = &st->settings;
+	struct user_query q;
+
+	s->socket_bits = SOCKET_MODE & ~s->umask_mode;
+	if (s->socket_mode != NULL)
+		rules_mode(s->socket_mode, &s->socket_bits);
+	s->socket_uid = s->uid;
+	s->socket_gid = s->gid;
+	if (s->socket_user != NULL) {
+		if (find_user(st, SETTING_socket_user, s->socket_user, false,
+			&q, err) != 0)
+			return -1;
+		s->socket_uid = q.uid;
 	}
-	s->gid = q.gid;
+	if (s->socket_group != NULL)
+		return find_group(st, SETTING_socket_group, s->socket_group,
+		    &s->socket_gid, err);
 	return 0;
 }
 
@@ -271,7 +309,7 @@ derive(struct store *st, struct err *err)
 	rules_log_level(s->loglevel, &s->log_level);
 	if (check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
 	    check_preload(st, err) != 0 || check_tls(st, err) != 0 || derive_user(st, err) != 0 ||
-	    derive_group(st, err) != 0 ||
+	    derive_socket(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||
 	    check_directory(st, SETTING_tmp_upload_dir, s->tmp_upload_dir,
 		err) != 0)

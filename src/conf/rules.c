@@ -201,6 +201,30 @@ rules_umask(const char *text, mode_t *mode_out)
 	return true;
 }
 
+bool
+rules_mode(const char *text, mode_t *mode_out)
+{
+	char octal[8] = "0";
+
+	*mode_out = 0;
+	if (*text == '\0' || strlen(text) > 4 ||
+	    text[strspn(text, "01234567")] != '\0')
+		return false;
+	memcpy(octal + 1, text, strlen(text));
+	return rules_umask(octal, mode_out);
+}
+
+/* Always octal: nobody means 660 to be decimal. */
+static int
+check_mode(const char *text, struct err *err)
+{
+	mode_t mode;
+
+	if (rules_mode(text, &mode))
+		return 0;
+	return must_be(err, "0..0777, octal");
+}
+
 static int
 check_umask(const char *text, struct err *err)
 {
@@ -275,6 +299,7 @@ static const struct {
 	{ SETTING_raw_env, check_env },
 	{ SETTING_health_path, check_path },
 	{ SETTING_umask, check_umask },
+	{ SETTING_socket_mode, check_mode },
 	{ SETTING_loglevel, check_log_level },
 	{ SETTING_forwarded_allow_ips, check_network },
 	{ SETTING_secure_scheme_headers, check_scheme_header },

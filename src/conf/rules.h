@@ -23,6 +23,9 @@ int rules_check(const struct setting *s, const char *text, struct err *err);
 /* "0022" and "0o22" octal, "18" decimal, "0x12"; false: not 0..0777. */
 bool rules_umask(const char *text, mode_t *mode_out);
 
+/* "660" and "0660", always octal; false: not 0..0777. */
+bool rules_mode(const char *text, mode_t *mode_out);
+
 /* The number that enum log_level has for that name, in any case. */
 bool rules_log_level(const char *text, unsigned *level_out);
 

@@ -63,6 +63,13 @@ int listen_open(const char *spec, const struct listen_options *options,
 int listen_check(const char *spec, struct err *err);
 
 /*
+ * Changes mode and owner of the path of a unix socket to what options say;
+ * does nothing to other sockets and to paths that are not ours.
+ */
+int listen_give(const struct listener *l, const struct listen_options *options,
+    struct err *err);
+
+/*
  * A second socket on the same address, for a worker under reuse_port.
  * Replaces l->fd.
  */

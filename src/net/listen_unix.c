@@ -214,13 +214,53 @@ listen_open_unix(struct listener *l, const char *path,
 }
 
 static bool
+is_made(const struct listener *l, const struct stat *st)
+{
+	return l->ino != 0 && S_ISSOCK(st->st_mode) && st->st_dev == l->dev &&
+	    st->st_ino == l->ino;
+}
+
+/* By a descriptor of the path itself, which nobody can exchange meanwhile. */
+static int
+give(int fd, const struct stat *st, const struct listen_options *o)
+{
+	mode_t mode = 0777 & ~o->umask;
+	char name[64];
+
+	if (((o->uid != (uid_t)-1 && o->uid != st->st_uid) ||
+		(o->gid != (gid_t)-1 && o->gid != st->st_gid)) &&
+	    fchownat(fd, "", o->uid, o->gid, AT_EMPTY_PATH) != 0)
+		return -1;
+	if ((st->st_mode & 0777) == mode)
+		return 0;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	return chmod(name, mode);
+}
+
+int
+listen_give(const struct listener *l, const struct listen_options *options,
+    struct err *err)
+{
+	struct stat st;
+	int fd, rc = 0;
+
+	if (!l->is_unix || l->ino == 0)
+		return 0;
+	fd = open(l->host, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0 && is_made(l, &st))
+		rc = give(fd, &st, options);
+	if (rc != 0)
+		err_sys(err, "bind = %s: its mode and owner", l->spec);
+	fd_close(&fd);
+	return rc;
+}
+
+static bool
 still_ours(const struct listener *l)
 {
 	struct stat st;
 
-	return l->ino != 0 && lstat(l->host, &st) == 0 &&
-	    S_ISSOCK(st.st_mode) && st.st_dev == l->dev &&
-	    st.st_ino == l->ino;
+	return l->ino != 0 && lstat(l->host, &st) == 0 && is_made(l, &st);
 }
 
 void

@@ -50,13 +50,21 @@ all_is(uid_t uid, gid_t gid)
 }
 
 static int
+drop(uid_t uid, gid_t gid, struct err *err)
+{
+	const struct privileges p = { uid, gid, true, true };
+
+	return privileges_drop(&p, err);
+}
+
+static int
 to_nobody(void)
 {
 	gid_t extra[] = { 0, 4, 27 };
 	struct err err;
 
 	setgroups(3, extra);
-	if (privileges_drop(NOBODY, NOBODY, &err) != 0)
+	if (drop(NOBODY, NOBODY, &err) != 0)
 		return 1;
 	return all_is(NOBODY, NOBODY);
 }
@@ -66,7 +74,7 @@ to_a_number(void)
 {
 	struct err err;
 
-	if (privileges_drop(NO_NAME, NO_NAME, &err) != 0)
+	if (drop(NO_NAME, NO_NAME, &err) != 0)
 		return 1;
 	return all_is(NO_NAME, NO_NAME);
 }
@@ -76,7 +84,7 @@ group_only(void)
 {
 	struct err err;
 
-	if (privileges_drop((uid_t)-1, NOBODY, &err) != 0)
+	if (drop((uid_t)-1, NOBODY, &err) != 0)
 		return 1;
 	return getuid() == 0 && getegid() == NOBODY ? 0 : 2;
 }
@@ -87,12 +95,12 @@ without_privileges(void)
 {
 	struct err err;
 
-	if (geteuid() == 0 && privileges_drop(NOBODY, NOBODY, &err) != 0)
+	if (geteuid() == 0 && drop(NOBODY, NOBODY, &err) != 0)
 		return 1;
-	if (privileges_drop(getuid(), getgid(), &err) != 0 ||
-	    privileges_drop(getuid(), (gid_t)-1, &err) != 0)
+	if (drop(getuid(), getgid(), &err) != 0 ||
+	    drop(getuid(), (gid_t)-1, &err) != 0)
 		return 2;
-	if (privileges_drop(getuid() + 1, getgid(), &err) == 0)
+	if (drop(getuid() + 1, getgid(), &err) == 0)
 		return 3;
 	return strstr(err.text, "user ") != NULL ? 0 : 4;
 }
@@ -103,7 +111,7 @@ test_nothing_asked(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(privileges_drop((uid_t)-1, (gid_t)-1, &err), 0);
+	assert_int_equal(drop((uid_t)-1, (gid_t)-1, &err), 0);
 }
 
 static void
