@@ -58,6 +58,9 @@ say(enum conf_action action, const struct settings *s, FILE *out)
 	case CONF_PRINT:
 		settings_print(s, out);
 		break;
+	case CONF_EXPLAIN:
+		settings_explain(s, out);
+		break;
 	case CONF_HELP:
 		conf_help(out);
 		break;

@@ -33,7 +33,7 @@ static int
 complain(struct reader *r, const char *word, struct err *err)
 {
 	const struct written w = {
-		.source = { .kind = r->cli->kind },
+		.source = { r->cli->kind, r->cli->variable, 0 },
 		.subject = word != NULL ? typed(r->arena, word) : "?",
 	};
 
@@ -59,8 +59,8 @@ take_app(struct reader *r, const char *word, struct err *err)
 		return complain(r, word, err);
 	}
 	r->have_app = true;
-	add(r, (struct given){ &setting_table[SETTING_wsgi_app], NULL, word,
-			   false });
+	add(r, (struct given){ .setting = &setting_table[SETTING_wsgi_app],
+			   .text = word });
 	return 0;
 }
 
@@ -75,6 +75,15 @@ looks_like_value(const char *word)
 	if (word[0] != '-' || word[1] == '\0')
 		return true;
 	return (word[1] >= '0' && word[1] <= '9') || strchr(word, ' ') != NULL;
+}
+
+/* What stands for the value of an option in --help. */
+static const char *
+value_name(const struct flag *flag)
+{
+	if (flag->foreign != NULL)
+		return "VALUE";
+	return flag->extra != NULL ? flag->extra->arg : flag->setting->arg;
 }
 
 /* The value of an option: the one attached, or the next word. */
@@ -92,8 +101,7 @@ take_value(struct reader *r, const struct flag *flag, const char **text,
 		*text = r->words[r->at++];
 		return 0;
 	}
-	err_set(err, "needs a value, %s",
-	    flag->extra != NULL ? flag->extra->arg : flag->setting->arg);
+	err_set(err, "needs a value, %s", value_name(flag));
 	if (r->at < r->count && strcmp(r->words[r->at], "--") != 0)
 		err_set(err, "needs a value; one that begins with - is "
 			     "written with =");
@@ -131,7 +139,8 @@ take_flag(struct reader *r, const struct flag *flag, const char *text,
 		err_set(err, "out of memory");
 		return -1;
 	}
-	add(r, (struct given){ flag->setting, name, text, !flag->off });
+	add(r, (struct given){ flag->setting, flag->foreign, name, text,
+			   !flag->off });
 	return 0;
 }
 
@@ -206,7 +215,7 @@ static int
 apply_one(const struct cli *cli, const struct given *g, struct store *st,
     struct err *err)
 {
-	struct written w = { .source = { .kind = cli->kind } };
+	struct written w = { .source = { cli->kind, cli->variable, 0 } };
 	const char *text = g->text;
 
 	if (g->flag == NULL) /* APP itself */
@@ -222,6 +231,11 @@ apply_one(const struct cli *cli, const struct given *g, struct store *st,
 	}
 	if (text == NULL)
 		text = g->on ? "true" : "false";
+	if (g->foreign != NULL) {
+		text = arena_dup(&st->arena, span_of(text));
+		foreign_store(st, g->foreign, text, &w);
+		return 0;
+	}
 	return store_text(st, g->setting, text,
 	    !setting_keeps_commas(g->setting), &w, err);
 }

@@ -17,14 +17,16 @@ struct err;
 
 /* One option as given. */
 struct given {
-	const struct setting *setting;
+	const struct setting *setting; /* one of these two */
+	const struct foreign *foreign;
 	const char *flag; /* "--threads", as written but in full */
 	const char *text; /* NULL: a switch */
 	bool on;          /* of a switch */
 };
 
 struct cli {
-	enum source_kind kind; /* SOURCE_ARGV or SOURCE_CMD_ARGS */
+	enum source_kind kind; /* SOURCE_ARGV or SOURCE_CMD_ARGS ... */
+	const char *variable;  /* ... and then its name */
 	struct given *given;
 	size_t count;
 	const char *config; /* --config, NULL: not given */

@@ -53,6 +53,7 @@ enum conf_action {
 	CONF_RUN,
 	CONF_CHECK,   /* --check-config: load the application, say if it works */
 	CONF_PRINT,   /* --print-config */
+	CONF_EXPLAIN, /* --explain */
 	CONF_HELP,    /* --help: conf_help() */
 	CONF_VERSION, /* --version: conf_version() */
 };
@@ -81,6 +82,9 @@ const char *settings_text(const struct settings *s, const char *name);
 
 /* --print-config: each setting, its value and where that came from. */
 void settings_print(const struct settings *s, FILE *out);
+
+/* --explain: the same as a table, with gunicorn's settings. */
+void settings_explain(const struct settings *s, FILE *out);
 
 /* --help, for a terminal of 80 columns. */
 void conf_help(FILE *out);

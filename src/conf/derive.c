@@ -299,6 +299,33 @@ check_preload(struct store *st, struct err *err)
 	    err);
 }
 
+/*
+ * gunicorn's sync worker runs one request at a time: applications that rely
+ * on it are not ready for threads.
+ */
+static int
+check_worker_class(struct store *st, struct err *err)
+{
+	const struct source *source =
+	    &st->slots[SETTING_worker_class].written.source;
+	const char *name = st->settings.worker_class;
+	const char *why = foreign_worker_class(name);
+
+	if (why != NULL && !st->explains) {
+		err_set(err, "%s", why);
+		return blame(st, SETTING_worker_class, err);
+	}
+	if (why == NULL && source->kind != SOURCE_DEFAULT &&
+	    strcasestr(name, "sync") != NULL &&
+	    st->slots[SETTING_threads].written.source.kind ==
+		SOURCE_DEFAULT) {
+		st->settings.threads = 1;
+		st->slots[SETTING_threads].written =
+		    st->slots[SETTING_worker_class].written;
+	}
+	return 0;
+}
+
 int
 derive(struct store *st, struct err *err)
 {
@@ -307,7 +334,8 @@ derive(struct store *st, struct err *err)
 	s->app = s->wsgi_app;
 	rules_umask(s->umask, &s->umask_mode);
 	rules_log_level(s->loglevel, &s->log_level);
-	if (check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
+	if (foreign_check(st, err) != 0 || check_worker_class(st, err) != 0 ||
+	    check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
 	    check_preload(st, err) != 0 || check_tls(st, err) != 0 || derive_user(st, err) != 0 ||
 	    derive_socket(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||

@@ -41,26 +41,50 @@ upper(char c)
 	return c >= 'a' && c <= 'z' ? (char)(c & ~0x20) : c;
 }
 
-const char *
-env_name(struct arena *a, const struct setting *s)
+/*
+ * What Kubernetes and Docker make of a service named bicorn: BICORN_PORT,
+ * BICORN_PORT_8000_TCP_ADDR, BICORN_SERVICE_HOST ...
+ */
+static bool
+is_service(struct span tail)
 {
-	char *name = arena_fmt(a, PREFIX "%s", s->name);
+	static const char *const heads[] = { "PORT", "SERVICE_", "ENV_" };
+
+	for (size_t i = 0; i < sizeof(heads) / sizeof(*heads); i++) {
+		size_t len = strlen(heads[i]);
+
+		if (tail.len >= len && memcmp(tail.ptr, heads[i], len) == 0)
+			return true;
+	}
+	return span_eq(tail, SPAN("NAME"));
+}
+
+static const char *
+upper_name(struct arena *a, const char *setting)
+{
+	char *name = arena_fmt(a, PREFIX "%s", setting);
 
 	for (char *c = name; c != NULL && *c != '\0'; c++)
 		*c = upper(*c);
 	return name;
 }
 
-/* Whether tail is what stands behind BICORN_ for s. */
+const char *
+env_name(struct arena *a, const struct setting *s)
+{
+	return upper_name(a, s->name);
+}
+
+/* Whether tail is what stands behind BICORN_ for that setting. */
 static bool
-is_name_of(const struct setting *s, struct span tail)
+is_name_of(const char *name, struct span tail)
 {
 	size_t i = 0;
 
-	while (i < tail.len && s->name[i] != '\0' &&
-	    upper(s->name[i]) == tail.ptr[i])
+	while (i < tail.len && name[i] != '\0' &&
+	    upper(name[i]) == tail.ptr[i])
 		i++;
-	return i == tail.len && s->name[i] == '\0';
+	return i == tail.len && name[i] == '\0';
 }
 
 /* text is the value for s that variable stands for. */
@@ -87,9 +111,13 @@ is_known(struct span name)
 		if (span_eq(name, span_of(reserved[i])))
 			return true;
 	for (size_t i = 0; i < SETTING_COUNT; i++)
-		if (is_name_of(&setting_table[i], name))
+		if (is_name_of(setting_table[i].name, name))
 			return true;
-	return false;
+	for (size_t i = 0; i < FOREIGN_COUNT; i++)
+		if (foreign_table[i].verdict != VERDICT_HOOK &&
+		    is_name_of(foreign_table[i].name, name))
+			return true;
+	return is_service(name);
 }
 
 /* variable is "BICORN_WORKER=4" */
@@ -106,16 +134,43 @@ warn_unknown(struct store *st, const char *variable)
 		return true;
 	suggest_settings(&g, false);
 	/* Closer than for a file: nobody promised that it is for us. */
-	if (g.best.len == 0 || g.distance > 2 || tail.len < 5)
-		return true;
-	text = arena_dup(&st->arena, g.best);
-	if (text != NULL)
-		text = env_name(&st->arena, setting_find(text));
+	if (g.best.len == 0 || g.distance > 2 || tail.len < 5) {
+		text = "";
+	} else {
+		text = arena_dup(&st->arena, g.best);
+		if (text != NULL)
+			text = env_name(&st->arena, setting_find(text));
+		if (text != NULL)
+			text = arena_fmt(&st->arena, "; did you mean %s?",
+			    text);
+	}
 	if (text != NULL)
 		text = arena_fmt(&st->arena,
-		    "%s (environment): no such setting; did you mean %s?",
+		    "%s (environment): no such setting%s",
 		    shown(&st->arena, arena_dup(&st->arena, name)), text);
 	return text != NULL && store_warn(st, text);
+}
+
+/* BICORN_NAME for the settings of gunicorn's. */
+static int
+apply_foreign(struct store *st, const struct foreign *f, struct err *err)
+{
+	const char *name = upper_name(&st->arena, f->name);
+	struct written w = { .source = { SOURCE_VARIABLE, name, 0 } };
+	const char *text = name != NULL ? env_get(name) : NULL;
+
+	if (text != NULL) {
+		w.subject = arena_fmt(&st->arena, "%s=%s", name,
+		    shown(&st->arena, text));
+		text = arena_dup(&st->arena, span_of(text));
+	}
+	if (name == NULL || (text != NULL && w.subject == NULL)) {
+		err_set(err, "out of memory");
+		return -1;
+	}
+	if (text != NULL)
+		foreign_store(st, f, text, &w);
+	return 0;
 }
 
 int
@@ -134,6 +189,11 @@ env_apply(struct store *st, struct err *err)
 			0)
 			return -1;
 	}
+	for (size_t i = 0; i < FOREIGN_COUNT; i++)
+		if (!foreign_is_own(&foreign_table[i]) &&
+		    foreign_table[i].verdict != VERDICT_HOOK &&
+		    apply_foreign(st, &foreign_table[i], err) != 0)
+			return -1;
 	for (char **v = environ; v != NULL && *v != NULL; v++)
 		if (strncmp(*v, PREFIX, strlen(PREFIX)) == 0 &&
 		    !warn_unknown(st, *v)) {

@@ -188,6 +188,18 @@ apply_list(struct store *st, const struct expansion *x,
 	return store_list(st, s, items, count, &w, err);
 }
 
+/* A setting of gunicorn's, as text. */
+static void
+apply_foreign(struct store *st, const struct foreign *f,
+    const config_setting_t *e, const struct written *w)
+{
+	const char *text = is_list(e) || config_setting_is_group(e) ? "..." :
+	    config_setting_get_string(e);
+
+	foreign_store(st, f, text != NULL ? arena_dup(&st->arena,
+	    span_of(text)) : shown_value(&st->arena, e), w);
+}
+
 static int
 unknown(const char *name, const struct written *w, struct err *err)
 {
@@ -195,9 +207,7 @@ unknown(const char *name, const struct written *w, struct err *err)
 
 	suggest_settings(&g, false);
 	err_set(err, "no such setting");
-	if (foreign_known(span_of(name)))
-		err_set(err, "bicorn has no such setting of gunicorn's");
-	else if (g.best.len > 0)
+	if (g.best.len > 0)
 		err_set(err, "no such setting; did you mean %.*s?",
 		    (int)g.best.len, g.best.ptr);
 	written_blame(w, err);
@@ -216,6 +226,11 @@ apply_one(struct store *st, const struct expansion *x,
 		err_set(err, "settings stand by themselves, not in groups");
 		written_blame(&w, err);
 		return -1;
+	}
+	if (s == NULL && foreign_find(name) != NULL &&
+	    foreign_find(name)->verdict != VERDICT_HOOK) {
+		apply_foreign(st, foreign_find(name), e, &w);
+		return 0;
 	}
 	if (s == NULL)
 		return unknown(name, &w, err);

@@ -38,11 +38,12 @@ add_negation(struct flags *f, struct arena *a, const struct flag *flag)
 static int
 add_row(struct flags *f, struct arena *a, const char *flags, struct flag flag)
 {
-	bool is_switch = flag.setting != NULL && !flag_takes_value(&flag);
+	bool is_switch = flag.extra == NULL && !flag_takes_value(&flag);
 
 	while (flags_next(&flags, &flag.name)) {
 		/* The table's own --no- forms are made below anyway. */
-		if (is_switch && begins(flag.name, SPAN("--no-")))
+		if (is_switch && flag.setting != NULL &&
+		    begins(flag.name, SPAN("--no-")))
 			continue;
 		f->items[f->count++] = flag;
 		if (is_switch && flag.name.len > 2 &&
@@ -59,7 +60,7 @@ flags_collect(struct flags *f, struct arena *a, struct err *err)
 
 	f->count = 0;
 	f->items = arena_alloc(a, sizeof(*f->items) * FLAGS_PER_ROW *
-	    (SETTING_COUNT + EXTRA_COUNT));
+	    (SETTING_COUNT + EXTRA_COUNT + FOREIGN_COUNT));
 	if (f->items == NULL)
 		rc = -1;
 	for (size_t i = 0; rc == 0 && i < EXTRA_COUNT; i++)
@@ -68,6 +69,10 @@ flags_collect(struct flags *f, struct arena *a, struct err *err)
 	for (size_t i = 0; rc == 0 && i < SETTING_COUNT; i++)
 		rc = add_row(f, a, setting_table[i].flags,
 		    (struct flag){ .setting = &setting_table[i] });
+	for (size_t i = 0; rc == 0 && i < FOREIGN_COUNT; i++)
+		if (!foreign_is_own(&foreign_table[i]))
+			rc = add_row(f, a, foreign_table[i].flags,
+			    (struct flag){ .foreign = &foreign_table[i] });
 	if (rc != 0)
 		err_set(err, "out of memory");
 	return rc;
@@ -78,6 +83,8 @@ flag_takes_value(const struct flag *flag)
 {
 	if (flag->extra != NULL)
 		return flag->extra->arg != NULL;
+	if (flag->foreign != NULL)
+		return flag->foreign->takes != TAKES_NONE;
 	return flag->setting->kind != KIND_BOOL;
 }
 
@@ -94,7 +101,7 @@ static bool
 same_meaning(const struct flag *a, const struct flag *b)
 {
 	return a->setting == b->setting && a->extra == b->extra &&
-	    a->off == b->off;
+	    a->foreign == b->foreign && a->off == b->off;
 }
 
 /* The flag that begins with name; NULL and *several, with their names. */
@@ -108,6 +115,10 @@ find_prefix(const struct flags *f, struct span name, struct buf *several)
 		const struct flag *flag = &f->items[i];
 
 		if (!begins(flag->name, name))
+			continue;
+		/* Ours come first in the list, and in what is meant. */
+		if (flag->foreign != NULL && found != NULL &&
+		    found->foreign == NULL)
 			continue;
 		if (found == NULL)
 			found = flag;
@@ -128,9 +139,7 @@ say_unknown(struct span name, struct err *err)
 	if (name.len > 2)
 		suggest_settings(&g, true);
 	err_set(err, "no such option");
-	if (foreign_known(name))
-		err_set(err, "bicorn has no such option of gunicorn's");
-	else if (g.best.len > 0)
+	if (g.best.len > 0)
 		err_set(err, "no such option; did you mean %.*s?",
 		    (int)g.best.len, g.best.ptr);
 }

@@ -14,8 +14,9 @@ struct err;
 
 struct flag {
 	struct span name;              /* "--threads" */
-	const struct setting *setting; /* one of these two */
+	const struct setting *setting; /* one of these three */
 	const struct extra *extra;
+	const struct foreign *foreign;
 	bool off;                      /* "--no-..." */
 };
 

@@ -156,21 +156,6 @@ check_header_map(const char *text, struct err *err)
 	return must_be(err, "drop, refuse or dangerous");
 }
 
-static int
-check_worker_class(const char *text, struct err *err)
-{
-	static const char *const known[] = { "gthread", "sync",
-		"gunicorn.workers.gthread.ThreadWorker",
-		"gunicorn.workers.sync.SyncWorker" };
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-		if (strcmp(text, known[i]) == 0)
-			return 0;
-	err_set(err, "bicorn runs applications on threads only; leave "
-		     "worker_class out and choose a number of threads");
-	return -1;
-}
-
 bool
 rules_umask(const char *text, mode_t *mode_out)
 {
@@ -295,7 +280,6 @@ static const struct {
 	rule_fn check;
 } rules[] = {
 	{ SETTING_bind, check_bind },
-	{ SETTING_worker_class, check_worker_class },
 	{ SETTING_raw_env, check_env },
 	{ SETTING_health_path, check_path },
 	{ SETTING_umask, check_umask },

@@ -45,10 +45,15 @@ parse_cmd_args(struct lines *l, struct err *err)
 	char *const *words;
 	size_t count;
 
+	l->cmd_args.variable = "BICORN_CMD_ARGS";
+	if (text == NULL) {
+		text = env_get("GUNICORN_CMD_ARGS");
+		l->cmd_args.variable = "GUNICORN_CMD_ARGS";
+	}
 	if (text == NULL)
 		return 0;
 	if (words_split(&l->arena, text, &words, &count, err) != 0) {
-		err_prefix(err, "BICORN_CMD_ARGS (environment): ");
+		err_prefix(err, "%s (environment): ", l->cmd_args.variable);
 		return -1;
 	}
 	return cli_parse(&l->cmd_args, &l->arena, words, count, err);
@@ -138,7 +143,7 @@ static int
 need_app(const struct settings *s, enum conf_action action, int *status_out,
     struct err *err)
 {
-	if (s->app != NULL || action == CONF_PRINT)
+	if (s->app != NULL || action == CONF_PRINT || action == CONF_EXPLAIN)
 		return 0;
 	*status_out = STATUS_COMMAND_LINE;
 	err_set(err, "No application module specified: bicorn [OPTIONS] APP, "
@@ -159,6 +164,7 @@ load(const struct lines *l, enum conf_action action, struct settings **out,
 		return -1;
 	}
 	*out = &st->settings;
+	st->explains = action == CONF_EXPLAIN;
 	if (apply_all(st, l, status_out, err) != 0 ||
 	    make_texts(st, err) != 0 ||
 	    need_app(*out, action, status_out, err) != 0) {

@@ -30,10 +30,13 @@ source_text(struct arena *a, const struct source *source)
 	case SOURCE_FALLBACK:
 	case SOURCE_VARIABLE:
 		return "environment";
+	case SOURCE_PASTE:
 	case SOURCE_FILE:
+		if (source->line == 0)
+			return source->name;
 		return arena_fmt(a, "%s, line %u", source->name, source->line);
 	case SOURCE_CMD_ARGS:
-		return "BICORN_CMD_ARGS";
+		return source->name;
 	case SOURCE_ARGV:
 		return "command line";
 	}

@@ -9,6 +9,7 @@
 
 #include "conf/arena.h"
 #include "conf/conf.h"
+#include "conf/foreign.h"
 #include "conf/table.h"
 
 struct err;
@@ -17,16 +18,17 @@ struct err;
 enum source_kind {
 	SOURCE_DEFAULT,
 	SOURCE_FALLBACK, /* somebody else's variable: WEB_CONCURRENCY */
+	SOURCE_PASTE,    /* the server section of a PasteDeploy file */
 	SOURCE_FILE,
 	SOURCE_VARIABLE, /* BICORN_NAME */
-	SOURCE_CMD_ARGS, /* BICORN_CMD_ARGS */
+	SOURCE_CMD_ARGS, /* BICORN_CMD_ARGS, or GUNICORN_CMD_ARGS */
 	SOURCE_ARGV,
 };
 
 struct source {
 	enum source_kind kind;
 	const char *name; /* of the file or the variable */
-	unsigned line;    /* of the file */
+	unsigned line;    /* of the file; 0: unknown */
 };
 
 /*
@@ -47,6 +49,8 @@ struct store {
 	struct settings settings; /* first: a pointer to it is one to this */
 	struct arena arena;
 	struct slot slots[SETTING_COUNT];
+	struct slot foreign[FOREIGN_COUNT]; /* text NULL: not given */
+	bool explains; /* what is refused is told, and is no error */
 	struct strlist warnings;
 };
 

@@ -25,6 +25,9 @@ const struct extra extra_table[EXTRA_COUNT] = {
 	    "Load the application, say whether that works, and exit." },
 	{ "--print-config", NULL, CONF_PRINT,
 	    "Print every setting and where it comes from, and exit." },
+	{ "--explain", NULL, CONF_EXPLAIN,
+	    "Print every setting, gunicorn's too, with its value, where it "
+	    "comes from and what becomes of it, and exit." },
 	{ "-h --help", NULL, CONF_HELP, "Print this and exit." },
 	{ "-v --version", NULL, CONF_VERSION,
 	    "Print the version and what is built in, and exit." },

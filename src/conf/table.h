@@ -59,7 +59,7 @@ struct extra {
 
 extern const struct setting setting_table[SETTING_COUNT];
 
-#define EXTRA_COUNT 5
+#define EXTRA_COUNT 6
 extern const struct extra extra_table[EXTRA_COUNT]; /* [0] is --config */
 
 /* The row of that name, or NULL. */

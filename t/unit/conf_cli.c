@@ -58,7 +58,8 @@ gives(const char *expected, ...)
 		if (g->text != NULL)
 			value = g->text;
 		snprintf(text + used, sizeof(text) - used, "%s=%s %s;",
-		    g->setting->name, value, g->flag ? g->flag : "APP");
+		    g->setting != NULL ? g->setting->name :
+		    g->foreign->name, value, g->flag ? g->flag : "APP");
 	}
 	assert_string_equal(text, expected);
 	arena_fini(&l.arena);
@@ -107,6 +108,12 @@ test_forms(void **state)
 	    "--access-logformat", "-a b", NULL);
 	gives("wsgi_app=- APP;", "-", NULL);
 	gives("bind=:1 -b;bind=:2 --bind;", "-b:1", "--bind", ":2", NULL);
+	gives("worker_tmp_dir=x --worker-tmp-dir;", "--worker-tmp-dir", "x",
+	    NULL);
+	gives("strip_header_spaces=on --strip-header-spaces;",
+	    "--strip-header-spaces", NULL);
+	gives("strip_header_spaces=off --no-strip-header-spaces;",
+	    "--no-strip-header-spaces", NULL);
 	gives("limit_request_field_size=1 --limit-request-field-size;",
 	    "--limit-request-field-size=1", NULL);
 }
@@ -138,12 +145,8 @@ test_refused(void **state)
 	refuses("--xyzzy-quux (command line): no such option",
 	    "--xyzzy-quux=3", NULL);
 	refuses("-z (command line): no such option", "-z", NULL);
-	refuses("--reload (command line): bicorn has no such option of "
-		"gunicorn's", "--reload", NULL);
-	refuses("--log-syslog-to (command line): bicorn has no such option of "
-		"gunicorn's", "--log-syslog-to=udp://x", NULL);
-	refuses("-R (command line): bicorn has no such option of gunicorn's",
-	    "-R", NULL);
+	refuses("--worker-tmp-dir (command line): needs a value, VALUE",
+	    "--worker-tmp-dir", NULL);
 	refuses("-\xff (command line): no such option", "-\xff", NULL);
 	refuses("-- (command line): no such option", "--=", NULL);
 	refuses("-w (command line): needs a value, N", "-w", NULL);

@@ -190,9 +190,6 @@ test_names(void **state)
 			       "did you mean threads?");
 	refuses("qwertzuiop = 4",
 	    "qwertzuiop = 4 (x.conf, line 1): no such setting");
-	refuses("statsd_host = \"x\"",
-	    "statsd_host = \"x\" (x.conf, line 1): bicorn has no such "
-	    "setting of gunicorn's");
 	refuses("threads = 4;\n\nthreads = 5",
 	    "threads (x.conf, line 3): set twice; first in x.conf, line 1");
 	refuses("server = { threads = 4; }",

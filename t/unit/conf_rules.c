@@ -72,13 +72,6 @@ test_words(void **state)
 	takes(SETTING_header_map, "refuse");
 	takes(SETTING_header_map, "dangerous");
 	refuses(SETTING_header_map, "Drop");
-	takes(SETTING_worker_class, "sync");
-	takes(SETTING_worker_class, "gthread");
-	takes(SETTING_worker_class, "gunicorn.workers.sync.SyncWorker");
-	refuses(SETTING_worker_class, "gevent");
-	refuses(SETTING_worker_class, "eventlet");
-	refuses(SETTING_worker_class, "tornado");
-	refuses(SETTING_worker_class, "uvicorn.workers.UvicornWorker");
 }
 
 static void
