@@ -118,7 +118,7 @@ options_of(const struct settings *s, const struct strlist *specs)
 	return (struct listen_options){
 		.backlog = (int)s->backlog,
 		.reuse_port = s->reuse_port,
-		.tls = s->certfile != NULL,
+		.tls = s->tls,
 		.umask = 0777 & ~s->socket_bits,
 		.uid = s->socket_uid,
 		.gid = s->socket_gid,

@@ -37,6 +37,7 @@ struct settings {
 	/* Derived. */
 	const char *app;         /* the target; NULL when none was named */
 	const char *file;        /* the file that was read, NULL: none */
+	bool tls;                /* there is a certificate: certfile, certdir */
 	bool workers_auto;       /* workers was "auto" */
 	mode_t umask_mode;       /* umask, read */
 	uid_t uid;               /* user, looked up; -1: as started */

@@ -225,24 +225,6 @@ check_directory(struct store *st, enum setting_id id, const char *path,
 /* --- two settings at once ------------------------------------------------ */
 
 static int
-check_tls(struct store *st, struct err *err)
-{
-	const struct settings *s = &st->settings;
-
-	if (s->keyfile != NULL && s->certfile == NULL) {
-		err_set(err, "needs certfile as well");
-		return blame(st, SETTING_keyfile, err);
-	}
-#ifndef HAVE_TLS
-	if (s->certfile != NULL) {
-		err_set(err, "this bicorn was built without TLS");
-		return blame(st, SETTING_certfile, err);
-	}
-#endif
-	return 0;
-}
-
-static int
 check_bind(struct store *st, struct err *err)
 {
 	const struct strlist *bind = &st->settings.bind;
@@ -286,6 +268,64 @@ check_connections(struct store *st, struct err *err)
 		    SOURCE_DEFAULT ?
 		SETTING_worker_connections : SETTING_threads,
 	    "more threads than connections: some will never work", err);
+}
+
+/* --- TLS ------------------------------------------------------------------ */
+
+static int
+check_certificates(struct store *st, struct err *err)
+{
+	const struct settings *s = &st->settings;
+
+	if (s->keyfile.count > 0 && s->certfile.count == 0) {
+		err_set(err, "needs certfile as well");
+		return blame(st, SETTING_keyfile, err);
+	}
+	if (s->keyfile.count > 0 && s->keyfile.count != s->certfile.count) {
+		err_set(err, "%zu of them for %zu of certfile: there must be "
+		    "one for each, in the same order, or none at all",
+		    s->keyfile.count, s->certfile.count);
+		return blame(st, SETTING_keyfile, err);
+	}
+#ifndef HAVE_TLS
+	if (s->tls) {
+		err_set(err, "this bicorn was built without TLS");
+		return blame(st, s->certfile.count > 0 ? SETTING_certfile :
+		    SETTING_certdir, err);
+	}
+#endif
+	return 0;
+}
+
+static int
+check_clients(struct store *st, struct err *err)
+{
+	const struct settings *s = &st->settings;
+	unsigned verify;
+
+	rules_cert_reqs(s->cert_reqs, &verify);
+	if (s->tls && verify != 0 && s->ca_certs == NULL) {
+		err_set(err, "needs ca_certs: who signs the certificates of "
+			     "clients?");
+		return blame(st, SETTING_cert_reqs, err);
+	}
+	if (s->crlfile != NULL && s->ca_certs == NULL) {
+		err_set(err, "needs ca_certs as well");
+		return blame(st, SETTING_crlfile, err);
+	}
+	if (s->tls && verify == 0 && s->ca_certs != NULL)
+		return warn(st, SETTING_ca_certs, "has no effect while "
+		    "cert_reqs is none", err);
+	return 0;
+}
+
+static int
+check_tls(struct store *st, struct err *err)
+{
+	struct settings *s = &st->settings;
+
+	s->tls = s->certfile.count > 0 || s->certdir != NULL;
+	return check_certificates(st, err) == 0 ? check_clients(st, err) : -1;
 }
 
 /* Accepted, so that nobody's command line breaks; but not in silence. */

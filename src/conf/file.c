@@ -73,10 +73,14 @@ scalar_text(struct arena *a, const struct setting *s,
 			return string;
 		return number_text(a, e, s->kind == KIND_TIME);
 	case KIND_TEXT:
-		/* Of these two a number is as good as a name. */
+		/* Of these a number is as good as a name. */
 		if (string == NULL && (setting_id(s) == SETTING_user ||
-			setting_id(s) == SETTING_group))
+			setting_id(s) == SETTING_group ||
+			setting_id(s) == SETTING_cert_reqs))
 			return number_text(a, e, false);
+		if (config_setting_type(e) == CONFIG_TYPE_FLOAT &&
+		    setting_id(s) == SETTING_tls_min_version)
+			return arena_fmt(a, "%g", config_setting_get_float(e));
 		return string;
 	case KIND_LIST:
 		return string;

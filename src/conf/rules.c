@@ -220,6 +220,72 @@ check_umask(const char *text, struct err *err)
 	return must_be(err, "0..0777; octal with a leading 0");
 }
 
+/* Python's names, as people write them in settings for gunicorn. */
+static const char *
+without(const char *prefix, const char *text)
+{
+	return has_prefix(text, prefix) ? text + strlen(prefix) : text;
+}
+
+bool
+rules_cert_reqs(const char *text, unsigned *out)
+{
+	static const char *const words[][2] = { { "none", "0" },
+		{ "optional", "1" }, { "required", "2" } };
+	const char *word = without("CERT_", without("VerifyMode.",
+	    without("ssl.", text)));
+
+	for (*out = 0; *out < 3; ++*out)
+		if (span_ieq(span_of(word), span_of(words[*out][0])) ||
+		    strcmp(word, words[*out][1]) == 0)
+			return true;
+	*out = 0;
+	return false;
+}
+
+static int
+check_cert_reqs(const char *text, struct err *err)
+{
+	unsigned number;
+
+	if (rules_cert_reqs(text, &number))
+		return 0;
+	return must_be(err, "none, optional or required");
+}
+
+bool
+rules_tls_version(const char *text, unsigned *minor_out)
+{
+	const char *word = without("v", without("TLS", text));
+
+	*minor_out = 2;
+	if (strcmp(word, "1.2") == 0 || strcmp(word, "1_2") == 0)
+		return true;
+	*minor_out = 3;
+	return strcmp(word, "1.3") == 0 || strcmp(word, "1_3") == 0;
+}
+
+static int
+check_tls_version(const char *text, struct err *err)
+{
+	unsigned minor;
+
+	if (rules_tls_version(text, &minor))
+		return 0;
+	return must_be(err, "1.2 or 1.3; older ones are not safe");
+}
+
+static int
+check_alpn(const char *text, struct err *err)
+{
+	if (strcmp(text, "http/1.1") == 0 || strcmp(text, "http/1.0") == 0)
+		return 0;
+	if (strcmp(text, "h2") == 0)
+		return must_be(err, "http/1.1 or http/1.0; bicorn does not "
+				    "speak HTTP/2");
+	return must_be(err, "http/1.1 or http/1.0");
+}
+
 static int
 check_path(const char *text, struct err *err)
 {
@@ -289,6 +355,9 @@ static const struct {
 	{ SETTING_secure_scheme_headers, check_scheme_header },
 	{ SETTING_forwarder_headers, check_field_name },
 	{ SETTING_header_map, check_header_map },
+	{ SETTING_cert_reqs, check_cert_reqs },
+	{ SETTING_tls_min_version, check_tls_version },
+	{ SETTING_alpn, check_alpn },
 };
 
 int

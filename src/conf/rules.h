@@ -29,4 +29,10 @@ bool rules_mode(const char *text, mode_t *mode_out);
 /* The number that enum log_level has for that name, in any case. */
 bool rules_log_level(const char *text, unsigned *level_out);
 
+/* "none", "optional", "required", 0..2 or Python's CERT_...; a number 0..2. */
+bool rules_cert_reqs(const char *text, unsigned *out);
+
+/* "1.2" or "1.3", also as "TLSv1.2"; the part behind the point. */
+bool rules_tls_version(const char *text, unsigned *minor_out);
+
 #endif

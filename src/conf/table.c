@@ -78,5 +78,6 @@ flags_main(const char *flags)
 bool
 setting_keeps_commas(const struct setting *s)
 {
-	return s->kind == KIND_LIST && strcmp(s->arg, "NAME=VALUE") == 0;
+	return s->kind == KIND_LIST &&
+	    (strcmp(s->arg, "NAME=VALUE") == 0 || strcmp(s->arg, "FILE") == 0);
 }

@@ -7,12 +7,23 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
+#include <mbedtls/x509_crt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 #include <psa/crypto.h>
 #endif
 
 typedef int compat_rng_fn(void *arg, unsigned char *out, size_t len);
+
+/* Whether an attribute of a name is the common one. */
+static inline bool
+compat_is_cn(const mbedtls_asn1_buf *oid)
+{
+	return oid->len == 3 && memcmp(oid->p, "\x55\x04\x03", 3) == 0;
+}
 
 /* To be called once per process before anything else. */
 static inline int
@@ -27,14 +38,15 @@ compat_start(void)
 
 static inline int
 compat_parse_key(mbedtls_pk_context *key, const unsigned char *text,
-    size_t len, compat_rng_fn *rng)
+    size_t len, const unsigned char *pass, size_t pass_len,
+    compat_rng_fn *rng)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000 && \
     MBEDTLS_VERSION_NUMBER < 0x04000000
-	return mbedtls_pk_parse_key(key, text, len, NULL, 0, rng, NULL);
+	return mbedtls_pk_parse_key(key, text, len, pass, pass_len, rng, NULL);
 #else
 	(void)rng;
-	return mbedtls_pk_parse_key(key, text, len, NULL, 0);
+	return mbedtls_pk_parse_key(key, text, len, pass, pass_len);
 #endif
 }
 
@@ -62,15 +74,99 @@ compat_conf_rng(mbedtls_ssl_config *conf, compat_rng_fn *rng)
 #endif
 }
 
-/* TLS 1.2 is the least that is spoken. */
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3) && MBEDTLS_VERSION_NUMBER >= 0x03000000
+#define COMPAT_HAS_1_3 1
+#else
+#define COMPAT_HAS_1_3 0
+#endif
+
+/* minor: 2 or 3, of TLS 1.2 and 1.3. */
 static inline void
-compat_conf_min_version(mbedtls_ssl_config *conf)
+compat_conf_min_version(mbedtls_ssl_config *conf, unsigned minor)
 {
-#if MBEDTLS_VERSION_NUMBER >= 0x03020000
+#if COMPAT_HAS_1_3
+	mbedtls_ssl_conf_min_tls_version(conf, minor == 3 ?
+	    MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
+#elif MBEDTLS_VERSION_NUMBER >= 0x03020000
+	(void)minor;
 	mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
 #else
+	(void)minor;
 	mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3,
 	    MBEDTLS_SSL_MINOR_VERSION_3);
+#endif
+}
+
+/*
+ * Says what the defaults say too, so that it stays so: a connection is
+ * negotiated once, and authentication covers what was encrypted.
+ */
+static inline void
+compat_conf_hardened(mbedtls_ssl_config *conf)
+{
+#if defined(MBEDTLS_SSL_RENEGOTIATION)
+	mbedtls_ssl_conf_renegotiation(conf,
+	    MBEDTLS_SSL_RENEGOTIATION_DISABLED);
+	mbedtls_ssl_conf_legacy_renegotiation(conf,
+	    MBEDTLS_SSL_LEGACY_NO_RENEGOTIATION);
+#endif
+#if defined(MBEDTLS_SSL_ENCRYPT_THEN_MAC)
+	mbedtls_ssl_conf_encrypt_then_mac(conf, MBEDTLS_SSL_ETM_ENABLED);
+#endif
+#if defined(MBEDTLS_SSL_EXTENDED_MASTER_SECRET)
+	mbedtls_ssl_conf_extended_master_secret(conf,
+	    MBEDTLS_SSL_EXTENDED_MS_ENABLED);
+#endif
+}
+
+/* Groups: numbers of TLS's registry since 3.1, the library's own before. */
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+#include <mbedtls/ecp.h>
+#endif
+#if MBEDTLS_VERSION_NUMBER >= 0x03010000
+typedef uint16_t compat_group;
+#else
+typedef mbedtls_ecp_group_id compat_group;
+#endif
+
+/* Whether the library has that group. */
+static inline bool
+compat_has_group(uint16_t id)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+	return mbedtls_ecp_curve_info_from_tls_id(id) != NULL;
+#else
+	return id != 0;
+#endif
+}
+
+/* room is kept by the caller for as long as conf. */
+static inline void
+compat_conf_groups(mbedtls_ssl_config *conf, const uint16_t *ids,
+    compat_group *room)
+{
+	size_t i;
+
+#if MBEDTLS_VERSION_NUMBER >= 0x03010000
+	for (i = 0; ids[i] != 0; i++)
+		room[i] = ids[i];
+	room[i] = 0;
+	mbedtls_ssl_conf_groups(conf, room);
+#else
+	for (i = 0; ids[i] != 0; i++)
+		room[i] = mbedtls_ecp_curve_info_from_tls_id(ids[i])->grp_id;
+	room[i] = MBEDTLS_ECP_DP_NONE;
+	mbedtls_ssl_conf_curves(conf, room);
+#endif
+}
+
+static inline bool
+compat_is_ec(mbedtls_pk_context *key)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+	return mbedtls_pk_can_do(key, MBEDTLS_PK_ECKEY) != 0;
+#else
+	return !PSA_KEY_TYPE_IS_RSA(mbedtls_pk_get_key_type(key));
 #endif
 }
 

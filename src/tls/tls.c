@@ -1,52 +1,69 @@
 /* SPDX-License-Identifier: MIT */
-/* Certificate, key and configuration: read once, then constant. */
+/* The library's configuration: made once, then constant. */
 #include "tls/tls.h"
 
 #include "base/err.h"
-#include "base/fd.h"
 #include "conf/conf.h"
+
+bool
+tls_config_of(const struct settings *s, struct tls_config *out)
+{
+	*out = (struct tls_config){
+		.certfile = s->certfile,
+		.keyfile = s->keyfile,
+		.certdir = s->certdir,
+		.keyfile_passphrase_file = s->keyfile_passphrase_file,
+		.ca_certs = s->ca_certs,
+		.crlfile = s->crlfile,
+		.cert_reqs = s->cert_reqs,
+		.ciphers = s->ciphers,
+		.curves = s->curves,
+		.tls_min_version = s->tls_min_version,
+		.alpn = s->alpn,
+	};
+	return s->tls;
+}
 
 #ifdef HAVE_TLS
 
 #include <mbedtls/error.h>
-#include <mbedtls/platform_util.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/span.h"
+#include "conf/rules.h"
+#include "tls/bundle.h"
+#include "tls/certs.h"
+#include "tls/ciphers.h"
 #include "tls/compat.h"
 #include "tls/tls_private.h"
 
-/* Far more than any chain of certificates. */
-#define FILE_MAX_BYTES (1024 * 1024)
+#define ALPN_MOST 8
 
 struct tls {
 	mbedtls_ssl_config conf;
-	mbedtls_x509_crt chain;
-	mbedtls_pk_context key;
+	struct certs *certs;
+	mbedtls_x509_crt ca;
+	mbedtls_x509_crl crl;
+	int suites[CIPHERS_MOST];
+	compat_group groups[CURVES_MOST];
+	char *alpn[ALPN_MOST + 1];
 };
 
-/* Forward secrecy and authenticated encryption only. */
-static const int suites[] = {
-#if defined(MBEDTLS_SSL_PROTO_TLS1_3) && MBEDTLS_VERSION_NUMBER >= 0x03000000
-	MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
-	MBEDTLS_TLS1_3_AES_256_GCM_SHA384,
-	MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256,
-#endif
-	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-	MBEDTLS_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-	MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-	MBEDTLS_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-	MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-	MBEDTLS_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-	0,
+/* What is made, of what, and who is told. */
+struct making {
+	struct tls *t;
+	const struct tls_config *config;
+	const struct tls_bundle *bundle;
+	tls_warn_fn *warn;
+	void *arg;
+	struct err *err;
 };
 
-static const char *const protocols[] = { "http/1.1", NULL };
-
-/* The kernel's generator, which needs no state and no lock. */
-static int
-random_bytes(void *arg, unsigned char *out, size_t len)
+int
+tls_random(void *arg, unsigned char *out, size_t len)
 {
 	(void)arg;
 	while (len > 0) {
@@ -61,126 +78,225 @@ random_bytes(void *arg, unsigned char *out, size_t len)
 }
 
 static int
-failed(struct err *err, const char *setting, const char *path, int rc)
+failed(const struct making *m, const char *setting, const char *value, int rc)
 {
 	char why[160];
 
 	mbedtls_strerror(rc, why, sizeof(why));
-	err_set(err, "%s = %s: %s", setting, path, why);
+	err_set(m->err, "%s = %s: %s", setting, value, why);
 	return -1;
 }
 
-/*
- * The library would say no more about a file than that it cannot be read,
- * and fails in other ways with a directory.
- */
-static char *
-slurp(const char *setting, const char *path, size_t *len_out, struct err *err)
-{
-	char *text = fd_slurp(path, FILE_MAX_BYTES, len_out);
+/* --- clients' certificates ------------------------------------------------ */
 
-	if (text == NULL)
-		err_sys(err, "%s = %s", setting, path);
-	/* The library tells PEM from DER by the NUL behind the text. */
-	else if (strstr(text, "-----BEGIN ") != NULL)
-		++*len_out;
-	return text;
+static void
+check_crl(const struct making *m, const char *path)
+{
+	const mbedtls_x509_crl *crl = &m->t->crl;
+	char text[600];
+
+	for (; crl != NULL && crl->raw.p != NULL; crl = crl->next)
+		if (crl->next_update.year != 0 && m->warn != NULL &&
+		    mbedtls_x509_time_is_past(&crl->next_update)) {
+			snprintf(text, sizeof(text), "crlfile = %.400s: a "
+			    "list in it is out of date; clients of its "
+			    "authority are refused", path);
+			m->warn(m->arg, text);
+		}
 }
 
 static int
-read_chain(struct tls *t, const char *path, struct err *err)
+parse_ca(const struct making *m, const struct bundle_entry *e)
 {
-	size_t len;
-	char *text = slurp("certfile", path, &len, err);
-	int rc;
+	int rc = mbedtls_x509_crt_parse(&m->t->ca,
+	    (const unsigned char *)e->text, bundle_library_len(e));
 
-	if (text == NULL)
-		return -1;
-	rc = mbedtls_x509_crt_parse(&t->chain, (unsigned char *)text, len);
-	free(text);
 	if (rc > 0) {
-		err_set(err, "certfile = %s: %d of its certificates cannot be "
-		    "read", path, rc);
+		err_set(m->err, "ca_certs = %s: %d of its certificates cannot "
+		    "be read", e->name, rc);
 		return -1;
 	}
-	return rc == 0 ? 0 : failed(err, "certfile", path, rc);
+	return rc == 0 ? 0 : failed(m, "ca_certs", e->name, rc);
 }
 
 static int
-read_key(struct tls *t, const char *path, struct err *err)
+parse_crl(const struct making *m, const struct bundle_entry *e)
 {
-	size_t len;
-	char *text = slurp("keyfile", path, &len, err);
-	int rc;
+	int rc = mbedtls_x509_crl_parse(&m->t->crl,
+	    (const unsigned char *)e->text, bundle_library_len(e));
 
-	if (text == NULL)
-		return -1;
-	rc = compat_parse_key(&t->key, (unsigned char *)text, len,
-	    random_bytes);
-	mbedtls_platform_zeroize(text, len);
-	free(text);
-	return rc == 0 ? 0 : failed(err, "keyfile", path, rc);
-}
-
-static int
-read_files(struct tls *t, const struct settings *s, struct err *err)
-{
-	const char *key = s->keyfile != NULL ? s->keyfile : s->certfile;
-	int rc;
-
-	if (read_chain(t, s->certfile, err) != 0 || read_key(t, key, err) != 0)
-		return -1;
-	rc = compat_check_pair(&t->chain.pk, &t->key, random_bytes);
-	if (rc != 0) {
-		err_set(err, "keyfile = %s: is not the key of certfile = %s",
-		    key, s->certfile);
-		return -1;
-	}
+	if (rc != 0)
+		return failed(m, "crlfile", e->name, rc);
+	check_crl(m, e->name);
 	return 0;
 }
 
 static int
-configure(struct tls *t, const struct settings *s, struct err *err)
+set_clients(const struct making *m)
 {
-	int rc = mbedtls_ssl_config_defaults(&t->conf, MBEDTLS_SSL_IS_SERVER,
+	static const int modes[] = { MBEDTLS_SSL_VERIFY_NONE,
+		MBEDTLS_SSL_VERIFY_OPTIONAL, MBEDTLS_SSL_VERIFY_REQUIRED };
+	struct bundle_entry e;
+	unsigned verify = 0;
+
+	if (m->config->cert_reqs != NULL &&
+	    !rules_cert_reqs(m->config->cert_reqs, &verify)) {
+		err_set(m->err, "cert_reqs = %s: must be none, optional or "
+		    "required", m->config->cert_reqs);
+		return -1;
+	}
+	for (size_t at = 0; bundle_next(m->bundle, &at, &e);) {
+		if (e.kind == BUNDLE_CA && parse_ca(m, &e) != 0)
+			return -1;
+		if (e.kind == BUNDLE_CRL && parse_crl(m, &e) != 0)
+			return -1;
+	}
+	if (verify != 0 && m->t->ca.raw.p == NULL) {
+		err_set(m->err, "cert_reqs = %s: needs ca_certs",
+		    m->config->cert_reqs);
+		return -1;
+	}
+	mbedtls_ssl_conf_authmode(&m->t->conf, modes[verify]);
+	mbedtls_ssl_conf_ca_chain(&m->t->conf, &m->t->ca,
+	    m->t->crl.raw.p != NULL ? &m->t->crl : NULL);
+	return 0;
+}
+
+/* --- certificates of ours ------------------------------------------------- */
+
+/* Runs within a handshake, on any thread. */
+static int
+on_name(void *arg, mbedtls_ssl_context *ssl, const unsigned char *name,
+    size_t len)
+{
+	struct tls *t = arg;
+	struct certs_pair pairs[CERTS_MOST];
+	size_t count = certs_find(t->certs, (const char *)name, len, pairs);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = mbedtls_ssl_set_hs_own_cert(ssl, pairs[i].chain,
+		    pairs[i].key);
+	return rc;
+}
+
+static int
+set_certificates(const struct making *m)
+{
+	struct tls *t = m->t;
+	struct certs_pair pairs[CERTS_MOST];
+	size_t count;
+	int rc;
+
+	if (certs_new(m->bundle, m->warn, m->arg, &t->certs, m->err) != 0)
+		return -1;
+	count = certs_find(t->certs, "", 0, pairs);
+	for (size_t i = 0; i < count; i++) {
+		rc = mbedtls_ssl_conf_own_cert(&t->conf, pairs[i].chain,
+		    pairs[i].key);
+		if (rc != 0)
+			return failed(m, "certfile", pairs[i].name, rc);
+	}
+	mbedtls_ssl_conf_sni(&t->conf, on_name, t);
+	return 0;
+}
+
+/* --- the rest ------------------------------------------------------------- */
+
+static int
+set_version(const struct making *m)
+{
+	const char *text = m->config->tls_min_version;
+	unsigned minor = 2;
+
+	if (text != NULL && !rules_tls_version(text, &minor)) {
+		err_set(m->err, "tls_min_version = %s: must be 1.2 or 1.3",
+		    text);
+		return -1;
+	}
+	if (minor >= 3 && !COMPAT_HAS_1_3) {
+		err_set(m->err, "tls_min_version = %s: Mbed TLS %s speaks TLS "
+		    "1.2 at most", text, MBEDTLS_VERSION_STRING);
+		return -1;
+	}
+	compat_conf_min_version(&m->t->conf, minor);
+	return 0;
+}
+
+static int
+set_alpn(const struct making *m)
+{
+	const struct strlist *alpn = &m->config->alpn;
+	struct tls *t = m->t;
+	size_t count = 0;
+	int rc;
+
+	for (size_t i = 0; i < alpn->count && count < ALPN_MOST; i++) {
+		if (alpn->items[i][0] == '\0')
+			continue;
+		t->alpn[count] = strdup(alpn->items[i]);
+		if (t->alpn[count++] == NULL)
+			return failed(m, "alpn", alpn->items[i],
+			    MBEDTLS_ERR_SSL_ALLOC_FAILED);
+	}
+	if (count == 0)
+		return 0;
+	rc = mbedtls_ssl_conf_alpn_protocols(&t->conf, (const char **)t->alpn);
+	return rc == 0 ? 0 : failed(m, "alpn", t->alpn[0], rc);
+}
+
+static int
+set_arithmetic(const struct making *m)
+{
+	struct tls *t = m->t;
+	uint16_t curves[CURVES_MOST];
+
+	if (ciphers_parse(m->config->ciphers, t->suites, m->err) != 0 ||
+	    curves_parse(m->config->curves, curves, m->err) != 0)
+		return -1;
+	mbedtls_ssl_conf_ciphersuites(&t->conf, t->suites);
+	compat_conf_groups(&t->conf, curves, t->groups);
+	return 0;
+}
+
+static int
+configure(const struct making *m)
+{
+	mbedtls_ssl_config *conf = &m->t->conf;
+	int rc = mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_SERVER,
 	    MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
 
-	if (rc == 0)
-		rc = mbedtls_ssl_conf_own_cert(&t->conf, &t->chain, &t->key);
-	if (rc == 0)
-		rc = mbedtls_ssl_conf_alpn_protocols(&t->conf,
-		    (const char **)protocols);
 	if (rc != 0)
-		return failed(err, "certfile", s->certfile, rc);
-	mbedtls_ssl_conf_ciphersuites(&t->conf, suites);
-	compat_conf_rng(&t->conf, random_bytes);
-	compat_conf_min_version(&t->conf);
-	return 0;
+		return failed(m, "TLS", "defaults", rc);
+	compat_conf_rng(conf, tls_random);
+	compat_conf_hardened(conf);
+	if (set_version(m) != 0 || set_arithmetic(m) != 0 ||
+	    set_alpn(m) != 0 || set_certificates(m) != 0)
+		return -1;
+	return set_clients(m);
 }
 
 int
-tls_new(const struct settings *s, struct tls **out, struct err *err)
+tls_new(const struct tls_config *c, const struct tls_bundle *b,
+    tls_warn_fn *warn, void *arg, struct tls **out, struct err *err)
 {
-	struct tls *t;
+	struct making m = { calloc(1, sizeof(*m.t)), c, b, warn, arg, err };
 
 	*out = NULL;
-	if (s->certfile == NULL)
-		return 0;
-	t = calloc(1, sizeof(*t));
-	if (t == NULL || compat_start() != 0) {
+	if (m.t == NULL || compat_start() != 0) {
 		err_set(err, "TLS: out of memory");
-		free(t);
+		free(m.t);
 		return -1;
 	}
-	mbedtls_ssl_config_init(&t->conf);
-	mbedtls_x509_crt_init(&t->chain);
-	mbedtls_pk_init(&t->key);
-	if (read_files(t, s, err) == 0 && configure(t, s, err) == 0) {
-		*out = t;
-		return 0;
+	mbedtls_ssl_config_init(&m.t->conf);
+	mbedtls_x509_crt_init(&m.t->ca);
+	mbedtls_x509_crl_init(&m.t->crl);
+	if (configure(&m) != 0) {
+		tls_free(&m.t);
+		return -1;
 	}
-	tls_free(&t);
-	return -1;
+	*out = m.t;
+	return 0;
 }
 
 void
@@ -192,13 +308,16 @@ tls_free(struct tls **tp)
 	if (t == NULL)
 		return;
 	mbedtls_ssl_config_free(&t->conf);
-	mbedtls_x509_crt_free(&t->chain);
-	mbedtls_pk_free(&t->key);
+	certs_free(&t->certs);
+	mbedtls_x509_crl_free(&t->crl);
+	mbedtls_x509_crt_free(&t->ca);
+	for (size_t i = 0; i < ALPN_MOST; i++)
+		free(t->alpn[i]);
 	free(t);
 }
 
 void *
-tls_config(struct tls *t)
+tls_ssl_config(struct tls *t)
 {
 	return &t->conf;
 }
@@ -206,13 +325,15 @@ tls_config(struct tls *t)
 #else /* !HAVE_TLS */
 
 int
-tls_new(const struct settings *s, struct tls **out, struct err *err)
+tls_new(const struct tls_config *c, const struct tls_bundle *b,
+    tls_warn_fn *warn, void *arg, struct tls **out, struct err *err)
 {
+	(void)c;
+	(void)b;
+	(void)warn;
+	(void)arg;
 	*out = NULL;
-	if (s->certfile == NULL)
-		return 0;
-	err_set(err, "certfile = %s: this bicorn was built without TLS",
-	    s->certfile);
+	err_set(err, "this bicorn was built without TLS");
 	return -1;
 }
 

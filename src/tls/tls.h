@@ -5,22 +5,85 @@
 /*
  * TLS by Mbed TLS, as a transport.  The only room that sees its headers; in
  * a build without TLS these functions say so.
+ *
+ * A context is made in two steps that may happen in two processes: one that
+ * may read the key files makes a bundle of what they hold, tls_load(); one
+ * that serves makes the context of the bundle, tls_new(), and needs no file.
  */
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf.h"
 
 struct conn;
 struct err;
-struct settings;
 struct tls;
+struct tls_bundle;
 
 /*
- * Reads certificate and key, and checks that they belong together.  *out is
- * NULL when the settings name no certificate.  Constant from then on: any
- * thread may use it.  The caller frees with tls_free() after the last
- * connection.
+ * How to speak TLS on a listener: texts and numbers as the operator wrote
+ * them.  Everything is borrowed.  NULL and empty lists are "not set".
  */
-int tls_new(const struct settings *s, struct tls **out, struct err *err);
+struct tls_config {
+	/* Chains, PEM or DER, and their keys: the first ones are the default. */
+	struct strlist certfile;
+	struct strlist keyfile; /* as many, or none: in the files of certfile */
+	const char *certdir;     /* a directory with more pairs */
+	const char *keyfile_passphrase_file;
+
+	const char *ca_certs; /* who may have signed clients' certificates */
+	const char *crlfile;  /* what those have taken back */
+	const char *cert_reqs; /* "none", "optional", "required" */
+
+	const char *ciphers; /* as OpenSSL writes a list */
+	const char *curves;  /* "X25519:P-256", in order of preference */
+	const char *tls_min_version; /* "1.2", "1.3" */
+	struct strlist alpn;
+};
+
+/* A warning for the operator, one line. */
+typedef void tls_warn_fn(void *arg, const char *text);
+
+/*
+ * The global settings of TLS as a description, which borrows from s.  False
+ * when they name no certificate: the listeners are plain.
+ */
+bool tls_config_of(const struct settings *s, struct tls_config *out);
+
+/*
+ * Reads every file that c names.  warn, which may be NULL, hears of keys that
+ * others can read.  The caller frees with tls_bundle_free(), which wipes.
+ */
+int tls_load(const struct tls_config *c, tls_warn_fn *warn, void *arg,
+    struct tls_bundle **out, struct err *err);
+void tls_bundle_free(struct tls_bundle **bp);
+
+/*
+ * A bundle is one run of bytes without pointers, so that it can be sent to
+ * another process or compared with a newer one.  Borrowed from b.
+ */
+const void *tls_bundle_bytes(const struct tls_bundle *b, size_t *len_out);
+
+/* A copy of such bytes as a bundle; NULL when they are none, or no memory. */
+struct tls_bundle *tls_bundle_of(const void *bytes, size_t len);
+
+/*
+ * Calls fn with the path of each file that was read, and the directory; to
+ * watch them.
+ */
+void tls_bundle_paths(const struct tls_bundle *b,
+    void (*fn)(void *arg, const char *path), void *arg);
+
+/*
+ * Makes a context of b and checks all that can be checked: that keys and
+ * certificates belong together, that names of ciphers exist.  warn, which may
+ * be NULL, hears of certificates that are out of date.  Constant from then
+ * on: any thread may use it; neither c nor b is needed further.  The caller
+ * frees with tls_free() after the last connection.
+ */
+int tls_new(const struct tls_config *c, const struct tls_bundle *b,
+    tls_warn_fn *warn, void *arg, struct tls **out, struct err *err);
 void tls_free(struct tls **tp);
 
 /*

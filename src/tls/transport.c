@@ -252,7 +252,7 @@ tls_attach(struct tls *t, struct conn *c)
 	if (s == NULL)
 		return false;
 	mbedtls_ssl_init(&s->ssl);
-	if (mbedtls_ssl_setup(&s->ssl, tls_config(t)) != 0) {
+	if (mbedtls_ssl_setup(&s->ssl, tls_ssl_config(t)) != 0) {
 		mbedtls_ssl_free(&s->ssl);
 		free(s);
 		return false;

@@ -46,6 +46,22 @@ draw_max_requests(const struct settings *s)
 }
 
 static int
+open_tls(struct worker *w, const struct settings *s, struct err *err)
+{
+	struct tls_bundle *bundle;
+	struct tls_config config;
+	int rc;
+
+	if (!tls_config_of(s, &config))
+		return 0;
+	if (tls_load(&config, NULL, NULL, &bundle, err) != 0)
+		return -1;
+	rc = tls_new(&config, bundle, NULL, NULL, &w->tls, err);
+	tls_bundle_free(&bundle);
+	return rc;
+}
+
+static int
 worker_init(struct worker *w, const struct settings *s, struct err *err)
 {
 	*w = (struct worker){
@@ -69,7 +85,7 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 	lent_init(w);
 	if (trust_new(s, &w->trust, err) != 0)
 		return -1;
-	return tls_new(s, &w->tls, err);
+	return open_tls(w, s, err);
 }
 
 static void

@@ -102,7 +102,7 @@ test_handing_over(void **state)
 	unsigned port;
 
 	(void)state;
-	tls.certfile = "cert.pem";
+	tls.tls = true;
 	assert_int_equal(sockets_open(&old, &both, &s, &nobody, &err), 0);
 	port = old.items[0]->port;
 	peers = (struct sockets_peers){ { &old, NULL } };
