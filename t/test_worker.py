@@ -708,7 +708,7 @@ def spool_files(server):
                 name = os.readlink("/proc/%d/fd/%s" % (pid, fd))
             except OSError:
                 continue
-            if "(deleted)" in name:
+            if "(deleted)" in name and "/memfd:" not in name:
                 found.append(name)
     return found
 

@@ -256,6 +256,7 @@ do_what_is_due(struct arbiter *a)
 		children_maintain(a, a->candidate, now_ms);
 	stop_continue(a, now_ms);
 	free_retired(a);
+	account_state(a);
 	tell_manager(a, now_ms);
 }
 

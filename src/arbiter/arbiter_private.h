@@ -18,6 +18,8 @@
 struct child;
 struct err;
 struct generation;
+struct ledger;
+struct score_counts;
 struct title;
 
 enum arbiter_stop {
@@ -41,6 +43,8 @@ struct arbiter {
 	struct strlist inherited; /* sockets of the service manager */
 	uid_t uid;                /* of the workers, until the next start */
 	gid_t gid;
+
+	struct ledger *ledger; /* shared: what others may know of all this */
 
 	struct signals signals;
 	struct daemon daemon;
@@ -122,6 +126,18 @@ void recycle_due(struct generation *g, int64_t now_ms);
 
 /* When there is something to pick. */
 int64_t recycle_deadline(const struct generation *g);
+
+/* account.c: the ledger. */
+
+/* A worker of g is gone, for that reason; requests died with it. */
+void account_death(struct arbiter *a, struct generation *g, size_t slot,
+    int why, unsigned lost);
+
+/* What may have changed since the last time. */
+void account_state(struct arbiter *a);
+
+/* All counts of workers that live, added to `to`: for a successor. */
+void account_live(const struct arbiter *a, struct score_counts *to);
 
 /* tell.c: status and signs of life for the service manager. */
 void tell_manager(struct arbiter *a, int64_t now_ms);

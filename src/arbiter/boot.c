@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "log/access.h"
 #include "log/log.h"
+#include "score/ledger.h"
 #include "worker/worker.h"
 
 /* An address may be taken for a moment, by the one we replace. */
@@ -102,7 +103,8 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 
 	a->uid = s->uid;
 	a->gid = s->gid;
-	if (open_surroundings(a, s, err) != 0 ||
+	a->ledger = ledger_new(err);
+	if (a->ledger == NULL || open_surroundings(a, s, err) != 0 ||
 	    pidfile_open(&a->pidfile, s->pidfile, err) != 0 ||
 	    activation_take(&a->inherited, err) != 0) {
 		settings_free(&s);
@@ -127,6 +129,7 @@ boot_undo(struct arbiter *a)
 	activation_free(&a->inherited);
 	signals_fini(&a->signals);
 	origin_fini(&a->origin);
+	ledger_free(&a->ledger);
 }
 
 int

@@ -118,6 +118,8 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 		.slot = slot,
 		.generation = g->number,
 		.arbiter = a->pid,
+		.title = a->title,
+		.name = generation_name(g),
 	};
 	struct err err;
 	int code;

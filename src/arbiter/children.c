@@ -11,6 +11,7 @@
 #include "arbiter/generation.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "score/ledger.h"
 #include "worker/scoreboard.h"
 #include "worker/worker.h"
 
@@ -224,22 +225,44 @@ log_death(const struct death *d)
  * What ran in it and has got no answer.  A worker that leaves in order, even
  * at the end of graceful_timeout, leaves the lines of what it gave up.
  */
-static void
+static unsigned
 log_requests(const struct death *d, int64_t now_ms)
 {
 	struct scoreboard *b = d->g->board;
+	unsigned count = 0;
 
 	for (size_t i = 0; i < scoreboard_threads(b); i++) {
 		char what[1024];
 		int64_t started_ms;
 
-		if (score_read(scoreboard_thread(b, d->slot, i), what,
+		if (!score_read(scoreboard_thread(b, d->slot, i), what,
 			sizeof(what), &started_ms))
-			log_error("Worker (pid:%d) was running: %s (for %.1f "
-				  "s)",
-			    (int)d->was.pid, what,
-			    (double)(now_ms - started_ms) / 1000);
+			continue;
+		count++;
+		log_error("Worker (pid:%d) was running: %s (for %.1f s)",
+		    (int)d->was.pid, what,
+		    (double)(now_ms - started_ms) / 1000);
 	}
+	return count;
+}
+
+/* Why it is gone: enum restart_id. */
+static int
+reason_of(const struct arbiter *a, const struct death *d)
+{
+	if (d->was.silent)
+		return RESTART_TIMEOUT;
+	if (d->was.late || (d->was.ready_ms == 0 && !d->was.leaving))
+		return RESTART_BOOT;
+	if (d->was.why != 0)
+		return d->was.why - 1;
+	if (d->was.leaving && a->stop != STOP_NOT)
+		return RESTART_STOP;
+	if (d->was.leaving)
+		return d->g->retired ? RESTART_RELOAD : RESTART_SCALE;
+	if (d->number == SIGKILL)
+		return RESTART_KILLED;
+	return d->number != 0 ? RESTART_SIGNALED : RESTART_EXITED;
 }
 
 static void
@@ -287,9 +310,9 @@ bury(struct arbiter *a, struct death *d, int64_t now_ms)
 	watch_state(d->g, d->slot, now_ms); /* its last words */
 	d->was = *c;
 	log_death(d);
-	log_requests(d, now_ms);
+	account_death(a, d->g, d->slot, reason_of(a, d),
+	    log_requests(d, now_ms));
 	count_death(d, now_ms);
-	scoreboard_clear(d->g->board, d->slot);
 	c->pid = 0;
 	if (d->was.ready_ms == 0 && !d->was.leaving)
 		boot_failed(a, d);

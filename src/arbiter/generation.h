@@ -38,6 +38,7 @@ struct child {
 	bool silent;       /* was sent SIGABRT for its silence */
 	bool killed;       /* was sent SIGKILL by us */
 	bool reopen;       /* is to open its logs again once READY */
+	int why;           /* it is replaced: enum restart_id + 1; 0: not yet */
 };
 
 struct generation {

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "log/log.h"
+#include "score/ledger.h"
 #include "worker/scoreboard.h"
 
 /* The memory of the workers is looked at so often. */
@@ -87,25 +88,31 @@ sample(struct generation *g, int64_t now_ms)
 
 /* Whether it is to be replaced; says why. */
 static bool
-is_due(struct generation *g, const struct child *c, int64_t now_ms)
+is_due(struct generation *g, struct child *c, int64_t now_ms)
 {
 	size_t slot = (size_t)(c - g->children);
+	const struct score_worker *w = scoreboard_worker(g->board, slot);
 	int64_t limit = g->settings->max_worker_memory_bytes;
 
 	if (c->pid == 0 || c->ready_ms == 0 || c->leaving)
 		return false;
-	if (atomic_load(&scoreboard_worker(g->board, slot)->state) ==
-	    WORKER_RETIRING) {
+	if (atomic_load(&w->state) == WORKER_RETIRING) {
 		/* It said so itself, as after max_requests. */
+		c->why = 1 + (atomic_load(&w->stuck) ? RESTART_STUCK :
+						       RESTART_MAX_REQUESTS);
 		return true;
 	}
+	if (c->why != 0)
+		return true; /* somebody asked for it */
 	if (now_ms >= c->retire_ms) {
+		c->why = 1 + RESTART_LIFETIME;
 		log_info("Worker (pid:%d) is replaced: it has served for %lld "
 			 "s (max_worker_lifetime)",
 		    (int)c->pid, (long long)(now_ms - c->ready_ms) / 1000);
 		return true;
 	}
 	if (limit > 0 && c->memory > limit) {
+		c->why = 1 + RESTART_MEMORY;
 		log_info("Worker (pid:%d) is replaced: it takes %lld MB of "
 			 "memory (max_worker_memory)",
 		    (int)c->pid, (long long)(c->memory >> 20));

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "conf/table.h"
 #include "log/log.h"
+#include "score/ledger.h"
 
 static bool
 same_text(const char *a, const char *b)
@@ -109,6 +110,7 @@ refuse(struct arbiter *a, const char *why)
 {
 	snprintf(a->reload_error, sizeof(a->reload_error), "%.*s",
 	    (int)sizeof(a->reload_error) - 1, why);
+	ledger_count(&a->ledger->failed_reloads, 1);
 	/* While another candidate boots, the reload is not over. */
 	if (a->started && a->candidate == NULL)
 		notify_ready(&a->notify, clock_ms());
@@ -150,6 +152,7 @@ reload_finish(struct arbiter *a)
 	a->serving = a->candidate;
 	a->candidate = NULL;
 	a->reload_error[0] = '\0';
+	ledger_count(&a->ledger->reloads, 1);
 	title_set(a->title, "bicorn: master [%s]",
 	    generation_name(a->serving));
 	generation_announce(a->serving);

@@ -94,6 +94,15 @@ title_set(struct title *t, const char *fmt, ...)
 		memset(t->area + len, 0, t->room - (size_t)len);
 }
 
+bool
+title_is_ours(const struct title *t, const char *begin)
+{
+	size_t len = strlen(begin);
+
+	return t->area != NULL && t->room > len &&
+	    memcmp(t->area, begin, len) == 0;
+}
+
 void
 title_fini(struct title *t)
 {

@@ -8,6 +8,7 @@
  * copied away first and the title is written there.  One thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct title {
@@ -28,6 +29,9 @@ int title_init(struct title *t, int argc, char **argv);
 /* Too long a title is cut. */
 void title_set(struct title *t, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Whether the title still begins so: nobody else has set another. */
+bool title_is_ours(const struct title *t, const char *begin);
 
 /* Frees the copies, and with them the environment: the last call of main. */
 void title_fini(struct title *t);

@@ -17,6 +17,7 @@
 #include "worker/heritage.h"
 #include "worker/peers.h"
 #include "worker/scoreboard.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 /* Accepted at once, before the clients that are here get a turn. */
@@ -118,8 +119,7 @@ enter(struct acceptor *a, struct client *c)
 	a->open = c;
 	atomic_fetch_add_explicit(&a->w->score->connections, 1,
 	    memory_order_relaxed);
-	atomic_fetch_add_explicit(&a->w->score->accepted, 1,
-	    memory_order_relaxed);
+	tally(a->w, COUNT_ACCEPTED);
 }
 
 /*
@@ -218,8 +218,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 	begin(a, c);
 	if (!enter_address(a, c)) {
 		turn_away(a, c);
-		atomic_fetch_add_explicit(&a->w->score->refused, 1,
-		    memory_order_relaxed);
+		tally(a->w, COUNT_REFUSED_ADDRESS);
 		return 1;
 	}
 	if (!start_tls(a, c, l) || !watch(a, c)) {

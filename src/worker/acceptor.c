@@ -180,7 +180,7 @@ expire_queue(struct acceptor *a)
 		/* QUEUE to ACCEPTOR. */
 		client_take_events(c, atomic_exchange_explicit(&c->owner, 0,
 		    memory_order_acquire));
-		tend_overload(a, c, "the request waited too long");
+		tend_overload(a, c, COUNT_REFUSED_QUEUE_TIMEOUT);
 	}
 }
 
@@ -485,7 +485,8 @@ one_round(struct acceptor *a)
 	struct epoll_event events[EVENTS_MAX];
 	int n = wait_events(a, events);
 
-	a->now_ms = clock_ms();
+	a->now_us = clock_us();
+	a->now_ms = a->now_us / 1000;
 	atomic_store_explicit(&a->w->score->beat_ms, a->now_ms,
 	    memory_order_relaxed);
 	for (int i = 0; i < n; i++)
@@ -497,6 +498,10 @@ one_round(struct acceptor *a)
 	push_batch(a);
 	sweep_queue(a);
 	watch_queue(a);
+	atomic_store_explicit(&a->w->score->queued,
+	    (uint32_t)queue_length(a->w->queue), memory_order_relaxed);
+	if (a->now_ms >= a->status_ms)
+		status_update(a);
 	reclaim(a); /* no event of this round is left to name them */
 	accept_adjust(a);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/wheel.h"
+#include "score/counts.h"
 #include "worker/source.h"
 
 struct client;
@@ -26,7 +27,8 @@ struct listening {
 struct acceptor {
 	struct worker *w;
 	int epoll;
-	int64_t now_ms; /* of the round in hand */
+	int64_t now_ms; /* of the round in hand ... */
+	int64_t now_us; /* ... in microseconds */
 	struct wheel wheel;
 	struct source wake; /* SOURCE_WAKE */
 
@@ -43,6 +45,8 @@ struct acceptor {
 	int64_t patient_ms; /* clients wait and threads sleep, since then */
 	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it
 			     has nothing to look at */
+	int64_t status_ms;  /* when to tell the scoreboard how things are */
+	unsigned busy;      /* threads, as the title says */
 	int64_t parent_ms;  /* when to look next whether the arbiter lives */
 	int64_t sweep_ms;   /* when to look next for vanished clients */
 	bool somebody_left; /* of those that queue or pool own */
@@ -65,6 +69,14 @@ struct acceptor {
 	int64_t drain_end_ms;  /* CLOCK_NEVER: not draining */
 	int64_t idle_close_ms; /* then idle clients are closed */
 };
+
+/* --- status.c ------------------------------------------------------------- */
+
+/*
+ * Tells those who look on how things are, and heeds what they ask for, once
+ * a second: sets status_ms.
+ */
+void status_update(struct acceptor *a);
 
 /* --- accept.c ------------------------------------------------------------- */
 
@@ -96,8 +108,11 @@ void tend_client(struct acceptor *a, struct client *c);
  */
 void tend_later(struct acceptor *a, struct client *c);
 
-/* The request of c cannot be served for now: 503. */
-void tend_overload(struct acceptor *a, struct client *c, const char *why);
+/*
+ * The request of c cannot be served for now: 503.  COUNT_REFUSED_QUEUE_FULL
+ * or COUNT_REFUSED_QUEUE_TIMEOUT.
+ */
+void tend_overload(struct acceptor *a, struct client *c, enum count_id why);
 
 /* The deadline of c is over. */
 void tend_expired(struct acceptor *a, struct client *c);

@@ -79,6 +79,11 @@ struct client {
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
 	uint64_t sent;       /* CLIENT_FLUSH: bytes given to the socket */
 	uint64_t drained;    /* CLIENT_LINGER: bytes read and dropped */
+	int64_t ready_us;    /* CLIENT_READY: since then; 0: it did not wait */
+	int64_t left_us;     /* output was left then; 0: it is all sent */
+	int64_t send_us;     /* ... and until then this went into sending ... */
+	int64_t total_us;    /* ... and this into all of the request */
+	bool served;         /* it had a request answered before */
 	struct client *next; /* in the queue, or on worker.returned */
 
 	/* CLIENT_READY: since when it waits.  Owner writes, acceptor reads. */

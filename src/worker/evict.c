@@ -13,6 +13,7 @@
 #include "worker/client.h"
 #include "worker/inbound.h"
 #include "worker/serve.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 /*
@@ -114,6 +115,7 @@ may_go(const struct acceptor *a, struct client *c)
 static void
 dismiss(struct acceptor *a, struct client *c)
 {
+	tally(a->w, COUNT_EVICTED);
 	if (c->state == CLIENT_HEAD || c->state == CLIENT_BODY) {
 		c->in->refusal = 408;
 		c->in->reason = "others need the connection";

@@ -17,13 +17,19 @@
 #include "worker/loan.h"
 #include "worker/output.h"
 #include "worker/scoreboard.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 void
 exchange_init(struct exchange *x, struct worker *w,
-    struct score_thread *score)
+    struct score_thread *score, struct score_counts *counts)
 {
-	*x = (struct exchange){ .w = w, .score = score, .date_s = -1 };
+	*x = (struct exchange){
+		.w = w,
+		.score = score,
+		.counts = counts,
+		.date_s = -1,
+	};
 	x->pub.size = sizeof(x->pub);
 	x->pub.server = &w->lent.table;
 	x->pub.request = &x->request.view;
@@ -96,6 +102,8 @@ exchange_begin(struct exchange *x, struct client *c)
 	x->body_at = 0;
 	x->broken_body = false;
 	x->started_us = clock_us();
+	x->queue_us = c->ready_us > 0 ? x->started_us - c->ready_us : 0;
+	x->send_us = x->lock_us = 0;
 	x->started_wall = clock_wall();
 	fresh_response(x);
 	filled = request_fill(&x->request, &in->head, in->in.data,
@@ -163,6 +171,7 @@ await_body(struct exchange *x)
 		wait = slow_body_ms(x->w->settings, &c->slow, clock_ms());
 		loan_give(x->w, c); /* it may wait for the answer so far */
 		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
+			tally(x->w, COUNT_TIMEOUT_BODY);
 			x->broken_body = true;
 			return BICORN_TIMEOUT;
 		}

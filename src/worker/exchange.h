@@ -19,6 +19,7 @@
 #include "http/response.h"
 
 struct client;
+struct score_counts;
 struct score_thread;
 struct worker;
 
@@ -43,6 +44,7 @@ struct exchange {
 	/* Constant for the thread. */
 	struct worker *w;
 	struct score_thread *score;
+	struct score_counts *counts;
 
 	/* Of the request in hand. */
 	struct client *c;
@@ -54,6 +56,11 @@ struct exchange {
 	struct bicorn_header *trailers_in; /* heap, or NULL */
 	int64_t started_us;
 	int64_t started_wall;
+	int64_t queue_us;     /* it waited so long for this thread */
+	int64_t send_us;      /* what went into sending so far */
+	int64_t sent_us;      /* when something was last sent */
+	int64_t lock_us;      /* it waited so long for Python's lock */
+	int64_t ended_us;     /* when the application was done with it */
 
 	/* Of the response. */
 	enum response_state state;
@@ -80,7 +87,7 @@ struct exchange {
 };
 
 void exchange_init(struct exchange *x, struct worker *w,
-    struct score_thread *score);
+    struct score_thread *score, struct score_counts *counts);
 void exchange_fini(struct exchange *x);
 
 /*

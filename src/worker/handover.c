@@ -4,12 +4,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/must.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
 #include "worker/peers.h"
 #include "worker/scoreboard.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 void
@@ -91,6 +93,10 @@ client_return(struct worker *w, struct client *c)
 void
 client_finish(struct worker *w, struct client *c)
 {
+	if (c->left_us != 0) {
+		tally(w, COUNT_BROKEN);
+		tally_sent(w, c, clock_us());
+	}
 	inbound_drop(w, c);
 	outbound_drop(&c->out, &w->keep);
 	/*

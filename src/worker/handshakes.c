@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "worker/client.h"
 #include "worker/queue.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 struct handshakes {
@@ -26,6 +27,7 @@ step(struct worker *w, struct client *c)
 {
 	switch (c->conn.transport->handshake(&c->conn)) {
 	case IO_OK:
+		tally(w, COUNT_HANDSHAKES_FULL);
 		c->state = CLIENT_IDLE;
 		c->fresh = true;
 		c->deadline_ms = clock_coarse_ms() +
@@ -38,6 +40,7 @@ step(struct worker *w, struct client *c)
 		client_return(w, c);
 		return;
 	default:
+		tally(w, COUNT_HANDSHAKES_FAILED);
 		client_finish(w, c);
 	}
 }

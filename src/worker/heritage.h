@@ -14,6 +14,7 @@ struct access_log;
 struct listener;
 struct scoreboard;
 struct settings;
+struct title;
 
 struct heritage {
 	const struct settings *settings;
@@ -24,6 +25,8 @@ struct heritage {
 	size_t slot;               /* of the board: this worker's */
 	unsigned generation;
 	pid_t arbiter;             /* leave when it is no longer the parent */
+	struct title *title;       /* of this process, NULL: it has none */
+	const char *name;          /* for the title */
 };
 
 #endif

@@ -100,6 +100,7 @@ reset(struct inbound *in)
 	in->chunked = (struct http_chunked){ 0 };
 	in->trailer.len = 0;
 	in->head_done = false;
+	in->overload = (enum count_id)0;
 	in->complete = false;
 	in->streamed = false;
 	in->continue_due = false;

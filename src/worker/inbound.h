@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "http/chunked.h"
 #include "http/head.h"
+#include "score/counts.h"
 
 struct client;
 struct worker;
@@ -42,6 +43,7 @@ struct inbound {
 	size_t counted;       /* of the buffer, in worker.buffered */
 	unsigned refusal;     /* status to refuse with, after INBOUND_REFUSE */
 	const char *reason;   /* why: static text */
+	enum count_id overload; /* what the refusal counts as; 0: by status */
 };
 
 enum inbound_verdict {

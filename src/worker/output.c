@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "worker/client.h"
 #include "worker/loan.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 /* Files that may wait for one client, each with a descriptor. */
@@ -48,9 +49,13 @@ wait_for_room(struct worker *w, struct client *c)
 
 	c->slow.since_ms = now;
 	wait = slow_wait_ms(w->settings, &c->slow, now);
-	if (wait <= 0)
+	if (wait <= 0) {
+		tally(w, COUNT_TIMEOUT_SEND);
 		return false;
+	}
 	ready = output_wait(c, POLLOUT, wait);
+	if (ready == 0)
+		tally(w, COUNT_TIMEOUT_SEND);
 	c->slow.spent_ms += clock_ms() - now;
 	return ready > 0;
 }

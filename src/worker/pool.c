@@ -59,12 +59,13 @@ static void *
 thread_main(void *arg)
 {
 	struct pool_thread *t = arg;
+	const struct heritage *h = t->w->heritage;
 	struct client *c;
 
 	name_thread(t);
 	exchange_init(&t->x, t->w,
-	    scoreboard_thread(t->w->heritage->board, t->w->heritage->slot,
-		t->number));
+	    scoreboard_thread(h->board, h->slot, t->number),
+	    scoreboard_counts(h->board, h->slot, t->number));
 	t->failed = !start_application(t);
 	must(sem_post(&t->pool->started) == 0);
 	if (!t->failed) {
@@ -72,7 +73,7 @@ thread_main(void *arg)
 
 		while ((c = queue_pop(t->w->queue, busy_us)) != NULL) {
 			serve_client(&t->x, c);
-			busy_us = clock_us() - t->x.started_us;
+			busy_us = t->x.ended_us - t->x.started_us;
 		}
 		if (APP_HAS(t->w->app.ops, thread_stop))
 			t->w->app.ops->thread_stop(t->w->app.instance,

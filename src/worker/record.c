@@ -12,6 +12,7 @@
 #include "worker/exchange.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 /* What the lookup of a field or variable needs. */
@@ -192,7 +193,7 @@ record_exchange(const struct exchange *x)
 
 	if (x->w->heritage->access == NULL)
 		return;
-	r.us = (uint64_t)(clock_us() - x->started_us);
+	r.us = (uint64_t)(x->ended_us - x->started_us);
 	fill_line(&r, x->c->in);
 	/* As the application sees it: decoded. */
 	r.path = (struct span){ x->request.view.path.ptr,
@@ -214,6 +215,7 @@ record_refusal(struct worker *w, const struct client *c, unsigned status,
 		.lookup_arg = &from,
 	};
 
+	tally(w, counts_class(status));
 	fill_line(&r, c->in);
 	access_write(w->heritage->access, &r);
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "base/clock.h"
 #include "http/chunked.h"
 #include "worker/client.h"
 #include "worker/exchange.h"
@@ -36,6 +37,22 @@ iov_add(struct iovec *iov, int *n, const void *data, size_t len)
 	iov[(*n)++] = (struct iovec){ (void *)data, len };
 }
 
+/* What lies between the two counts as sending. */
+static void
+send_begin(struct exchange *x)
+{
+	x->sent_us = clock_us();
+}
+
+static void
+send_end(struct exchange *x)
+{
+	int64_t now = clock_us();
+
+	x->send_us += now - x->sent_us;
+	x->sent_us = now;
+}
+
 /*
  * Sends the head if it waits, what was gathered, then part, then tail.
  * announced: bytes of a file that belong to the same chunk and follow.
@@ -64,7 +81,9 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	x->put += size - announced;
 	x->head_sent = true;
 	x->out.len = x->gather_at;
+	send_begin(x);
 	x->broken = !output_write(x->w, x->c, iov, n, announced > 0);
+	send_end(x);
 	return !x->broken;
 }
 
@@ -192,10 +211,11 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 	if (!emit(x, nothing, part, nothing))
 		return BICORN_GONE;
 	x->put += part;
-	if (!output_file(x->w, x->c, fd, offset, part)) {
-		x->broken = true;
+	send_begin(x);
+	x->broken = !output_file(x->w, x->c, fd, offset, part);
+	send_end(x);
+	if (x->broken)
 		return BICORN_GONE;
-	}
 	if (x->chunked) {
 		struct iovec iov = { (void *)"\r\n", 2 };
 

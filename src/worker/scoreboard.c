@@ -7,21 +7,74 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/must.h"
 
-/* The process's view; the memory behind it is shared. */
+/*
+ * The process's view; the memory behind it is shared: the head, a slot for
+ * each worker, its lines, its counts (whole pages, so that they can be given
+ * back), its dump.
+ */
 struct scoreboard {
 	size_t workers;
 	size_t threads;
 	size_t bytes;
+	size_t bytes_counts;
+	char *base; /* NULL: not mapped */
 	struct score_worker *slots;
 	struct score_thread *lines; /* threads for each worker, in order */
+	char *counts;
+	char *dumps;
+	int fd;
 	int event;
 };
+
+#define PAGE_BYTES 4096
+
+static size_t
+whole_pages(size_t bytes)
+{
+	return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+/* Where things are; returns how much there is in all. */
+static size_t
+lay_out(struct scoreboard *b)
+{
+	size_t slots = whole_pages(sizeof(struct score_head));
+	size_t lines = slots + b->workers * sizeof(struct score_worker);
+	size_t counts = whole_pages(lines +
+	    b->workers * b->threads * sizeof(struct score_thread));
+	size_t dumps;
+
+	b->bytes_counts = whole_pages(
+	    (b->threads + 1) * sizeof(struct score_counts));
+	dumps = counts + b->workers * b->bytes_counts;
+	if (b->base != NULL) {
+		b->slots = (void *)(b->base + slots);
+		b->lines = (void *)(b->base + lines);
+		b->counts = b->base + counts;
+		b->dumps = b->base + dumps;
+	}
+	return dumps + b->workers * SCORE_DUMP_MAX;
+}
+
+static int
+map(struct scoreboard *b)
+{
+	void *base = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_NORESERVE, b->fd, 0);
+
+	if (base == MAP_FAILED)
+		return -1;
+	b->base = base;
+	lay_out(b);
+	return 0;
+}
 
 struct scoreboard *
 scoreboard_new(size_t workers, size_t threads, struct err *err)
@@ -34,18 +87,61 @@ scoreboard_new(size_t workers, size_t threads, struct err *err)
 	}
 	b->workers = workers;
 	b->threads = threads;
-	b->bytes = workers * sizeof(struct score_worker) +
-	    workers * threads * sizeof(struct score_thread);
-	b->slots = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	b->fd = b->event = -1;
+	b->bytes = lay_out(b);
+	b->fd = memfd_create("bicorn-scoreboard", MFD_CLOEXEC);
 	b->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (b->slots == MAP_FAILED || b->event < 0) {
+	if (b->fd < 0 || b->event < 0 ||
+	    ftruncate(b->fd, (off_t)b->bytes) != 0 || map(b) != 0) {
 		err_sys(err, "scoreboard of %zu bytes", b->bytes);
 		scoreboard_free(&b);
 		return NULL;
 	}
-	b->lines = (struct score_thread *)(void *)(b->slots + workers);
+	*scoreboard_head(b) = (struct score_head){
+		.size = sizeof(struct score_head),
+		.workers = (uint32_t)workers,
+		.threads = (uint32_t)threads,
+		.bytes_counts = (uint32_t)b->bytes_counts,
+		.bytes = b->bytes,
+	};
 	return b;
+}
+
+/* Whether the head is one of ours, as big as it says. */
+static bool
+is_sound(const struct scoreboard *b, const struct score_head *h)
+{
+	struct stat st;
+
+	return h->size == sizeof(*h) && h->workers > 0 && h->threads > 0 &&
+	    h->workers <= 1 << 16 && h->threads <= 1 << 16 &&
+	    fstat(b->fd, &st) == 0 && (uint64_t)st.st_size == h->bytes;
+}
+
+struct scoreboard *
+scoreboard_attach(int fd, struct err *err)
+{
+	struct scoreboard *b = calloc(1, sizeof(*b));
+	struct score_head head;
+
+	if (b == NULL) {
+		err_sys(err, "scoreboard");
+		fd_close(&fd);
+		return NULL;
+	}
+	b->fd = fd;
+	b->event = -1;
+	if (fd_pread_all(fd, &head, sizeof(head), 0) == sizeof(head) &&
+	    is_sound(b, &head)) {
+		b->workers = head.workers;
+		b->threads = head.threads;
+		b->bytes = lay_out(b);
+		if (b->bytes == head.bytes && map(b) == 0)
+			return b;
+	}
+	err_set(err, "this is no scoreboard");
+	scoreboard_free(&b);
+	return NULL;
 }
 
 void
@@ -56,8 +152,9 @@ scoreboard_free(struct scoreboard **bp)
 	*bp = NULL;
 	if (b == NULL)
 		return;
-	if (b->slots != MAP_FAILED && b->slots != NULL)
-		munmap(b->slots, b->bytes);
+	if (b->base != NULL)
+		munmap(b->base, b->bytes);
+	fd_close(&b->fd);
 	fd_close(&b->event);
 	free(b);
 }
@@ -88,9 +185,59 @@ scoreboard_thread(struct scoreboard *b, size_t worker, size_t thread)
 	return &b->lines[worker * b->threads + thread];
 }
 
+struct score_head *
+scoreboard_head(struct scoreboard *b)
+{
+	return (void *)b->base;
+}
+
+int
+scoreboard_fd(const struct scoreboard *b)
+{
+	return b->fd;
+}
+
+static struct score_counts *
+counts_of(struct scoreboard *b, size_t worker)
+{
+	must(worker < b->workers);
+	return (void *)(b->counts + worker * b->bytes_counts);
+}
+
+struct score_counts *
+scoreboard_shared_counts(struct scoreboard *b, size_t worker)
+{
+	return counts_of(b, worker);
+}
+
+struct score_counts *
+scoreboard_counts(struct scoreboard *b, size_t worker, size_t thread)
+{
+	must(thread < b->threads);
+	return counts_of(b, worker) + 1 + thread;
+}
+
+void
+scoreboard_sum(struct scoreboard *b, size_t worker, struct score_counts *to)
+{
+	for (size_t i = 0; i <= b->threads; i++)
+		counts_merge(to, counts_of(b, worker) + i);
+}
+
+char *
+scoreboard_dump(struct scoreboard *b, size_t worker)
+{
+	must(worker < b->workers);
+	return b->dumps + worker * SCORE_DUMP_MAX;
+}
+
 void
 scoreboard_clear(struct scoreboard *b, size_t worker)
 {
+	/* Gives the pages back, which then read as zeroes. */
+	if (madvise(counts_of(b, worker), b->bytes_counts, MADV_REMOVE) != 0)
+		memset(counts_of(b, worker), 0, b->bytes_counts);
+	(void)madvise(scoreboard_dump(b, worker), SCORE_DUMP_MAX, MADV_REMOVE);
 	memset(scoreboard_worker(b, worker), 0, sizeof(struct score_worker));
 	memset(scoreboard_thread(b, worker, 0), 0,
 	    b->threads * sizeof(struct score_thread));

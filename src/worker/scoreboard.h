@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "score/counts.h"
+
 struct err;
 
 enum worker_state {
@@ -26,6 +28,18 @@ enum worker_state {
 	WORKER_READY,    /* accepting */
 	WORKER_RETIRING, /* accepting, and wants to be replaced */
 	WORKER_DRAINING, /* finishes what it has, then leaves */
+};
+
+/* What connections do, for those who look on. */
+enum score_connection {
+	SCORE_HANDSHAKE,
+	SCORE_IDLE,   /* between two requests */
+	SCORE_HEAD,
+	SCORE_BODY,
+	SCORE_ACTIVE, /* queued, or with a thread */
+	SCORE_FLUSH,  /* taking the rest of a response */
+	SCORE_LINGER,
+	SCORE_CONNECTIONS
 };
 
 #define SCORE_METHOD_MAX 24
@@ -69,9 +83,32 @@ struct score_worker {
 	_Alignas(64) _Atomic int state; /* enum worker_state */
 	_Atomic int64_t beat_ms;        /* last sign of life, 0: none yet */
 	_Atomic uint32_t connections;   /* held at present */
-	_Atomic uint64_t accepted;      /* since it started */
-	_Atomic uint64_t refused;       /* answered without the application */
-	_Atomic uint64_t vanished;      /* gone while their request waited */
+	_Atomic bool stuck;             /* retires for a request that hangs */
+	_Atomic uint32_t queued;        /* requests that wait for a thread */
+	_Atomic uint32_t by_state[SCORE_CONNECTIONS]; /* while watched */
+	_Atomic uint32_t dumped;        /* dump_wanted of the last dump */
+	_Atomic uint32_t dump_len;      /* bytes of it */
+
+	/* Written by those who look on: another number asks for a dump. */
+	_Alignas(64) _Atomic uint32_t dump_wanted;
+};
+
+/* A dump of a worker's stacks is cut at this size. */
+#define SCORE_DUMP_MAX 65536
+
+/* Of the whole board. */
+struct score_head {
+	uint32_t size; /* of this struct: others may map the board */
+	uint32_t workers;
+	uint32_t threads;
+	uint32_t bytes_counts; /* of one worker's counts */
+	uint64_t bytes;        /* of all */
+
+	/* Written by those who look on: only then states are counted. */
+	_Atomic int64_t looked_ms;
+
+	/* By the arbiter: enum log_level + 1, 0: that of the settings. */
+	_Atomic uint32_t log_level;
 };
 
 struct scoreboard;
@@ -89,6 +126,28 @@ size_t scoreboard_threads(const struct scoreboard *b);
 struct score_worker *scoreboard_worker(struct scoreboard *b, size_t i);
 struct score_thread *scoreboard_thread(struct scoreboard *b, size_t worker,
     size_t thread);
+
+struct score_head *scoreboard_head(struct scoreboard *b);
+
+/* The counts of a thread, and of what no thread of the pool counts. */
+struct score_counts *scoreboard_counts(struct scoreboard *b, size_t worker,
+    size_t thread);
+struct score_counts *scoreboard_shared_counts(struct scoreboard *b,
+    size_t worker);
+
+/* Adds all counts of a worker to `to`. */
+void scoreboard_sum(struct scoreboard *b, size_t worker,
+    struct score_counts *to);
+
+/* Room for SCORE_DUMP_MAX bytes that the worker writes. */
+char *scoreboard_dump(struct scoreboard *b, size_t worker);
+
+/*
+ * The descriptor of the memory, owned by b; and the view of a process that
+ * got it from the arbiter, which takes fd, also on an error.
+ */
+int scoreboard_fd(const struct scoreboard *b);
+struct scoreboard *scoreboard_attach(int fd, struct err *err);
 
 /* Zeroes a slot and its threads.  Arbiter, while no worker has the slot. */
 void scoreboard_clear(struct scoreboard *b, size_t worker);

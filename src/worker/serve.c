@@ -18,6 +18,7 @@
 #include "worker/record.h"
 #include "worker/scoreboard.h"
 #include "worker/slow.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 /* How long a half-closed client may take to read to the end. */
@@ -105,8 +106,7 @@ refuse_client(struct worker *w, struct client *c, int64_t now_ms)
 	log_debug("Refused a request from %s: %u: %s",
 	    c->conn.peer_len > 0 ? c->conn.peer_text : "a unix socket",
 	    in->refusal, why);
-	atomic_fetch_add_explicit(&w->score->refused, 1,
-	    memory_order_relaxed);
+	tally_refusal(w, c);
 	c->keep = false;
 	send_own(w, c, in->refusal, "text/html", page, (size_t)len);
 	inbound_drop(w, c);
@@ -136,6 +136,7 @@ answer_health(struct worker *w, struct client *c, int64_t now_ms)
 	bool stopping = worker_stopping(w);
 	const char *text = stopping ? "stopping\n" : "ok\n";
 
+	tally(w, COUNT_HEALTH);
 	c->keep = !stopping && !worker_draining(w) &&
 	    c->in->head.keep_alive && c->in->complete &&
 	    w->settings->keepalive_ms > 0;
@@ -161,6 +162,7 @@ static void
 run_application(struct exchange *x)
 {
 	x->w->app.ops->handle(&x->pub);
+	x->ended_us = 0;
 	switch (x->state) {
 	case RESPONSE_NONE:
 		log_error("The application did not respond to %.*s %.*s",
@@ -172,7 +174,9 @@ run_application(struct exchange *x)
 		break;
 	case RESPONSE_STARTED:
 	case RESPONSE_SENDING:
+		x->sent_us = 0;
 		response_finish(x);
+		x->ended_us = x->sent_us;
 		break;
 	default:
 		break;
@@ -187,6 +191,9 @@ serve_one(struct exchange *x, struct client *c)
 	else
 		response_error(x, 503, "out of memory");
 	loan_recall(c);
+	if (x->ended_us == 0)
+		x->ended_us = clock_us();
+	tally_exchange(x);
 	record_exchange(x);
 	exchange_end(x);
 }
@@ -263,6 +270,7 @@ static void
 leave_output(struct exchange *x, struct client *c)
 {
 	c->keep = x->keep_open;
+	tally_left(x, c);
 	flush_client(x->w, c, clock_coarse_ms());
 	if (c->keep)
 		inbound_done(x->w, c);
@@ -275,8 +283,7 @@ void
 finish_vanished(struct worker *w, struct client *c)
 {
 	record_refusal(w, c, 499, 0);
-	atomic_fetch_add_explicit(&w->score->vanished, 1,
-	    memory_order_relaxed);
+	tally(w, COUNT_VANISHED);
 	client_finish(w, c);
 }
 
@@ -285,10 +292,12 @@ static bool
 take_next(struct worker *w, struct client *c)
 {
 	c->state = CLIENT_READY;
+	c->ready_us = 0;
 	atomic_store_explicit(&c->queued_ms, clock_coarse_ms(),
 	    memory_order_relaxed);
 	if (queue_length(w->queue) == 0)
 		return true;
+	c->ready_us = clock_us();
 	queue_push_again(w->queue, c);
 	return false;
 }
@@ -350,6 +359,7 @@ serve_client(struct exchange *x, struct client *c)
 		if (x->broken || x->state != RESPONSE_DONE)
 			x->keep_open = false;
 		if (x->broken || is_cut(x)) {
+			tally_done(x);
 			close_after(x, c);
 			return;
 		}
@@ -357,6 +367,7 @@ serve_client(struct exchange *x, struct client *c)
 			leave_output(x, c);
 			return;
 		}
+		tally_done(x);
 		if (!x->keep_open) {
 			close_after(x, c);
 			return;

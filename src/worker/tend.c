@@ -14,6 +14,7 @@
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 /* How long one lingers that was idle, so that no answer is at stake. */
@@ -61,10 +62,16 @@ is_queue_full(const struct acceptor *a)
 }
 
 void
-tend_overload(struct acceptor *a, struct client *c, const char *why)
+tend_overload(struct acceptor *a, struct client *c, enum count_id why)
 {
+	bool full = why == COUNT_REFUSED_QUEUE_FULL;
+
 	c->in->refusal = 503;
-	c->in->reason = why;
+	c->in->reason = full ? "too many requests wait"
+			     : "the request waited too long";
+	c->in->overload = why;
+	if (!full)
+		tally(a->w, COUNT_TIMEOUT_QUEUE);
 	refuse_client(a->w, c, a->now_ms);
 	tend_client(a, c);
 }
@@ -74,6 +81,7 @@ hand_to_pool(struct acceptor *a, struct client *c)
 {
 	bring_timer_forward(a, c);
 	c->state = CLIENT_READY;
+	c->ready_us = a->now_us;
 	atomic_store_explicit(&c->queued_ms, a->now_ms, memory_order_relaxed);
 	c->next = NULL;
 	if (c->peer_closed)
@@ -149,7 +157,7 @@ receive(struct acceptor *a, struct client *c)
 		if (asks_health(a->w, c))
 			health(a, c);
 		else if (is_queue_full(a))
-			tend_overload(a, c, "too many requests wait");
+			tend_overload(a, c, COUNT_REFUSED_QUEUE_FULL);
 		else
 			hand_to_pool(a, c);
 		return;
@@ -184,6 +192,7 @@ next_request(struct acceptor *a, struct client *c)
 static void
 flushed(struct acceptor *a, struct client *c)
 {
+	tally_sent(a->w, c, a->now_us);
 	/* Keep-alive was promised: a drain ends it once it is idle. */
 	if (c->keep) {
 		next_request(a, c);
@@ -303,6 +312,8 @@ static void
 refuse_late(struct acceptor *a, struct client *c)
 {
 	c->in->refusal = 408;
+	tally(a->w, c->state == CLIENT_HEAD ? COUNT_TIMEOUT_HEAD
+					    : COUNT_TIMEOUT_BODY);
 	c->in->reason = c->state == CLIENT_HEAD
 	    ? "the head of the request did not arrive in time"
 	    : "the body of the request did not arrive in time";
@@ -315,6 +326,8 @@ tend_expired(struct acceptor *a, struct client *c)
 {
 	switch (c->state) {
 	case CLIENT_IDLE:
+		tally(a->w, c->fresh ? COUNT_TIMEOUT_HEAD
+				     : COUNT_TIMEOUT_KEEPALIVE);
 		if (c->fresh) {
 			tend_close(a, c);
 			return;
@@ -327,6 +340,14 @@ tend_expired(struct acceptor *a, struct client *c)
 	case CLIENT_HEAD:
 	case CLIENT_BODY:
 		refuse_late(a, c);
+		return;
+	case CLIENT_HANDSHAKE:
+		tally(a->w, COUNT_TIMEOUT_HANDSHAKE);
+		tend_close(a, c);
+		return;
+	case CLIENT_FLUSH:
+		tally(a->w, COUNT_TIMEOUT_SEND);
+		tend_close(a, c);
 		return;
 	default:
 		tend_close(a, c);

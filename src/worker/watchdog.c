@@ -7,10 +7,13 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/must.h"
 #include "conf/conf.h"
 #include "log/log.h"
@@ -18,6 +21,7 @@
 #include "worker/heritage.h"
 #include "worker/pool.h"
 #include "worker/scoreboard.h"
+#include "worker/tally.h"
 #include "worker/worker_private.h"
 
 enum step {
@@ -46,6 +50,7 @@ struct watchdog {
 
 	sem_t work; /* posted when there is something to do */
 	_Atomic bool dump_all;
+	_Atomic uint32_t dump_asked; /* for the scoreboard; 0: nothing yet */
 	_Atomic bool leave;
 
 	size_t stuck; /* the acceptor's */
@@ -63,10 +68,9 @@ line_of(const struct watchdog *d, size_t i)
 /* --- the watchdog's thread ------------------------------------------------ */
 
 static void
-dump_thread(struct watchdog *d, size_t i)
+dump_thread(struct watchdog *d, size_t i, int fd)
 {
 	const struct bicorn_app *ops = d->w->app.ops;
-	int fd = log_fd();
 
 	if (APP_HAS(ops, dump) &&
 	    ops->dump(d->w->app.instance, pool_app_thread(d->w->pool, i),
@@ -86,8 +90,47 @@ dump_all(struct watchdog *d)
 			&started_ms))
 			strcpy(what, "idle");
 		log_info("Stack of thread pool-%zu (%s):", i, what);
-		dump_thread(d, i);
+		dump_thread(d, i, log_fd());
 	}
+}
+
+/* What a look at the scoreboard shows of the threads, with their stacks. */
+static void
+dump_to_file(struct watchdog *d, int fd)
+{
+	for (size_t i = 0; i < d->count; i++) {
+		char what[1024];
+		int64_t started_ms;
+
+		if (!score_read(line_of(d, i), what, sizeof(what),
+			&started_ms))
+			strcpy(what, "idle");
+		dprintf(fd, "%sThread pool-%zu (%s):\n", i > 0 ? "\n" : "",
+		    i, what);
+		dump_thread(d, i, fd);
+	}
+}
+
+static void
+dump_to_board(struct watchdog *d)
+{
+	const struct heritage *h = d->w->heritage;
+	struct score_worker *score = d->w->score;
+	uint32_t asked = atomic_load(&d->dump_asked);
+	ssize_t n = 0;
+	int fd;
+
+	if (asked == atomic_load(&score->dumped))
+		return;
+	fd = memfd_create("bicorn-stacks", MFD_CLOEXEC);
+	if (fd >= 0) {
+		dump_to_file(d, fd);
+		n = fd_pread_all(fd, scoreboard_dump(h->board, h->slot),
+		    SCORE_DUMP_MAX, 0);
+		fd_close(&fd);
+	}
+	atomic_store(&score->dump_len, n > 0 ? (uint32_t)n : 0);
+	atomic_store(&score->dumped, asked);
 }
 
 static void
@@ -98,7 +141,7 @@ interrupt(struct watchdog *d, size_t i)
 
 	if (wanted == 0)
 		return;
-	dump_thread(d, i);
+	dump_thread(d, i, log_fd());
 	if (!APP_HAS(ops, interrupt))
 		return;
 	atomic_store(&d->threads[i].in_interrupt, true);
@@ -120,6 +163,7 @@ watchdog_main(void *arg)
 			break;
 		if (atomic_exchange(&d->dump_all, false))
 			dump_all(d);
+		dump_to_board(d);
 		for (size_t i = 0; i < d->count; i++)
 			interrupt(d, i);
 	}
@@ -148,6 +192,7 @@ take_interrupt(struct watchdog *d, size_t i, uint64_t number, int64_t now_ms)
 	struct watched *t = &d->threads[i];
 	bool can = APP_HAS(d->w->app.ops, interrupt);
 
+	tally(d->w, COUNT_TIMEOUT_REQUEST);
 	t->step = STEP_INTERRUPTED;
 	t->number = number;
 	t->step_ms = now_ms;
@@ -173,6 +218,7 @@ take_stuck(struct watchdog *d, size_t i, int64_t now_ms)
 		    "up; replacing the worker"
 		  : "it did not end; replacing the worker",
 	    now_ms);
+	atomic_store(&d->w->score->stuck, true);
 	worker_retire(d->w);
 }
 
@@ -222,6 +268,14 @@ void
 watchdog_dump(struct watchdog *d)
 {
 	atomic_store(&d->dump_all, true);
+	must(sem_post(&d->work) == 0);
+}
+
+void
+watchdog_dump_board(struct watchdog *d, uint32_t asked)
+{
+	if (asked == atomic_exchange(&d->dump_asked, asked))
+		return;
 	must(sem_post(&d->work) == 0);
 }
 

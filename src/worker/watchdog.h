@@ -37,6 +37,12 @@ bool watchdog_look(struct watchdog *d, int64_t now_ms);
 /* Has the stacks of all pool threads written to the error log. */
 void watchdog_dump(struct watchdog *d);
 
+/*
+ * Has them written to the scoreboard, when that was not `asked` for under
+ * the same number before.
+ */
+void watchdog_dump_board(struct watchdog *d, uint32_t asked);
+
 /* Requests that no interruption has ended. */
 size_t watchdog_stuck(const struct watchdog *d);
 

@@ -121,6 +121,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	w->heritage = h;
 	w->score = scoreboard_worker(h->board, h->slot);
+	w->counts = scoreboard_shared_counts(h->board, h->slot);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	w->queue = queue_new((unsigned)h->settings->threads);
 	if (w->wake_fd < 0 || w->queue == NULL) {

@@ -24,6 +24,7 @@ struct heritage;
 struct inbound;
 struct pool;
 struct queue;
+struct score_counts;
 struct score_worker;
 struct settings;
 struct tls;
@@ -52,6 +53,7 @@ struct worker {
 	struct handshakes *handshakes; /* NULL: no TLS */
 	struct watchdog *watchdog;
 	struct score_worker *score;
+	struct score_counts *counts; /* what no thread of the pool counts */
 	int wake_fd; /* eventfd that wakes the acceptor */
 	int epoll;   /* the acceptor's; here to end a registration */
 	uint64_t max_requests; /* jitter included; 0: no limit */
