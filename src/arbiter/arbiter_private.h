@@ -76,10 +76,6 @@ struct arbiter {
 int boot_start(struct arbiter *a, struct settings *s, struct err *err);
 void boot_undo(struct arbiter *a);
 
-/* Where to listen by these settings. */
-const struct strlist *boot_binds(const struct arbiter *a,
-    const struct settings *s);
-
 /* children.c */
 
 /* Forks and retires workers so that g has what it wants, by and by. */

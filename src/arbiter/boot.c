@@ -49,12 +49,6 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 	return 0;
 }
 
-const struct strlist *
-boot_binds(const struct arbiter *a, const struct settings *s)
-{
-	return a->inherited.count > 0 ? &a->inherited : &s->bind;
-}
-
 /* Whether somebody wants us to stop; other signals come too early. */
 static bool
 is_stopped(struct arbiter *a)
@@ -74,7 +68,7 @@ open_sockets(struct arbiter *a, struct generation *g, struct err *err)
 	const struct settings *s = g->settings;
 
 	for (int tries = 1;; tries++) {
-		if (sockets_open(&g->sockets, boot_binds(a, s), s, &none,
+		if (sockets_open(&g->sockets, &a->inherited, s, &none,
 			err) == 0)
 			return 0;
 		if (errno != EADDRINUSE || tries == LISTEN_TRIES)

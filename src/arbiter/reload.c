@@ -95,7 +95,7 @@ make_candidate(struct arbiter *a, struct generation **out, struct err *err)
 	keep_fixed(a, s);
 	if (generation_new(a->generations + 1, s, &g, err) != 0)
 		return -1;
-	if (sockets_open(&g->sockets, boot_binds(a, s), s, &peers, err) == 0 &&
+	if (sockets_open(&g->sockets, &a->inherited, s, &peers, err) == 0 &&
 	    open_log(s, a->serving->settings, err) == 0) {
 		*out = g;
 		return 0;

@@ -97,42 +97,67 @@ open_new(const char *spec, const struct listen_options *options,
 }
 
 static int
-add(struct sockets *k, const char *spec, const struct listen_options *options,
-    const struct sockets_peers *peers, struct err *err)
+add(struct sockets *k, const struct listen_at *at,
+    const struct listen_options *options, const struct sockets_peers *peers,
+    struct err *err)
 {
-	const struct listener *like = find_peer(peers, spec);
+	const struct listener *like = find_peer(peers, at->spec);
 	struct listener *l = NULL;
 
-	if (find(k, spec) != NULL)
+	if (find(k, at->spec) != NULL)
 		return 0;
 	if (like != NULL ? share(like, options, &l, err) != 0 :
-			   open_new(spec, options, &l, err) != 0)
+			   open_new(at->spec, options, &l, err) != 0)
 		return -1;
+	l->number = k->count;
+	l->settings = at->settings;
 	k->items[k->count++] = l;
 	return 0;
 }
 
 static struct listen_options
-options_of(const struct settings *s, const struct strlist *specs)
+options_of(const struct settings *s, const struct listen_at *at,
+    const struct strlist *beside)
 {
 	return (struct listen_options){
-		.backlog = (int)s->backlog,
+		.backlog = (int)at->settings->backlog,
 		.reuse_port = s->reuse_port,
-		.tls = s->tls,
+		.tls = at->tls,
 		.umask = 0777 & ~s->socket_bits,
 		.uid = s->socket_uid,
 		.gid = s->socket_gid,
-		.beside = specs->items,
-		.beside_count = specs->count,
+		.beside = beside->items,
+		.beside_count = beside->count,
 	};
 }
 
+/* Of one that is open. */
+static struct listen_options
+options_for(const struct settings *s, const struct listener *l)
+{
+	const struct listen_at at = { l->spec, l->settings, l->tls };
+	const struct strlist none = { NULL, 0 };
+
+	return options_of(s, &at, &none);
+}
+
+/* The listener of that name as the settings have it, or as they are. */
+static struct listen_at
+settings_for(const struct settings *s, const char *spec)
+{
+	for (size_t i = 0; i < s->addresses.count; i++)
+		if (strcmp(s->listens[i].spec, spec) == 0)
+			return s->listens[i];
+	return (struct listen_at){ spec, s, s->tls };
+}
+
 int
-sockets_open(struct sockets *out, const struct strlist *specs,
+sockets_open(struct sockets *out, const struct strlist *inherited,
     const struct settings *s, const struct sockets_peers *peers,
     struct err *err)
 {
-	const struct listen_options options = options_of(s, specs);
+	const struct strlist *specs = inherited->count > 0 ? inherited :
+							     &s->addresses;
 	int saved;
 
 	out->count = 0;
@@ -142,7 +167,10 @@ sockets_open(struct sockets *out, const struct strlist *specs,
 		return -1;
 	}
 	for (size_t i = 0; i < specs->count; i++) {
-		if (add(out, specs->items[i], &options, peers, err) == 0)
+		struct listen_at at = settings_for(s, specs->items[i]);
+		struct listen_options options = options_of(s, &at, specs);
+
+		if (add(out, &at, &options, peers, err) == 0)
 			continue;
 		saved = errno;
 		sockets_close(out, peers);
@@ -155,13 +183,15 @@ sockets_open(struct sockets *out, const struct strlist *specs,
 void
 sockets_give(const struct sockets *k, const struct settings *s)
 {
-	const struct strlist none = { NULL, 0 };
-	const struct listen_options options = options_of(s, &none);
 	struct err err;
 
-	for (size_t i = 0; i < k->count; i++)
+	for (size_t i = 0; i < k->count; i++) {
+		const struct listen_options options = options_for(s,
+		    k->items[i]);
+
 		if (listen_give(k->items[i], &options, &err) != 0)
 			log_error("%s", err.text);
+	}
 }
 
 static void
@@ -190,12 +220,12 @@ sockets_forget(struct sockets *k)
 int
 sockets_again(struct sockets *k, const struct settings *s, struct err *err)
 {
-	const struct strlist none = { NULL, 0 };
-	const struct listen_options options = options_of(s, &none);
-
 	if (!s->reuse_port)
 		return 0;
 	for (size_t i = 0; i < k->count; i++) {
+		const struct listen_options options = options_for(s,
+		    k->items[i]);
+
 		if (listen_again(k->items[i], &options, err) != 0)
 			return -1;
 		only_hold(k->items[i], &options);

@@ -27,10 +27,12 @@ struct sockets_peers {
 };
 
 /*
- * Opens what specs name, each once, sharing with the peers.  On an error
- * nothing is open, and errno is EADDRINUSE when an address was taken.
+ * Opens what the settings name, each once, sharing with the peers; or, when
+ * there are any, the sockets that were inherited, which get the settings of
+ * the listener of the same name.  s is kept.  On an error nothing is open,
+ * and errno is EADDRINUSE when an address was taken.
  */
-int sockets_open(struct sockets *out, const struct strlist *specs,
+int sockets_open(struct sockets *out, const struct strlist *inherited,
     const struct settings *s, const struct sockets_peers *peers,
     struct err *err);
 

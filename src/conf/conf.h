@@ -21,6 +21,30 @@ struct strlist {
 	size_t count;
 };
 
+struct settings;
+struct store;
+
+/* A group of the setting listen. */
+struct listen_group {
+	struct store *own; /* what the group says, the rest filled in */
+	bool tls;          /* it has a group tls */
+};
+
+struct listen_groups {
+	const struct listen_group *items;
+	size_t count;
+};
+
+/*
+ * An address to listen on.  Of its settings only those that a group of
+ * listen may hold are meant to be read: there they differ from the others.
+ */
+struct listen_at {
+	const char *spec;
+	const struct settings *settings;
+	bool tls;
+};
+
 /* Every row of settings.def as a field, and what follows from them. */
 struct settings {
 #define FIELD_BOOL(name) bool name
@@ -29,6 +53,7 @@ struct settings {
 #define FIELD_SIZE(name) int64_t name##_bytes
 #define FIELD_TEXT(name) const char *name
 #define FIELD_LIST(name) struct strlist name
+#define FIELD_GROUPS(name) struct listen_groups name
 #define SETTING(name, kind, def, min, max, when, section, flags, arg, help) \
 	FIELD_##kind(name);
 #include "conf/settings.def"
@@ -46,6 +71,8 @@ struct settings {
 	uid_t socket_uid;        /* their owner; -1: as it comes */
 	gid_t socket_gid;
 	unsigned log_level;      /* enum log_level */
+	const struct listen_at *listens; /* of bind, then of listen */
+	struct strlist addresses;        /* as many: the specs of those */
 	struct strlist warnings; /* lines for the log, at level warning */
 };
 

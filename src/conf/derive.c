@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
+#include "conf/groups.h"
 #include "conf/rules.h"
 #include "conf/store.h"
 
@@ -229,7 +230,7 @@ check_bind(struct store *st, struct err *err)
 {
 	const struct strlist *bind = &st->settings.bind;
 
-	if (bind->count == 0) {
+	if (bind->count == 0 && st->settings.listen.count == 0) {
 		err_set(err, "must name an address");
 		return blame(st, SETTING_bind, err);
 	}
@@ -319,8 +320,8 @@ check_clients(struct store *st, struct err *err)
 	return 0;
 }
 
-static int
-check_tls(struct store *st, struct err *err)
+int
+derive_tls(struct store *st, struct err *err)
 {
 	struct settings *s = &st->settings;
 
@@ -376,11 +377,12 @@ derive(struct store *st, struct err *err)
 	rules_log_level(s->loglevel, &s->log_level);
 	if (foreign_check(st, err) != 0 || check_worker_class(st, err) != 0 ||
 	    check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
-	    check_preload(st, err) != 0 || check_tls(st, err) != 0 || derive_user(st, err) != 0 ||
+	    check_preload(st, err) != 0 || derive_tls(st, err) != 0 || derive_user(st, err) != 0 ||
 	    derive_socket(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||
 	    check_directory(st, SETTING_tmp_upload_dir, s->tmp_upload_dir,
-		err) != 0)
+		err) != 0 ||
+	    groups_derive(st, err) != 0)
 		return -1;
 	return 0;
 }

@@ -12,4 +12,7 @@ struct store;
  */
 int derive(struct store *st, struct err *err);
 
+/* That part of it which is about TLS: of a group of listen, too. */
+int derive_tls(struct store *st, struct err *err);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "conf/expand.h"
+#include "conf/file_private.h"
 #include "conf/foreign.h"
 #include "conf/rules.h"
 #include "conf/store.h"
@@ -84,6 +85,8 @@ scalar_text(struct arena *a, const struct setting *s,
 		return string;
 	case KIND_LIST:
 		return string;
+	case KIND_GROUPS:
+		return NULL;
 	}
 	return NULL;
 }
@@ -121,8 +124,8 @@ shown_value(struct arena *a, const config_setting_t *e)
 
 /* --- one setting --------------------------------------------------------- */
 
-static struct written
-written_at(struct store *st, const struct expansion *x,
+struct written
+file_written(struct store *st, const struct expansion *x,
     const config_setting_t *e, const char *name, const config_setting_t *value)
 {
 	struct place place = expand_place(x, config_setting_source_line(e));
@@ -166,9 +169,10 @@ is_list(const config_setting_t *e)
 
 static int
 apply_list(struct store *st, const struct expansion *x,
-    const struct setting *s, const config_setting_t *e, struct err *err)
+    const struct setting *s, const config_setting_t *e, const char *name,
+    struct err *err)
 {
-	struct written w = written_at(st, x, e, s->name, e);
+	struct written w = file_written(st, x, e, name, e);
 	unsigned count = (unsigned)config_setting_length(e);
 	const char **items = arena_alloc(&st->arena,
 	    (count + 1) * sizeof(*items));
@@ -179,7 +183,7 @@ apply_list(struct store *st, const struct expansion *x,
 	}
 	for (unsigned i = 0; i < count; i++) {
 		const config_setting_t *item = config_setting_get_elem(e, i);
-		struct written wi = written_at(st, x, e, s->name, item);
+		struct written wi = file_written(st, x, e, name, item);
 
 		items[i] = config_setting_get_string(item);
 		if (items[i] == NULL)
@@ -218,14 +222,33 @@ unknown(const char *name, const struct written *w, struct err *err)
 	return -1;
 }
 
+int
+file_setting(struct store *st, const struct expansion *x,
+    const struct setting *s, const config_setting_t *e, const char *name,
+    struct err *err)
+{
+	struct written w = file_written(st, x, e, name, e);
+	const char *text = NULL;
+
+	if (s->kind == KIND_LIST && is_list(e))
+		return apply_list(st, x, s, e, name, err);
+	if (!is_list(e) && !config_setting_is_group(e))
+		text = scalar_text(&st->arena, s, e);
+	if (text == NULL)
+		return wrong_type(s, &w, err);
+	return store_text(st, s, text, !setting_keeps_commas(s), &w, err);
+}
+
 static int
 apply_one(struct store *st, const struct expansion *x,
     const config_setting_t *e, struct err *err)
 {
-	const char *name = config_setting_name(e), *text;
+	const char *name = config_setting_name(e);
 	const struct setting *s = setting_find(name);
-	struct written w = written_at(st, x, e, name, e);
+	struct written w = file_written(st, x, e, name, e);
 
+	if (s != NULL && s->kind == KIND_GROUPS)
+		return file_groups(st, x, s, e, err);
 	if (config_setting_is_group(e)) {
 		err_set(err, "settings stand by themselves, not in groups");
 		written_blame(&w, err);
@@ -238,12 +261,7 @@ apply_one(struct store *st, const struct expansion *x,
 	}
 	if (s == NULL)
 		return unknown(name, &w, err);
-	if (s->kind == KIND_LIST && is_list(e))
-		return apply_list(st, x, s, e, err);
-	text = is_list(e) ? NULL : scalar_text(&st->arena, s, e);
-	if (text == NULL)
-		return wrong_type(s, &w, err);
-	return store_text(st, s, text, !setting_keeps_commas(s), &w, err);
+	return file_setting(st, x, s, e, name, err);
 }
 
 /* --- the whole file ------------------------------------------------------ */

@@ -3,8 +3,8 @@
 #define BICORN_CONF_FILE_H
 
 /*
- * The settings file, read by libconfig.  Settings stand at the top, never
- * in groups; each has the type that its kind wants.
+ * The settings file, read by libconfig.  Settings stand at the top, and some
+ * once more in the groups of listen; each has the type that its kind wants.
  */
 
 #include <stddef.h>

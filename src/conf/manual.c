@@ -156,6 +156,7 @@ type_text(const struct setting *s)
 		[KIND_SIZE] = "size",
 		[KIND_TEXT] = "text",
 		[KIND_LIST] = "list",
+		[KIND_GROUPS] = "( { ... }, ... )",
 	};
 
 	return setting_id(s) == SETTING_workers ? "number | \\(dqauto\\(dq" :

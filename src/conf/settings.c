@@ -11,6 +11,7 @@
 #include "conf/derive.h"
 #include "conf/env.h"
 #include "conf/file.h"
+#include "conf/groups.h"
 #include "conf/store.h"
 #include "conf/value.h"
 #include "conf/words.h"
@@ -206,6 +207,7 @@ settings_free(struct settings **sp)
 {
 	if (*sp == NULL)
 		return;
+	groups_fini(&(*sp)->listen);
 	arena_fini(&store_of(*sp)->arena);
 	free(store_of(*sp));
 	*sp = NULL;

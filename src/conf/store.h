@@ -43,6 +43,7 @@ struct written {
 struct slot {
 	struct written written;
 	const char *text; /* settings_text() */
+	bool inherited; /* of a group of listen, which does not say it */
 };
 
 struct store {
@@ -52,6 +53,7 @@ struct store {
 	struct slot foreign[FOREIGN_COUNT]; /* text NULL: not given */
 	bool explains; /* what is refused is told, and is no error */
 	struct strlist warnings;
+	struct written where; /* of a group of listen: its place */
 };
 
 /* s came from settings_load(). */

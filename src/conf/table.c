@@ -9,6 +9,7 @@
 #define OFFSET_SIZE(name) offsetof(struct settings, name##_bytes)
 #define OFFSET_TEXT(name) offsetof(struct settings, name)
 #define OFFSET_LIST(name) offsetof(struct settings, name)
+#define OFFSET_GROUPS(name) offsetof(struct settings, name)
 
 const struct setting setting_table[SETTING_COUNT] = {
 #define SETTING(n, k, d, lo, hi, w, s, f, a, h) \
@@ -73,6 +74,28 @@ flags_main(const char *flags)
 		if (flag.len > 2 && flag.ptr[1] == '-')
 			break;
 	return flag;
+}
+
+bool
+setting_is_of_listener(const struct setting *s)
+{
+	static const enum setting_id ids[] = {
+		SETTING_bind,
+		SETTING_backlog,
+		SETTING_redirect_https,
+		SETTING_redirect_port,
+	};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		if (ids[i] == setting_id(s))
+			return true;
+	return false;
+}
+
+bool
+setting_is_of_tls(const struct setting *s)
+{
+	return strcmp(s->section, "TLS") == 0;
 }
 
 bool

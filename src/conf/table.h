@@ -20,6 +20,7 @@ enum setting_kind {
 	KIND_SIZE,
 	KIND_TEXT,
 	KIND_LIST,
+	KIND_GROUPS,
 };
 
 enum setting_when {
@@ -72,6 +73,10 @@ bool flags_next(const char **cursor, struct span *flag_out);
 
 /* The flag to show first: the first long one. */
 struct span flags_main(const char *flags);
+
+/* Whether it may stand in a group of listen, or in a group tls of one. */
+bool setting_is_of_listener(const struct setting *s);
+bool setting_is_of_tls(const struct setting *s);
 
 /*
  * A LIST whose values may hold commas: on the command line and in a file

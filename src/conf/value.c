@@ -9,6 +9,7 @@
 #include "base/must.h"
 #include "conf/arena.h"
 #include "conf/cpus.h"
+#include "conf/groups.h"
 #include "conf/number.h"
 #include "conf/rules.h"
 
@@ -246,6 +247,11 @@ value_parse(struct arena *a, const struct setting *s, const char *text,
 		if (commas)
 			return parse_list(a, s, text, out, err);
 		return value_list(a, s, &text, 1, out, err);
+	case KIND_GROUPS:
+		if (text[0] == '\0')
+			return 0;
+		err_set(err, "stands in the settings file only");
+		return -1;
 	}
 	must(!"a kind of setting");
 	return -1;
@@ -274,6 +280,9 @@ value_store(struct settings *to, const struct setting *s,
 	case KIND_LIST:
 		*(struct strlist *)(void *)field = v->list;
 		break;
+	case KIND_GROUPS:
+		*(struct listen_groups *)(void *)field = v->groups;
+		break;
 	}
 	if (setting_id(s) == SETTING_workers)
 		to->workers_auto = v->automatic;
@@ -300,6 +309,10 @@ value_load(const struct settings *from, const struct setting *s,
 		break;
 	case KIND_LIST:
 		out->list = *(const struct strlist *)(const void *)field;
+		break;
+	case KIND_GROUPS:
+		out->groups =
+		    *(const struct listen_groups *)(const void *)field;
 		break;
 	}
 	if (setting_id(s) == SETTING_workers)
@@ -341,6 +354,8 @@ value_plain(struct buf *b, const struct setting *s, const struct value *v)
 		return buf_str(b, v->text != NULL ? v->text : "");
 	case KIND_LIST:
 		return plain_list(b, &v->list);
+	case KIND_GROUPS:
+		return v->groups.count == 0 || groups_conf(b, &v->groups);
 	}
 	return false;
 }
@@ -408,6 +423,8 @@ value_conf(struct buf *b, const struct setting *s, const struct value *v)
 		return conf_string(b, v->text != NULL ? v->text : "");
 	case KIND_LIST:
 		return conf_list(b, &v->list);
+	case KIND_GROUPS:
+		return groups_conf(b, &v->groups);
 	}
 	return false;
 }

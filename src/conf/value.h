@@ -22,6 +22,7 @@ struct value {
 	bool automatic;      /* INT: "auto", number is what follows from it */
 	const char *text;    /* TEXT, NULL: unset */
 	struct strlist list; /* LIST */
+	struct listen_groups groups; /* GROUPS */
 };
 
 /*

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 struct err;
+struct settings;
 
 struct listener {
 	int fd;            /* non-blocking, close-on-exec */
@@ -21,6 +22,8 @@ struct listener {
 	unsigned port;     /* the one in use, also when 0 was asked; 0: unix */
 	bool is_unix;
 	bool tls;
+	size_t number;     /* of its generation's listeners, from 0 */
+	const struct settings *settings; /* what counts there; not ours */
 	bool inherited;    /* fd://N or socket activation: path not ours */
 	dev_t dev;         /* of the unix socket that we made ... */
 	ino_t ino;         /* ... so that only that one is unlinked */

@@ -157,7 +157,7 @@ start_tls(struct acceptor *a, struct client *c, const struct listener *l)
 		return true;
 	c->state = CLIENT_HANDSHAKE;
 	errno = ENOMEM;
-	return tls_attach(a->w->tls, &c->conn);
+	return tls_attach(a->w->tls[l->number], &c->conn);
 }
 
 /* False when the address of c has as many connections as it may. */

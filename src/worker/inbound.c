@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "net/conn.h"
 #include "worker/client.h"
+#include "worker/redirect.h"
 #include "worker/spool.h"
 #include "worker/worker_private.h"
 
@@ -335,11 +336,17 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 {
 	struct http_head *h = &in->head;
 	enum inbound_verdict v;
+	unsigned status;
 
 	if (trust_apply(w->trust, &c->conn.peer, h, in->in.data,
 		&in->trust) == HTTP_BAD)
 		return refuse(in, 400, in->trust.reason);
 	in->head_done = true;
+	status = redirect_status(w, c);
+	if (status != 0)
+		return refuse(in, status, status == 400 ?
+			"the request does not say for which host it is" :
+			NULL);
 	if (atomic_load_explicit(&w->buffered, memory_order_relaxed) >
 	    w->settings->buffer_memory_bytes)
 		return refuse(in, 503, "the server has no memory to spare");

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "base/buf.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "http/response.h"
@@ -16,6 +18,8 @@
 #include "worker/loan.h"
 #include "worker/queue.h"
 #include "worker/record.h"
+#include "worker/redirect.h"
+#include "worker/redirect.h"
 #include "worker/scoreboard.h"
 #include "worker/slow.h"
 #include "worker/tally.h"
@@ -52,18 +56,31 @@ is_head(const struct inbound *in)
 	    span_eq(http_span(in->in.data, in->head.method), SPAN("HEAD"));
 }
 
-/*
- * Sends a response made here: the head, then body.  What the socket does not
- * take is left in c->out.
- */
+/* What the socket does not take is left in c->out. */
+static void
+send_text(struct worker *w, struct client *c, char *text, size_t size)
+{
+	struct iovec iov = { text, size };
+	size_t put = 0;
+
+	if (outbound_empty(&c->out) &&
+	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
+		IO_ERROR)
+		put = size; /* the end of the connection will be noticed */
+	if (outbound_add(&c->out, &w->keep, text + put, size - put) !=
+	    OUTBOUND_KEPT)
+		c->keep = false; /* cut: nothing may follow */
+	c->slow = (struct slow){ 0 };
+}
+
+/* Sends a response made here: the head, then body. */
 static void
 send_own(struct worker *w, struct client *c, unsigned status,
     const char *type, const char *body, size_t len)
 {
 	struct span reason = http_reason(status);
 	char date[HTTP_DATE_LEN], text[1536];
-	size_t put = 0, size;
-	struct iovec iov;
+	struct buf whole = { 0 }; /* with fields that may be long */
 	int n;
 
 	http_date(clock_wall(), date);
@@ -76,18 +93,18 @@ send_own(struct worker *w, struct client *c, unsigned status,
 	    status == 503 ? "Retry-After: 2\r\n" : "", type, len);
 	if (is_head(c->in))
 		len = 0;
-	memcpy(text + n, body, len);
-	size = (size_t)n + len;
 	record_refusal(w, c, status, len);
-	iov = (struct iovec){ text, size };
-	if (outbound_empty(&c->out) &&
-	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
-		IO_ERROR)
-		put = size; /* the end of the connection will be noticed */
-	if (outbound_add(&c->out, &w->keep, text + put, size - put) !=
-	    OUTBOUND_KEPT)
-		c->keep = false; /* cut: nothing may follow */
-	c->slow = (struct slow){ 0 };
+	memcpy(text + n, body, len);
+	if (status != 301 && status != 308) {
+		send_text(w, c, text, (size_t)n + len);
+		return;
+	}
+	/* In front of the empty line. */
+	if (buf_add(&whole, text, (size_t)n - 2) &&
+	    redirect_field(c, &whole) &&
+	    buf_add(&whole, text + n - 2, 2 + len))
+		send_text(w, c, whole.data, whole.len);
+	buf_fini(&whole);
 }
 
 void

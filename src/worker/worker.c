@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
+#include "net/listen.h"
 #include "tls/tls.h"
 #include "worker/acceptor.h"
 #include "worker/exchange.h"
@@ -46,22 +47,6 @@ draw_max_requests(const struct settings *s)
 }
 
 static int
-open_tls(struct worker *w, const struct settings *s, struct err *err)
-{
-	struct tls_bundle *bundle;
-	struct tls_config config;
-	int rc;
-
-	if (!tls_config_of(s, &config))
-		return 0;
-	if (tls_load(&config, NULL, NULL, &bundle, err) != 0)
-		return -1;
-	rc = tls_new(&config, bundle, NULL, NULL, &w->tls, err);
-	tls_bundle_free(&bundle);
-	return rc;
-}
-
-static int
 worker_init(struct worker *w, const struct settings *s, struct err *err)
 {
 	*w = (struct worker){
@@ -83,9 +68,61 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 		.buffered_max = s->buffer_memory_bytes,
 	};
 	lent_init(w);
-	if (trust_new(s, &w->trust, err) != 0)
+	return trust_new(s, &w->trust, err);
+}
+
+/* From the files: this process must be able to read them. */
+static int
+load_tls(const struct settings *s, struct tls **out, struct err *err)
+{
+	struct tls_bundle *bundle = NULL;
+	struct tls_config config;
+	int rc;
+
+	*out = NULL;
+	tls_config_of(s, &config);
+	if (tls_load(&config, NULL, NULL, &bundle, err) != 0)
 		return -1;
-	return open_tls(w, s, err);
+	rc = tls_new(&config, bundle, NULL, NULL, out, err);
+	tls_bundle_free(&bundle);
+	return rc;
+}
+
+/* A context for each listener that speaks TLS. */
+static int
+open_tls(struct worker *w, const struct heritage *h, struct err *err)
+{
+	for (size_t i = 0; i < h->listener_count; i++) {
+		const struct listener *l = h->listeners[i];
+
+		if (!l->tls)
+			continue;
+		if (w->tls == NULL)
+			w->tls = calloc(h->listener_count, sizeof(*w->tls));
+		if (w->tls == NULL) {
+			err_sys(err, "TLS");
+			return -1;
+		}
+		if (load_tls(l->settings, &w->tls[l->number], err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Only whether that would work. */
+static int
+check_tls(const struct settings *s, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->addresses.count; i++) {
+		struct tls *t = NULL;
+
+		if (s->listens[i].tls)
+			rc = load_tls(s->listens[i].settings, &t, err);
+		tls_free(&t);
+	}
+	return rc;
 }
 
 static void
@@ -105,7 +142,10 @@ worker_fini(struct worker *w)
 	free_spare(w->stash);
 	free_spare(atomic_load(&w->spare_inbound));
 	queue_free(&w->queue);
-	tls_free(&w->tls);
+	for (size_t i = 0; w->tls != NULL && i < w->heritage->listener_count;
+	     i++)
+		tls_free(&w->tls[i]);
+	free(w->tls);
 	trust_free(&w->trust);
 	fd_close(&w->wake_fd);
 }
@@ -120,6 +160,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	if (worker_init(w, h->settings, err) != 0)
 		return WORKER_EXIT_BOOT;
 	w->heritage = h;
+	if (open_tls(w, h, err) != 0)
+		return WORKER_EXIT_BOOT;
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->counts = scoreboard_shared_counts(h->board, h->slot);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -196,7 +238,7 @@ worker_check(const struct settings *s, struct err *err)
 	struct worker w;
 	int rc;
 
-	if (worker_init(&w, s, err) != 0)
+	if (worker_init(&w, s, err) != 0 || check_tls(s, err) != 0)
 		return WORKER_EXIT_BOOT;
 	rc = app_load(s, &w.lent.table, &w.app, err);
 	if (rc == 0)

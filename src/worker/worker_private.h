@@ -45,7 +45,7 @@ struct worker {
 	const struct settings *settings;
 	struct http_limits limits;
 	struct trust *trust;
-	struct tls *tls; /* NULL: no certificate */
+	struct tls **tls; /* by listener.number; NULL: none speaks TLS */
 	struct lent lent;
 	struct app app;
 	struct queue *queue;

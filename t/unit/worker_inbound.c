@@ -20,6 +20,7 @@
 #include "base/span.h"
 #include "conf/conf.h"
 #include "net/conn.h"
+#include "net/listen.h"
 #include "worker/client.h"
 #include "worker/inbound.h"
 #include "worker/worker_private.h"
@@ -27,6 +28,7 @@
 #define NOW 1000000
 
 struct fixture {
+	struct listener listener;
 	struct settings settings;
 	struct worker w;
 	struct client c;
@@ -62,8 +64,9 @@ fixture_open(struct fixture *f)
 		fail_msg("%s", err.text);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0,
 	    fds), 0);
+	f->listener.settings = &f->settings;
 	f->c.conn = (struct conn){ .fd = fds[0],
-		.transport = &transport_plain };
+		.transport = &transport_plain, .listener = &f->listener };
 	f->c.state = CLIENT_IDLE;
 	f->c.fresh = true;
 	f->peer = fds[1];
