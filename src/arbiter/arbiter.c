@@ -112,16 +112,24 @@ act_on_signal(struct arbiter *a, int number)
 }
 
 static void
+log_taken(const struct arbiter *a, int number)
+{
+	char name[16], sender[SENDER_TEXT_MAX];
+
+	if (number == SIGCHLD || (number == SIGWINCH && !a->daemonised))
+		return;
+	sender_text(&a->signals.sender, sender);
+	log_info("Handling signal: %s, sent by %s", signals_name(number, name),
+	    sender);
+}
+
+static void
 take_signals(struct arbiter *a)
 {
-	char name[16];
 	int number;
 
 	while ((number = signals_next(&a->signals)) != 0) {
-		if (number != SIGCHLD &&
-		    (number != SIGWINCH || a->daemonised))
-			log_info("Handling signal: %s",
-			    signals_name(number, name));
+		log_taken(a, number);
 		act_on_signal(a, number);
 	}
 }
@@ -243,6 +251,7 @@ do_what_is_due(struct arbiter *a)
 		for (struct generation *g = lists[i]; g != NULL; g = g->next)
 			watch_generation(a, g, now_ms);
 	a->looked_ms = now_ms;
+	oom_look(&a->oom, now_ms);
 	if (a->candidate != NULL && generation_full(a->candidate))
 		complete_candidate(a);
 	if (a->serving != NULL && !a->serving->complete &&

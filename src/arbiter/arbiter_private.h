@@ -10,6 +10,7 @@
 
 #include "arbiter/daemon.h"
 #include "arbiter/notify.h"
+#include "arbiter/oom.h"
 #include "arbiter/origin.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/signals.h"
@@ -50,6 +51,8 @@ struct arbiter {
 	struct daemon daemon;
 	struct notify notify;
 
+	struct oom oom;
+
 	struct generation *serving;   /* NULL once it stops */
 	struct generation *candidate; /* NULL: no reload is under way */
 	struct generation *retired;   /* list */
@@ -67,6 +70,8 @@ struct arbiter {
 	int64_t stop_ms; /* when STOP_LATER becomes STOP_GRACEFUL */
 	int exit_code;
 	const char *reason; /* of a stop that nobody asked for, or NULL */
+	char reason_text[512]; /* what reason points to, perhaps */
+	char last_death[384];  /* how the last worker failed */
 };
 
 /*

@@ -16,16 +16,18 @@ static const int64_t delays_ms[] = { 0, 100, 500, 1000, 2000, 5000, 10000 };
 void
 backoff_died(struct backoff *b, struct backoff_death how, int64_t now_ms)
 {
-	unsigned top = how.was_ready ? LEVEL_MAX_READY : LEVEL_MAX;
+	bool futile = !how.was_ready || how.by_itself;
+	unsigned top = futile ? LEVEL_MAX : LEVEL_MAX_READY;
 
 	b->failures = how.was_ready ? 0 : b->failures + 1;
 	if (how.was_ready && how.lived_ms >= BACKOFF_LIVED_MS) {
-		b->level = 0;
+		b->level = b->waves = 0;
 		b->next_ms = now_ms;
 		return;
 	}
 	if (now_ms < b->next_ms)
 		return;
+	b->waves = futile ? b->waves + 1 : 0;
 	if (b->level > top)
 		b->level = top;
 	b->next_ms = now_ms + delays_ms[b->level];

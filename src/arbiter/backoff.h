@@ -17,6 +17,7 @@
 /* A zeroed struct is ready for use. */
 struct backoff {
 	unsigned failures;  /* deaths in a row before READY */
+	unsigned waves;     /* in a row that came to nothing */
 	unsigned level;     /* index into the delays */
 	int64_t next_ms;    /* no fork before this time */
 };
@@ -25,6 +26,7 @@ struct backoff {
 struct backoff_death {
 	bool was_ready;   /* it had reported READY ... */
 	int64_t lived_ms; /* ... and served for so long */
+	bool by_itself;   /* ... and was not ended by a request or a kill */
 };
 
 /*

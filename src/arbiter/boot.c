@@ -35,6 +35,7 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 		return -1;
 	a->daemonised = s->daemon;
 	a->pid = getpid();
+	oom_init(&a->oom);
 	if (log_open(s->errorlog, (enum log_level)s->log_level, s->uid, s->gid,
 		err) != 0)
 		return -1;

@@ -21,6 +21,7 @@
 #include "base/title.h"
 #include "log/log.h"
 #include "worker/heritage.h"
+#include "worker/scoreboard.h"
 #include "worker/worker.h"
 
 /*
@@ -130,6 +131,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
 	if (prepare(g, &err) != 0) {
 		log_error("%s", err.text);
+		scoreboard_why(g->board, slot, err.text);
 		code = WORKER_EXIT_BOOT;
 	} else if (getppid() != a->pid) {
 		code = WORKER_EXIT_OK; /* it died before it was watched */

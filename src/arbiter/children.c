@@ -2,21 +2,16 @@
 /* The workers of a generation: forked, dismissed, collected. */
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "arbiter/arbiter_private.h"
+#include "arbiter/death.h"
 #include "arbiter/generation.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "score/ledger.h"
 #include "worker/scoreboard.h"
-#include "worker/worker.h"
-
-/* Before anything has worked, so many failed boots are enough. */
-#define BOOTS_MAX 6
 
 /* When a fork failed, or there was no slot. */
 #define FORK_RETRY_MS 1000
@@ -129,14 +124,8 @@ first_to_go(struct generation *g)
 void
 children_maintain(struct arbiter *a, struct generation *g, int64_t now_ms)
 {
-	size_t target = g->wanted, active = generation_active(g);
+	size_t target = generation_target(g), active = generation_active(g);
 
-	/*
-	 * The first worker goes ahead alone: an application that does not
-	 * load says so once and not once per worker.
-	 */
-	if (!g->proven && target > 1)
-		target = 1;
 	while (active < target && backoff_over(&g->backoff, now_ms) &&
 	    fork_one(a, g, now_ms))
 		active++;
@@ -163,145 +152,6 @@ children_reopen(struct generation *g)
 
 /* --- deaths ---------------------------------------------------------------- */
 
-/* How a worker ended. */
-struct death {
-	struct generation *g;
-	size_t slot;
-	struct child was; /* as it was: the slot is reused */
-	int status;       /* of waitpid() */
-	int code;         /* exit code, or -1 when a signal ended it */
-	int number;       /* the signal, or 0 */
-};
-
-static const char *
-killed_for(const struct child *c)
-{
-	if (c->late)
-		return "it was not ready within boot_timeout";
-	return c->silent ? "it was silent" : "it did not leave in time";
-}
-
-static void
-log_signal(const struct death *d)
-{
-	const char *name = sigabbrev_np(d->number);
-	const char *core = WCOREDUMP(d->status) ? " (core dumped)" : "";
-	int pid = (int)d->was.pid;
-	bool asked = d->was.leaving &&
-	    (d->number == SIGTERM || d->number == SIGINT);
-
-	if (d->number == SIGKILL && d->was.killed)
-		log_at(d->was.late ? LEVEL_ERROR : LEVEL_WARNING,
-		    "Worker (pid:%d) was sent SIGKILL by the arbiter: %s.",
-		    pid, killed_for(&d->was));
-	else if (d->number == SIGKILL)
-		log_error("Worker (pid:%d) was sent SIGKILL! Perhaps out of "
-			  "memory?",
-		    pid);
-	else if (name == NULL)
-		log_warning("Worker (pid:%d) was sent signal %d!%s", pid,
-		    d->number, core);
-	else
-		log_at(asked                    ? LEVEL_DEBUG :
-			d->number == SIGTERM ? LEVEL_INFO :
-					       LEVEL_WARNING,
-		    "Worker (pid:%d) was sent SIG%s!%s", pid, name, core);
-}
-
-static void
-log_death(const struct death *d)
-{
-	if (d->number != 0)
-		log_signal(d);
-	else if (d->code != 0)
-		log_error("Worker (pid:%d) exited with code %d.",
-		    (int)d->was.pid, d->code);
-	else
-		log_at(d->was.leaving ? LEVEL_DEBUG : LEVEL_INFO,
-		    "Worker (pid:%d) exited with code 0.", (int)d->was.pid);
-}
-
-/*
- * What ran in it and has got no answer.  A worker that leaves in order, even
- * at the end of graceful_timeout, leaves the lines of what it gave up.
- */
-static unsigned
-log_requests(const struct death *d, int64_t now_ms)
-{
-	struct scoreboard *b = d->g->board;
-	unsigned count = 0;
-
-	for (size_t i = 0; i < scoreboard_threads(b); i++) {
-		char what[1024];
-		int64_t started_ms;
-
-		if (!score_read(scoreboard_thread(b, d->slot, i), what,
-			sizeof(what), &started_ms))
-			continue;
-		count++;
-		log_error("Worker (pid:%d) was running: %s (for %.1f s)",
-		    (int)d->was.pid, what,
-		    (double)(now_ms - started_ms) / 1000);
-	}
-	return count;
-}
-
-/* Why it is gone: enum restart_id. */
-static int
-reason_of(const struct arbiter *a, const struct death *d)
-{
-	if (d->was.silent)
-		return RESTART_TIMEOUT;
-	if (d->was.late || (d->was.ready_ms == 0 && !d->was.leaving))
-		return RESTART_BOOT;
-	if (d->was.why != 0)
-		return d->was.why - 1;
-	if (d->was.leaving && a->stop != STOP_NOT)
-		return RESTART_STOP;
-	if (d->was.leaving)
-		return d->g->retired ? RESTART_RELOAD : RESTART_SCALE;
-	if (d->number == SIGKILL)
-		return RESTART_KILLED;
-	return d->number != 0 ? RESTART_SIGNALED : RESTART_EXITED;
-}
-
-static void
-count_death(const struct death *d, int64_t now_ms)
-{
-	const struct backoff_death how = {
-		.was_ready = d->was.ready_ms != 0,
-		.lived_ms = now_ms - d->was.ready_ms,
-	};
-
-	if (!d->was.leaving || d->was.silent)
-		backoff_died(&d->g->backoff, how, now_ms);
-}
-
-/* A worker that was not told to leave has died before it was READY. */
-static void
-boot_failed(struct arbiter *a, const struct death *d)
-{
-	char why[80];
-
-	if (d->g == a->candidate) {
-		snprintf(why, sizeof(why), "worker (pid:%d) did not boot%s",
-		    (int)d->was.pid,
-		    d->was.late ? " within boot_timeout" : "");
-		reload_abandon(a, why);
-		return;
-	}
-	if (a->started || a->candidate != NULL)
-		return;
-	if (d->code == WORKER_EXIT_APP)
-		stop_halt(a, WORKER_EXIT_APP, "App failed to load.");
-	else if (d->was.late)
-		stop_halt(a, WORKER_EXIT_BOOT,
-		    "Worker was not ready within boot_timeout.");
-	else if (d->code == WORKER_EXIT_BOOT ||
-	    d->g->backoff.failures >= BOOTS_MAX)
-		stop_halt(a, WORKER_EXIT_BOOT, "Worker failed to boot.");
-}
-
 static void
 bury(struct arbiter *a, struct death *d, int64_t now_ms)
 {
@@ -309,13 +159,9 @@ bury(struct arbiter *a, struct death *d, int64_t now_ms)
 
 	watch_state(d->g, d->slot, now_ms); /* its last words */
 	d->was = *c;
-	log_death(d);
-	account_death(a, d->g, d->slot, reason_of(a, d),
-	    log_requests(d, now_ms));
-	count_death(d, now_ms);
+	death_note(a, d, now_ms);
 	c->pid = 0;
-	if (d->was.ready_ms == 0 && !d->was.leaving)
-		boot_failed(a, d);
+	death_heed(a, d);
 }
 
 /* Whose it was; false: a stranger's. */

@@ -108,6 +108,19 @@ generation_ready(const struct generation *g)
 	return n;
 }
 
+/*
+ * The first worker goes ahead alone: an application that does not load says
+ * so once and not once per worker.
+ */
+size_t
+generation_target(const struct generation *g)
+{
+	bool doubtful = !g->proven ||
+	    (g->backoff.waves > 0 && generation_ready(g) == 0);
+
+	return doubtful && g->wanted > 1 ? 1 : g->wanted;
+}
+
 bool
 generation_full(const struct generation *g)
 {

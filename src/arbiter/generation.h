@@ -79,6 +79,9 @@ size_t generation_active(const struct generation *g);
 /* How many are READY, and not leaving. */
 size_t generation_ready(const struct generation *g);
 
+/* How many workers it should have at present. */
+size_t generation_target(const struct generation *g);
+
 /* Whether all that are wanted are there and READY. */
 bool generation_full(const struct generation *g);
 

@@ -114,9 +114,16 @@ signals_next(struct signals *s)
 {
 	struct signalfd_siginfo info;
 
-	while (read_one(s, &info))
-		if (!is_echo(s, &info))
-			return (int)info.ssi_signo;
+	while (read_one(s, &info)) {
+		if (is_echo(s, &info))
+			continue;
+		s->sender = (struct sender){
+			.code = info.ssi_code,
+			.pid = (pid_t)info.ssi_pid,
+			.uid = info.ssi_uid,
+		};
+		return (int)info.ssi_signo;
+	}
 	return 0;
 }
 

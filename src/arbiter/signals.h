@@ -11,12 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/sender.h"
+
 struct err;
 
 struct signals {
 	int fd;           /* readable when a signal waits; -1: not set up */
 	sigset_t before;  /* the mask this process was started with */
 	sigset_t handled; /* those that are read here */
+
+	struct sender sender; /* of the one that was read last */
 
 	/* The last one that was to stop us. */
 	int last;

@@ -179,8 +179,6 @@ int64_t
 watch_deadline(const struct arbiter *a, const struct generation *g)
 {
 	int64_t due = CLOCK_NEVER, silent = CLOCK_NEVER;
-	size_t target = g->proven || g->wanted == 0 ? g->wanted : 1;
-
 	for (size_t i = 0; i < g->room; i++) {
 		if (g->children[i].pid == 0)
 			continue;
@@ -191,7 +189,7 @@ watch_deadline(const struct arbiter *a, const struct generation *g)
 	if (silent < a->looked_ms + LOOK_MS)
 		silent = a->looked_ms + LOOK_MS;
 	due = earlier(due, recycle_deadline(g));
-	if (!g->retired && generation_active(g) < target)
+	if (!g->retired && generation_active(g) < generation_target(g))
 		due = earlier(due, g->backoff.next_ms);
 	return earlier(due, silent);
 }

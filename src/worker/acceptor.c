@@ -343,6 +343,7 @@ begin_drain(struct acceptor *a)
 
 	if (a->drain_end_ms != CLOCK_NEVER)
 		return;
+	signals_tell();
 	a->drain_end_ms = a->now_ms + w->settings->graceful_timeout_ms;
 	a->idle_close_ms = a->now_ms + DRAIN_IDLE_MS;
 	atomic_store(&w->draining, true);
@@ -427,8 +428,10 @@ heed_signals(struct acceptor *a)
 		reopen_logs(a);
 	if (signals_take(SIGNALS_DUMP))
 		watchdog_dump(w->watchdog);
-	if (signals_seen(SIGNALS_QUIT))
+	if (signals_seen(SIGNALS_QUIT)) {
+		signals_tell();
 		return true;
+	}
 	if (signals_seen(SIGNALS_DRAIN) || is_orphan(a))
 		begin_drain(a);
 	else if (served_enough(w) && worker_retire(w))

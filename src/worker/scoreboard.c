@@ -243,6 +243,15 @@ scoreboard_clear(struct scoreboard *b, size_t worker)
 	    b->threads * sizeof(struct score_thread));
 }
 
+void
+scoreboard_why(struct scoreboard *b, size_t worker, const char *text)
+{
+	struct score_worker *w = scoreboard_worker(b, worker);
+
+	snprintf(w->why, sizeof(w->why), "%.*s", (int)sizeof(w->why) - 1,
+	    text);
+}
+
 uint64_t
 scoreboard_requests(struct scoreboard *b, size_t worker)
 {

@@ -45,6 +45,8 @@ enum score_connection {
 #define SCORE_METHOD_MAX 24
 #define SCORE_TARGET_MAX 142
 
+#define SCORE_WHY_MAX 256
+
 /* What a request is called; longer names are cut. */
 struct score_text {
 	uint8_t method_len;
@@ -88,6 +90,21 @@ struct score_worker {
 	_Atomic uint32_t by_state[SCORE_CONNECTIONS]; /* while watched */
 	_Atomic uint32_t dumped;        /* dump_wanted of the last dump */
 	_Atomic uint32_t dump_len;      /* bytes of it */
+
+	/*
+	 * The last signal that was to end the worker, and who sent it, if
+	 * that was not the arbiter.  Written by the worker's handler.
+	 */
+	_Atomic int signal; /* 0: none */
+	_Atomic int signal_code;
+	_Atomic pid_t signal_pid;
+	_Atomic uid_t signal_uid;
+
+	/*
+	 * Why it could not boot; "": nothing was said.  Written by the worker
+	 * before it exits, read by the arbiter after it has.
+	 */
+	char why[SCORE_WHY_MAX];
 
 	/* Written by those who look on: another number asks for a dump. */
 	_Alignas(64) _Atomic uint32_t dump_wanted;
@@ -148,6 +165,9 @@ char *scoreboard_dump(struct scoreboard *b, size_t worker);
  */
 int scoreboard_fd(const struct scoreboard *b);
 struct scoreboard *scoreboard_attach(int fd, struct err *err);
+
+/* For a worker's last words: why it does not boot. */
+void scoreboard_why(struct scoreboard *b, size_t worker, const char *text);
 
 /* Zeroes a slot and its threads.  Arbiter, while no worker has the slot. */
 void scoreboard_clear(struct scoreboard *b, size_t worker);

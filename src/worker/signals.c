@@ -5,14 +5,20 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/sender.h"
+#include "log/log.h"
+#include "worker/scoreboard.h"
 #include "worker/worker.h"
 
 /* Signal flags: written by the handlers, read by the acceptor. */
 static atomic_bool signals_flags[SIGNALS_COUNT];
 static atomic_int signals_wake_fd = -1;
 static atomic_int signals_owner; /* the worker's pid */
+static atomic_int signals_arbiter;
+static _Atomic(struct score_worker *) signals_score;
 
 static void
 raise_flag(enum signals_flag flag)
@@ -44,12 +50,35 @@ default_action(int sig)
 }
 
 static void
-on_signal(int sig)
+note_sender(int sig, const siginfo_t *info)
 {
+	struct score_worker *score = atomic_load(&signals_score);
+
+	if ((sig != SIGTERM && sig != SIGINT && sig != SIGQUIT &&
+		sig != SIGABRT) ||
+	    (info->si_code <= 0 &&
+		info->si_pid == atomic_load(&signals_arbiter)))
+		return;
+	atomic_store(&score->signal_code, info->si_code);
+	atomic_store(&score->signal_pid, info->si_pid);
+	atomic_store(&score->signal_uid, info->si_uid);
+	atomic_store(&score->signal, sig);
+}
+
+static void
+on_signal(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
 	if (getpid() != atomic_load(&signals_owner)) {
 		default_action(sig);
 		return;
 	}
+	/* abort(3) ends it as it would have without us, core and all. */
+	if (sig == SIGABRT && info->si_code <= 0 && info->si_pid == getpid()) {
+		default_action(sig);
+		return;
+	}
+	note_sender(sig, info);
 	switch (sig) {
 	case SIGTERM:
 		raise_flag(SIGNALS_DRAIN);
@@ -78,6 +107,18 @@ set_handler(int sig, void (*handler)(int))
 	sigaction(sig, &sa, NULL);
 }
 
+static void
+set_catcher(int sig)
+{
+	struct sigaction sa = {
+		.sa_sigaction = on_signal,
+		.sa_flags = SA_RESTART | SA_SIGINFO,
+	};
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(sig, &sa, NULL);
+}
+
 void
 signals_boot(void)
 {
@@ -95,25 +136,47 @@ signals_boot(void)
 }
 
 void
-signals_install(int wake_fd)
+signals_install(int wake_fd, struct score_worker *score, pid_t arbiter)
 {
+	atomic_store(&signals_score, score);
+	atomic_store(&signals_arbiter, arbiter);
 	atomic_store(&signals_wake_fd, wake_fd);
 	atomic_store(&signals_owner, getpid());
-	set_handler(SIGTERM, on_signal);
-	set_handler(SIGINT, on_signal);
-	set_handler(SIGQUIT, on_signal);
-	set_handler(SIGUSR1, on_signal);
-	set_handler(SIGUSR2, on_signal);
-	set_handler(SIGABRT, on_signal);
+	set_catcher(SIGTERM);
+	set_catcher(SIGINT);
+	set_catcher(SIGQUIT);
+	set_catcher(SIGUSR1);
+	set_catcher(SIGUSR2);
+	set_catcher(SIGABRT);
 	/*
 	 * Not for a worker, and not ignored: a program that the application
 	 * starts would inherit that, but gets the default for a handler.
 	 */
-	set_handler(SIGHUP, on_signal);
-	set_handler(SIGTTIN, on_signal);
-	set_handler(SIGTTOU, on_signal);
+	set_catcher(SIGHUP);
+	set_catcher(SIGTTIN);
+	set_catcher(SIGTTOU);
 	/* A spool file over RLIMIT_FSIZE fails its request, nothing else. */
-	set_handler(SIGXFSZ, on_signal);
+	set_catcher(SIGXFSZ);
+}
+
+void
+signals_tell(void)
+{
+	struct score_worker *score = atomic_load(&signals_score);
+	int sig = atomic_load(&score->signal);
+	struct sender sender = {
+		.code = atomic_load(&score->signal_code),
+		.pid = atomic_load(&score->signal_pid),
+		.uid = atomic_load(&score->signal_uid),
+	};
+	char text[SENDER_TEXT_MAX];
+	const char *name = sigabbrev_np(sig);
+
+	if (sig == 0 || name == NULL)
+		return;
+	sender_text(&sender, text);
+	log_info("Worker (pid:%d) leaves: it was sent SIG%s by %s",
+	    (int)getpid(), name, text);
 }
 
 bool

@@ -10,6 +10,9 @@
  */
 
 #include <stdbool.h>
+#include <sys/types.h>
+
+struct score_worker;
 
 enum signals_flag {
 	SIGNALS_DRAIN,  /* TERM */
@@ -25,8 +28,14 @@ enum signals_flag {
  */
 void signals_boot(void);
 
-/* From now on handlers are in place, and write to wake_fd (an eventfd). */
-void signals_install(int wake_fd);
+/*
+ * From now on handlers are in place, and write to wake_fd (an eventfd).  Who
+ * sends the signals that end a worker is noted in score, the arbiter apart.
+ */
+void signals_install(int wake_fd, struct score_worker *score, pid_t arbiter);
+
+/* Says in the log who, if not the arbiter, told the worker to leave. */
+void signals_tell(void);
 
 /* Whether the signal came. */
 bool signals_seen(enum signals_flag flag);

@@ -212,10 +212,11 @@ worker_main(const struct heritage *h)
 	rc = boot(&w, h, &a, &err);
 	if (rc != 0) {
 		log_error("%s", err.text);
+		scoreboard_why(h->board, h->slot, err.text);
 		log_info("Worker exiting (pid: %d)", (int)getpid());
 		return rc;
 	}
-	signals_install(w.wake_fd);
+	signals_install(w.wake_fd, w.score, h->arbiter);
 	report_ready(&w);
 	if (acceptor_run(a)) {
 		/* The watchdog looks at the pool. */
