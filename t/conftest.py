@@ -4,7 +4,9 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,13 @@ def pytest_configure(config):
         "markers", "python: needs a bicorn that was built with Python")
     config.addinivalue_line(
         "markers", "slow: takes long; only with BICORN_SLOW=1")
+    config.addinivalue_line(
+        "markers", "alone: asserts times; runs when no other test does")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--alone", choices=["yes", "no", "only"], default="yes",
+                     help="what to do with tests that are marked alone")
 
 
 def pytest_report_header(config):
@@ -28,6 +37,10 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    alone = config.getoption("--alone")
+    if alone != "yes":
+        items[:] = [i for i in items if
+                    bool(i.get_closest_marker("alone")) == (alone == "only")]
     for item in items:
         if item.get_closest_marker("python") and not harness.HAS_PYTHON:
             item.add_marker(pytest.mark.skip("built without Python"))
@@ -76,6 +89,17 @@ def bicorn():
                 print("--- log of %d ---" % server.pid)
                 print(server.log.text())
     assert not alarms, "\n".join(alarms)
+
+
+@pytest.fixture
+def open_dir(tmp_path):
+    """tmp_path, which other users can reach as well."""
+    for path in tmp_path, *tmp_path.parents:
+        if path == Path(tempfile.gettempdir()) or path == Path.home():
+            break
+        if path.stat().st_mode & 0o011 != 0o011:
+            path.chmod(0o755)
+    return tmp_path
 
 
 @pytest.fixture

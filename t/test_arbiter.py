@@ -30,17 +30,6 @@ def life(compile_app):
 
 
 @pytest.fixture
-def open_dir(tmp_path):
-    """A directory that other users can reach as well."""
-    path = tmp_path
-    while path != path.parent and path.owner() != "root" or \
-            "pytest" in str(path):
-        path.chmod(0o755)
-        path = path.parent
-    return tmp_path
-
-
-@pytest.fixture
 def others_may_run():
     """Another user can reach the executable that is tested."""
     if subprocess.run(["setpriv", "--reuid=12345", "--clear-groups", "test",

@@ -296,6 +296,7 @@ def test_host(front):
     assert env["HTTP_HOST"] == "example.org:8080"
 
 
+@pytest.mark.alone
 def test_streaming_is_passed_on(server, nginx):
     """Without buffering each piece arrives when it was made."""
     front = nginx(server, UNBUFFERED + KEEPALIVE, "keepalive 8;")

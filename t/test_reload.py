@@ -510,9 +510,8 @@ def test_reuse_port(booted):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_dropped_user(bicorn, life, tmp_path):  # noqa: F811
-    for path in tmp_path, tmp_path.parent, tmp_path.parent.parent:
-        path.chmod(0o755)
+def test_dropped_user(bicorn, life, open_dir):  # noqa: F811
+    tmp_path = open_dir
     server = bicorn("-u", "nobody", "-g", "nogroup", "-b",
                     "unix:%s/s.sock" % tmp_path, life, bind=None, wait=False)
     server.wait_log("Ready")

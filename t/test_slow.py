@@ -166,6 +166,7 @@ DEADLINES = {
 }
 
 
+@pytest.mark.alone
 def test_deadlines_are_exact(server):
     """To a tenth of a second, never early; all at once, again and again."""
     s = server("--header-timeout", 0.6, "--body-timeout", 0.8,
@@ -187,6 +188,7 @@ def test_deadlines_are_exact(server):
     assert text.count('"- - -" 408') + text.count(' 408 ') >= 5
 
 
+@pytest.mark.alone
 def test_minimum_rate_of_a_body(server):
     """After the grace a drip is not enough; above the rate it is."""
     s = server("--body-min-rate", 1000, "--rate-grace", 0.5,
@@ -662,6 +664,7 @@ def test_file_size_limit(server, tmp_path):
 
 # --- overload -----------------------------------------------------------------
 
+@pytest.mark.alone
 def test_queue_has_an_end(server):
     """One runs, three wait, the fifth is told to come again."""
     s = server("--threads", 1, "--queue-size", 3)
@@ -682,6 +685,7 @@ def test_queue_has_an_end(server):
     s.wait_out(r'"GET /hello HTTP/1.1" 503 ')
 
 
+@pytest.mark.alone
 def test_queue_timeout(server):
     """Who waits too long is told so, and does not cost a thread."""
     s = server("--threads", 1, "--queue-timeout", 0.5)
@@ -784,6 +788,7 @@ def test_idle_connections_cost_little(server):
 
 # --- health -------------------------------------------------------------------
 
+@pytest.mark.alone
 def test_health_while_all_hangs(server):
     s = server("--threads", 2, "--health-path", "/health")
     with s.connect() as kept:
@@ -825,6 +830,7 @@ def test_health_flood(server):
 
 # --- all of them at once ------------------------------------------------------
 
+@pytest.mark.alone
 def test_everybody_attacks(server):
     """A few hundred of each kind against 4 threads."""
     s = server("--threads", 4, "--worker-connections", 10000)

@@ -839,6 +839,7 @@ def test_many_clients(server, pki):
     assert not failed, failed[0]
 
 
+@pytest.mark.alone
 def test_handshakes_do_not_hold_up_the_others(server, pki):
     """Their arithmetic is not done between two requests of somebody."""
     server = server("--threads", "2", kind="rsa")

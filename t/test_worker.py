@@ -309,6 +309,7 @@ def connections_held(server):
     return count
 
 
+@pytest.mark.alone
 def test_worker_connections(server):
     """Accepting stops at the limit and goes on when one closes; who waits
     in the backlog is served then."""
@@ -512,6 +513,7 @@ def test_silent_connection_is_closed_silently(server):
     ("GET /x HTTP/1.1\r\nHost: a\r\nX", '"GET /x HTTP/1.1" 408'),
     ("\r\n", None),
 ])
+@pytest.mark.alone
 def test_half_a_head(server, sent, line):
     server = server("--header-timeout", "0.5", "--access-logfile", "-")
     with server.connect() as c:
@@ -528,6 +530,7 @@ def test_half_a_head(server, sent, line):
         server.wait_out(r'" 408 ')
 
 
+@pytest.mark.alone
 def test_half_a_second_head(server):
     """The deadline of a second head counts from its first byte."""
     server = server("--header-timeout", "0.5", "--keep-alive", "30")
@@ -548,6 +551,7 @@ def test_half_a_second_head(server):
     (("Transfer-Encoding", "chunked"), ""),
     (("Transfer-Encoding", "chunked"), "0\r\nX: y\r\n"),
 ])
+@pytest.mark.alone
 def test_half_a_body(server, tmp_path, head, body):
     server = server("--body-timeout", "0.5", "--header-timeout", "30",
                     "--access-logfile", "-", "--tmp-upload-dir", str(tmp_path))
@@ -569,6 +573,7 @@ def small_window(server):
     return sock
 
 
+@pytest.mark.alone
 def test_send_timeout(server):
     """Who reads nothing is given up, and nothing of it stays behind."""
     server = server("--send-timeout", "0.6", "--threads", "1")
