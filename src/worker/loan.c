@@ -63,6 +63,7 @@ void
 loan_give(struct worker *w, struct client *c)
 {
 	enum io io;
+	bool left;
 
 	if (outbound_empty(&c->out) || c->lent)
 		return;
@@ -82,7 +83,10 @@ loan_give(struct worker *w, struct client *c)
 		if ((atomic_load(&c->owner) & EVENT_WRITE) == 0)
 			return;
 		loan_recall(c);
-	} while (send_some(w, c, &io));
+		do {
+			left = send_some(w, c, &io);
+		} while (left && io == IO_OK);
+	} while (left);
 }
 
 void

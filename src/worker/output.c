@@ -60,18 +60,21 @@ wait_for_room(struct worker *w, struct client *c)
 	return ready > 0;
 }
 
-/* Sends what is kept, as far as the socket takes it. */
+/*
+ * Sends what is kept until the socket takes no more, so that epoll tells when
+ * it takes some again.
+ */
 static bool
 flush_kept(struct worker *w, struct client *c)
 {
+	enum io io = IO_OK;
 	uint64_t put;
-	enum io io;
 
-	if (outbound_empty(&c->out))
-		return true;
-	io = outbound_flush(&c->out, &w->keep, &c->conn, &put);
-	c->slow.bytes += put;
-	return io != IO_ERROR;
+	while (!outbound_empty(&c->out) && io == IO_OK) {
+		io = outbound_flush(&c->out, &w->keep, &c->conn, &put);
+		c->slow.bytes += put;
+	}
+	return io == IO_OK || io == IO_AGAIN;
 }
 
 bool
