@@ -148,7 +148,7 @@ def test_loses_nothing_when_it_fails(booted):
             mark = server.mark()
             server.signal(signal.SIGHUP)
             server.wait_log(
-                r"\[ERROR\] Reload failed: worker \(pid:\d+\) did not boot; "
+                r"\[ERROR\] Reload failed: worker \(pid:\d+\) did not boot: .*; "
                 r"generation 1 serves on", since=mark)
             load.more()
     assert not load.lost, (load.served, load.lost[:5])

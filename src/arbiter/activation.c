@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -46,9 +47,9 @@ activation_take(struct strlist *out, struct err *err)
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
-	*out = (struct strlist){ NULL, 0 };
 	if (count == 0)
 		return 0;
+	activation_free(out);
 	items = calloc(count, sizeof(*items));
 	*out = (struct strlist){ items, count };
 	if (items != NULL && fill(items, count) == 0)
@@ -56,6 +57,35 @@ activation_take(struct strlist *out, struct err *err)
 	err_sys(err, "LISTEN_FDS");
 	activation_free(out);
 	return -1;
+}
+
+int
+activation_add_spec(struct strlist *list, const char *spec, struct err *err)
+{
+	const char **items = calloc(list->count + 1, sizeof(*items));
+	char *copy = strdup(spec);
+
+	if (items == NULL || copy == NULL) {
+		err_sys(err, "inherited sockets");
+		free(items);
+		free(copy);
+		return -1;
+	}
+	for (size_t i = 0; i < list->count; i++)
+		items[i] = list->items[i];
+	items[list->count] = copy;
+	free((void *)list->items);
+	*list = (struct strlist){ items, list->count + 1 };
+	return 0;
+}
+
+int
+activation_add_fd(struct strlist *list, long fd, struct err *err)
+{
+	char spec[32];
+
+	snprintf(spec, sizeof(spec), "fd://%ld", fd);
+	return activation_add_spec(list, spec, err);
 }
 
 void

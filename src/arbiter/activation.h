@@ -12,10 +12,16 @@
 struct err;
 
 /*
- * Lists them as fd://3, fd://4, ...; none when the variables are not meant
- * for us.  Removes the variables.  Freed with activation_free().
+ * Lists them as fd://3, fd://4, ...; leaves *out as it is when the variables
+ * are not meant for us.  Removes the variables.  Freed with activation_free().
  */
 int activation_take(struct strlist *out, struct err *err);
+
+/* Adds a socket that came otherwise, by its spec or its number. */
+int activation_add_spec(struct strlist *list, const char *spec,
+    struct err *err);
+int activation_add_fd(struct strlist *list, long fd, struct err *err);
+
 void activation_free(struct strlist *list);
 
 #endif

@@ -24,6 +24,9 @@
 /* Having overslept by so much, we were stopped and not just busy. */
 #define OVERSLEPT_MS 2000
 
+/* In an upgrade, how often to look whether the old arbiter is gone. */
+#define PARENT_MS 200
+
 #define SLEEP_MAX_MS (3600 * 1000)
 
 /* --- signals --------------------------------------------------------------- */
@@ -65,11 +68,21 @@ reopen_logs(struct arbiter *a)
 		}
 }
 
-/* Sent whenever a terminal changes its size: means something to daemons. */
+/*
+ * A terminal sends it whenever it changes its size: it means something to
+ * daemons, and during an upgrade when a process sent it.
+ */
+static bool
+heeds_winch(const struct arbiter *a)
+{
+	return a->daemonised ||
+	    (a->upgrade.successor != 0 && a->signals.sender.code <= 0);
+}
+
 static void
 leave_without_workers(struct arbiter *a)
 {
-	if (!a->daemonised) {
+	if (!heeds_winch(a)) {
 		log_debug("SIGWINCH ignored: not a daemon");
 		return;
 	}
@@ -102,8 +115,7 @@ act_on_signal(struct arbiter *a, int number)
 		reopen_logs(a);
 		break;
 	case SIGUSR2:
-		log_warning("Replacing the running binary is not supported; "
-			    "restart it instead");
+		upgrade_begin(a);
 		break;
 	case SIGWINCH:
 		leave_without_workers(a);
@@ -116,7 +128,7 @@ log_taken(const struct arbiter *a, int number)
 {
 	char name[16], sender[SENDER_TEXT_MAX];
 
-	if (number == SIGCHLD || (number == SIGWINCH && !a->daemonised))
+	if (number == SIGCHLD || (number == SIGWINCH && !heeds_winch(a)))
 		return;
 	sender_text(&a->signals.sender, sender);
 	log_info("Handling signal: %s, sent by %s", signals_name(number, name),
@@ -154,6 +166,9 @@ next_deadline(const struct arbiter *a)
 	const struct generation *lists[] = { a->serving, a->candidate,
 		a->retired };
 	int64_t due = a->notify.due_ms;
+
+	if (a->upgrade.predecessor != 0 && a->looked_ms + PARENT_MS < due)
+		due = a->looked_ms + PARENT_MS;
 
 	if (a->stop == STOP_LATER && a->stop_ms < due)
 		due = a->stop_ms;
@@ -264,6 +279,7 @@ do_what_is_due(struct arbiter *a)
 	if (a->candidate != NULL)
 		children_maintain(a, a->candidate, now_ms);
 	stop_continue(a, now_ms);
+	upgrade_continue(a);
 	free_retired(a);
 	account_state(a);
 	tell_manager(a, now_ms);
@@ -303,7 +319,8 @@ say_goodbye(const struct arbiter *a)
 {
 	enum log_level level = a->reason != NULL ? LEVEL_ERROR : LEVEL_INFO;
 
-	log_at(level, "Shutting down: Master");
+	log_at(level, "Shutting down: Master%s",
+	    a->upgrade.predecessor != 0 ? ".2" : "");
 	if (a->reason != NULL)
 		log_at(level, "Reason: %s", a->reason);
 }
@@ -330,6 +347,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		.signals.fd = -1,
 		.daemon.report = -1,
 		.notify.fd = -1,
+		.upgrade.counters = -1,
 	};
 	struct err err = { "" };
 
@@ -338,6 +356,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		    generation_name(a.serving));
 		loop(&a);
 		say_goodbye(&a);
+		upgrade_leave(&a);
 	} else if (err.text[0] != '\0') {
 		say_why(&a, err.text);
 		notify_status(&a.notify, err.text);

@@ -14,6 +14,7 @@
 #include "arbiter/origin.h"
 #include "arbiter/pidfile.h"
 #include "arbiter/signals.h"
+#include "arbiter/upgrade.h"
 #include "conf/conf.h"
 
 struct child;
@@ -52,6 +53,7 @@ struct arbiter {
 	struct notify notify;
 
 	struct oom oom;
+	struct upgrade upgrade;
 
 	struct generation *serving;   /* NULL once it stops */
 	struct generation *candidate; /* NULL: no reload is under way */

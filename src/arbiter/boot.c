@@ -28,10 +28,14 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 
 	/* While this is still the process that it was meant for. */
 	notify_open(&a->notify, &ignored);
+	if (upgrade_init(a, err) != 0)
+		return -1;
 	if (origin_init(&a->origin, s->chdir, err) != 0 ||
 	    origin_leave(&a->origin, err) != 0)
 		return -1;
-	if (s->daemon && daemon_start(&a->daemon, err) != 0)
+	/* The new arbiter of an upgrade is in the background as it is. */
+	if (s->daemon && a->upgrade.predecessor == 0 &&
+	    daemon_start(&a->daemon, err) != 0)
 		return -1;
 	a->daemonised = s->daemon;
 	a->pid = getpid();
@@ -65,9 +69,11 @@ is_stopped(struct arbiter *a)
 static int
 open_sockets(struct arbiter *a, struct generation *g, struct err *err)
 {
-	const struct sockets_peers none = { { NULL, NULL } };
+	const struct sockets_peers none = { { &a->upgrade.sockets, NULL } };
 	const struct settings *s = g->settings;
 
+	if (upgrade_sockets(a, s, err) != 0)
+		return -1;
 	for (int tries = 1;; tries++) {
 		if (sockets_open(&g->sockets, &a->inherited, s, &none,
 			err) == 0)
@@ -91,6 +97,14 @@ announce(const struct arbiter *a)
 	log_info("Using worker: gthread");
 }
 
+static int
+open_pidfile(struct arbiter *a, const struct settings *s, struct err *err)
+{
+	if (a->upgrade.predecessor != 0)
+		return pidfile_open_second(&a->pidfile, s->pidfile, err);
+	return pidfile_open(&a->pidfile, s->pidfile, err);
+}
+
 int
 boot_start(struct arbiter *a, struct settings *s, struct err *err)
 {
@@ -100,7 +114,7 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 	a->gid = s->gid;
 	a->ledger = ledger_new(err);
 	if (a->ledger == NULL || open_surroundings(a, s, err) != 0 ||
-	    pidfile_open(&a->pidfile, s->pidfile, err) != 0 ||
+	    open_pidfile(a, s, err) != 0 ||
 	    activation_take(&a->inherited, err) != 0) {
 		settings_free(&s);
 		return -1;
@@ -111,6 +125,7 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 		generation_free(&g);
 		return -1;
 	}
+	upgrade_done(a);
 	a->serving = g;
 	announce(a);
 	return 0;
@@ -120,6 +135,7 @@ void
 boot_undo(struct arbiter *a)
 {
 	notify_close(&a->notify);
+	upgrade_fini(a);
 	pidfile_close(&a->pidfile);
 	activation_free(&a->inherited);
 	signals_fini(&a->signals);

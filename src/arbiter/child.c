@@ -43,6 +43,7 @@ forget_others(struct arbiter *a, const struct generation *mine)
 	}
 	fd_close(&a->origin.fd);
 	fd_close(&a->daemon.report);
+	fd_close(&a->upgrade.counters);
 	notify_close(&a->notify);
 }
 

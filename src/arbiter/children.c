@@ -194,7 +194,7 @@ children_reap(struct arbiter *a, int64_t now_ms)
 		d.number = WIFSIGNALED(d.status) ? WTERMSIG(d.status) : 0;
 		if (find_child(a, pid, &d))
 			bury(a, &d, now_ms);
-		else
+		else if (!upgrade_ended(a, pid, d.status))
 			log_debug("Reaped process %d, a stranger", (int)pid);
 	}
 }

@@ -2,6 +2,8 @@
 #include "arbiter/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,6 +15,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/span.h"
+
+/* How long the manager may take to hear of an heir. */
+#define HEARD_MS 2000
 
 /* A longer time between two signs of life is as good as none. */
 #define WATCHDOG_MAX_US (24ULL * 3600 * 1000 * 1000)
@@ -98,7 +103,7 @@ send_text(const struct notify *n, const char *text)
 {
 	ssize_t sent;
 
-	if (n->fd < 0)
+	if (n->fd < 0 || n->mute)
 		return;
 	do
 		sent = sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
@@ -141,7 +146,7 @@ notify_status(struct notify *n, const char *text)
 	char line[sizeof(name) + sizeof(n->status)];
 	size_t i;
 
-	if (n->fd < 0)
+	if (n->fd < 0 || n->mute)
 		return;
 	snprintf(line, sizeof(line), "%s%.*s", name,
 	    (int)sizeof(n->status) - 1, text);
@@ -154,6 +159,79 @@ notify_status(struct notify *n, const char *text)
 		return;
 	memcpy(n->status, line + skip, i - skip + 1);
 	send_text(n, line);
+}
+
+/* Sends text along with a descriptor; false when that failed. */
+static bool
+send_with(const struct notify *n, const char *text, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = "" };
+	struct iovec iov = { (void *)text, strlen(text) };
+	struct msghdr message = {
+		.msg_name = (void *)&n->address,
+		.msg_namelen = n->length,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room),
+	};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+	return sendmsg(n->fd, &message, MSG_NOSIGNAL) >= 0;
+}
+
+/* The manager closes what it was sent once all before that is done. */
+static void
+wait_heard(const struct notify *n)
+{
+	struct pollfd p = { .fd = -1 };
+	int ends[2];
+	bool sent;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return;
+	sent = send_with(n, "BARRIER=1", ends[1]);
+	fd_close(&ends[1]);
+	p.fd = ends[0];
+	while (sent && poll(&p, 1, HEARD_MS) < 0 && errno == EINTR)
+		;
+	fd_close(&ends[0]);
+}
+
+void
+notify_heir(struct notify *n, pid_t pid)
+{
+	char text[64];
+
+	if (n->fd < 0 || n->mute)
+		return;
+	snprintf(text, sizeof(text), "MAINPID=%d", (int)pid);
+	send_text(n, text);
+	wait_heard(n);
+	n->mute = true;
+}
+
+void
+notify_environment(const struct notify *n)
+{
+	char name[sizeof(n->address.sun_path) + 1] = "", us[32];
+	size_t len = n->length - offsetof(struct sockaddr_un, sun_path);
+
+	if (n->fd < 0)
+		return;
+	memcpy(name, n->address.sun_path, len);
+	if (name[0] == '\0')
+		name[0] = '@';
+	snprintf(us, sizeof(us), "%lld", (long long)n->watchdog_ms * 2000);
+	setenv("NOTIFY_SOCKET", name, 1);
+	if (n->watchdog_ms > 0)
+		setenv("WATCHDOG_USEC", us, 1);
 }
 
 void

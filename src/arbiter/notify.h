@@ -8,6 +8,7 @@
  * nothing is ever sent.  A manager that does not listen holds up nobody.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@ struct err;
 
 struct notify {
 	int fd; /* -1: nobody wants to know */
+	bool mute; /* another process speaks for the service */
 	struct sockaddr_un address;
 	socklen_t length;
 	int64_t watchdog_ms; /* between signs of life; 0: none are wanted */
@@ -41,6 +43,15 @@ void notify_stopping(struct notify *n);
 
 /* One line for the operator; sent when it is another than before. */
 void notify_status(struct notify *n, const char *text);
+
+/*
+ * The service is that process from now on.  Returns when the manager has
+ * heard it, or after a moment.
+ */
+void notify_heir(struct notify *n, pid_t pid);
+
+/* Puts the variables back, for another program that is to speak. */
+void notify_environment(const struct notify *n);
 
 /* A sign of life. */
 void notify_alive(struct notify *n, int64_t now_ms);

@@ -142,7 +142,7 @@ pidfile_write(const struct pidfile *p, struct err *err)
 int
 pidfile_open(struct pidfile *p, const char *path, struct err *err)
 {
-	p->path = NULL;
+	p->path = p->final = NULL;
 	if (path == NULL)
 		return 0;
 	if (refuse_running(path, err) != 0)
@@ -159,11 +159,53 @@ pidfile_open(struct pidfile *p, const char *path, struct err *err)
 	return -1;
 }
 
+int
+pidfile_open_second(struct pidfile *p, const char *path, struct err *err)
+{
+	char *second = NULL;
+	int rc;
+
+	if (path == NULL)
+		return pidfile_open(p, NULL, err);
+	if (asprintf(&second, "%s.2", path) < 0) {
+		err_sys(err, "pidfile = %s", path);
+		return -1;
+	}
+	rc = pidfile_open(p, second, err);
+	free(second);
+	if (rc != 0)
+		return -1;
+	p->final = absolute(path);
+	if (p->final != NULL)
+		return 0;
+	err_sys(err, "pidfile = %s", path);
+	pidfile_close(p);
+	return -1;
+}
+
+int
+pidfile_promote(struct pidfile *p, struct err *err)
+{
+	if (p->final == NULL)
+		return 0;
+	if (refuse_running(p->final, err) != 0)
+		return -1;
+	if (rename(p->path, p->final) != 0) {
+		err_sys(err, "pidfile = %s", p->final);
+		return -1;
+	}
+	free(p->path);
+	p->path = p->final;
+	p->final = NULL;
+	return 0;
+}
+
 void
 pidfile_close(struct pidfile *p)
 {
 	if (p->path != NULL && recorded(p->path) == getpid())
 		unlink(p->path);
 	free(p->path);
-	p->path = NULL;
+	free(p->final);
+	p->path = p->final = NULL;
 }

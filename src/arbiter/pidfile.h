@@ -10,7 +10,8 @@
 struct err;
 
 struct pidfile {
-	char *path; /* absolute; NULL: there is none */
+	char *path;  /* absolute; NULL: there is none */
+	char *final; /* what it is called once we are promoted, or NULL */
 };
 
 /*
@@ -18,6 +19,12 @@ struct pidfile {
  * stale one is replaced.  path NULL: does nothing.
  */
 int pidfile_open(struct pidfile *p, const char *path, struct err *err);
+
+/* As pidfile_open(), with ".2" behind the path until it is promoted. */
+int pidfile_open_second(struct pidfile *p, const char *path, struct err *err);
+
+/* The file gets the name that the one before us had. */
+int pidfile_promote(struct pidfile *p, struct err *err);
 
 /* Writes it again, wherever it went. */
 int pidfile_write(const struct pidfile *p, struct err *err);

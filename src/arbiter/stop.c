@@ -29,7 +29,11 @@ stop_retire(struct arbiter *a, struct generation *g)
 		peers.sets[0] = &a->serving->sockets;
 	if (a->candidate != NULL)
 		peers.sets[1] = &a->candidate->sockets;
-	sockets_close(&g->sockets, &peers);
+	/* The new arbiter of an upgrade has the same paths. */
+	if (a->upgrade.successor != 0)
+		sockets_forget(&g->sockets);
+	else
+		sockets_close(&g->sockets, &peers);
 	g->retired = true;
 	g->next = a->retired;
 	a->retired = g;
@@ -95,7 +99,7 @@ stop_continue(struct arbiter *a, int64_t now_ms)
 void
 stop_begin(struct arbiter *a, enum arbiter_stop how)
 {
-	if (a->stop == STOP_NOT) {
+	if (a->stop == STOP_NOT && a->upgrade.successor == 0) {
 		announce_stop(a);
 		if (how == STOP_GRACEFUL && delay(a))
 			return;

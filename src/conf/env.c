@@ -12,7 +12,8 @@
 #define PREFIX "BICORN_"
 
 /* Variables of bicorn that are no settings. */
-static const char *const reserved[] = { "CONFIG", "CMD_ARGS", "MODULES" };
+static const char *const reserved[] = { "CONFIG", "CMD_ARGS", "MODULES",
+	"UPGRADE" };
 
 /* Somebody else's variables. */
 static const struct {

@@ -321,35 +321,41 @@ check_inherited(const char *spec, int fd, struct err *err)
 }
 
 static int
-open_inherited(struct listener *l, const struct target *t,
-    const struct listen_options *o, struct err *err)
+describe_open(struct listener *l, int fd, bool tls, struct err *err)
 {
 	char path[LISTEN_PATH_ROOM + 1];
 	union name n;
 	socklen_t len = sizeof(n);
 
 	memset(&n, 0, sizeof(n));
-	if (check_inherited(l->spec, t->fd, err) != 0)
-		return -1;
-	if (getsockname(t->fd, &n.any, &len) != 0 ||
-	    fd_nonblock(t->fd, true) != 0 || fd_cloexec(t->fd, true) != 0)
+	if (getsockname(fd, &n.any, &len) != 0 ||
+	    fd_nonblock(fd, true) != 0 || fd_cloexec(fd, true) != 0)
 		return listen_fail(l->spec, err);
-	l->inherited = true;
 	if (n.any.sa_family == AF_UNIX) {
 		unix_path(&n, len, path);
 		if (listen_describe_unix(l, path, err) != 0)
 			return -1;
 	} else if (n.any.sa_family == AF_INET || n.any.sa_family == AF_INET6) {
-		set_on(t->fd, IPPROTO_TCP, TCP_NODELAY);
-		bound_unsent(t->fd);
-		if (describe_tcp(l, &n, o->tls, err) != 0)
+		set_on(fd, IPPROTO_TCP, TCP_NODELAY);
+		bound_unsent(fd);
+		if (describe_tcp(l, &n, tls, err) != 0)
 			return -1;
 	} else {
 		return listen_bad(l->spec,
 		    "that is neither a TCP nor a unix socket", err);
 	}
-	l->fd = t->fd;
+	l->fd = fd;
 	return 0;
+}
+
+static int
+open_inherited(struct listener *l, const struct target *t,
+    const struct listen_options *o, struct err *err)
+{
+	if (check_inherited(l->spec, t->fd, err) != 0)
+		return -1;
+	l->inherited = true;
+	return describe_open(l, t->fd, o->tls, err);
 }
 
 /* ---- the interface ------------------------------------------------------ */
@@ -394,6 +400,29 @@ listen_open(const char *spec, const struct listen_options *options,
 		saved = errno;
 		listen_close(&l, true);
 		errno = saved;
+		return -1;
+	}
+	*out = l;
+	return 0;
+}
+
+int
+listen_adopt(const char *spec, int fd, struct listener **out, struct err *err)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	struct target t;
+
+	*out = NULL;
+	if (l == NULL || (l->spec = strdup(spec)) == NULL) {
+		free(l);
+		return listen_no_memory(err);
+	}
+	l->fd = -1;
+	l->borrowed = true;
+	l->inherited = target_parse(spec, &t, NULL) == 0 && t.kind == TARGET_FD;
+	if (describe_open(l, fd, false, err) != 0) {
+		listen_close(&l, false);
+		fd_close(&fd);
 		return -1;
 	}
 	*out = l;

@@ -25,6 +25,7 @@ struct listener {
 	size_t number;     /* of its generation's listeners, from 0 */
 	const struct settings *settings; /* what counts there; not ours */
 	bool inherited;    /* fd://N or socket activation: path not ours */
+	bool borrowed;     /* the arbiter before us still has it */
 	dev_t dev;         /* of the unix socket that we made ... */
 	ino_t ino;         /* ... so that only that one is unlinked */
 };
@@ -61,6 +62,13 @@ struct listen_options {
  */
 int listen_open(const char *spec, const struct listen_options *options,
     struct listener **out, struct err *err);
+
+/*
+ * A socket that another arbiter opened by that spec, which may not listen
+ * yet.  fd is taken.
+ */
+int listen_adopt(const char *spec, int fd, struct listener **out,
+    struct err *err);
 
 /* Only checks the text of spec. */
 int listen_check(const char *spec, struct err *err);

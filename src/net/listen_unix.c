@@ -216,7 +216,8 @@ listen_open_unix(struct listener *l, const char *path,
 static bool
 is_made(const struct listener *l, const struct stat *st)
 {
-	return l->ino != 0 && S_ISSOCK(st->st_mode) && st->st_dev == l->dev &&
+	return l->ino != 0 && !l->borrowed && S_ISSOCK(st->st_mode) &&
+	    st->st_dev == l->dev &&
 	    st->st_ino == l->ino;
 }
 

@@ -31,7 +31,7 @@ take(const char *pid, const char *fds, struct strlist *out)
 static void
 test_ours(void **state)
 {
-	struct strlist list;
+	struct strlist list = { NULL, 0 };
 	char pid[16];
 
 	(void)state;
@@ -50,7 +50,7 @@ test_ours(void **state)
 static void
 test_not_ours(void **state)
 {
-	struct strlist list;
+	struct strlist list = { NULL, 0 };
 	struct err err;
 
 	(void)state;
