@@ -35,6 +35,7 @@
  *
  * Changes of the interface:
  *	1.0 (2026-11)  first
+ *	1.1 (2026-11)  bicorn_tls()
  */
 
 #include <stdarg.h>
@@ -53,7 +54,7 @@ extern "C" {
  * end of a struct, whose `size` says how much of it is there.
  */
 #define BICORN_ABI_MAJOR 1
-#define BICORN_ABI_MINOR 0
+#define BICORN_ABI_MINOR 1
 
 /* What functions return that can fail.  0 and above is success. */
 enum bicorn_result {
@@ -235,6 +236,9 @@ struct bicorn_server {
 	    size_t len);
 	size_t (*request_trailers)(struct bicorn_exchange *x,
 	    const struct bicorn_header **out);
+
+	/* 1.1 */
+	struct bicorn_str (*tls)(struct bicorn_exchange *x, const char *name);
 };
 
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
@@ -368,6 +372,27 @@ bicorn_request_trailers(struct bicorn_exchange *x,
     const struct bicorn_header **out)
 {
 	return x->server->request_trailers(x, out);
+}
+
+/*
+ * What is known about a TLS connection, by the names of other servers:
+ *
+ *	SSL_PROTOCOL       "TLSv1.3"
+ *	SSL_CIPHER         "TLS_AES_128_GCM_SHA256", as OpenSSL says it
+ *	SSL_SERVER_NAME    the name that the client asked for (SNI)
+ *	SSL_CLIENT_VERIFY  "NONE", or "SUCCESS": it has a good certificate
+ *	SSL_CLIENT_S_DN    the subject of that, "CN=joe,O=Example" (RFC 4514)
+ *	SSL_CLIENT_I_DN    its issuer
+ *	SSL_CLIENT_SERIAL  its number, "0A1B"
+ *	SSL_CLIENT_CERT    itself, PEM
+ *
+ * ptr is NULL when there is nothing to say, as on a plain connection.  Found
+ * out when first asked, once per connection.  Since 1.1.
+ */
+static inline struct bicorn_str
+bicorn_tls(struct bicorn_exchange *x, const char *name)
+{
+	return x->server->tls(x, name);
 }
 
 /* 1 when the client has closed the connection.  Costs no system call. */

@@ -93,11 +93,18 @@ plain_fini(struct conn *c)
 	(void)c;
 }
 
+static void
+plain_idle(struct conn *c)
+{
+	(void)c;
+}
+
 const struct transport transport_plain = {
 	.handshake = plain_handshake,
 	.read = plain_read,
 	.write = plain_write,
 	.sendfile = plain_sendfile,
 	.shutdown = plain_shutdown,
+	.idle = plain_idle,
 	.fini = plain_fini,
 };

@@ -21,6 +21,8 @@ enum io {
 	IO_AGAIN, /* nothing moved; an epoll edge says when to try again */
 	IO_EOF,   /* read: the peer has ended its side */
 	IO_ERROR, /* the connection is of no more use */
+	IO_FOREIGN, /* handshake: the client speaks something plain, and the
+		       connection has become so; what it sent so far is gone */
 };
 
 struct transport {
@@ -47,6 +49,9 @@ struct transport {
 
 	/* Says that nothing more will be written. */
 	void (*shutdown)(struct conn *c);
+
+	/* Nothing came or went for some seconds: gives memory back. */
+	void (*idle)(struct conn *c);
 
 	/* Frees what the transport keeps; the socket stays open. */
 	void (*fini)(struct conn *c);

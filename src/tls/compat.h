@@ -170,4 +170,69 @@ compat_is_ec(mbedtls_pk_context *key)
 #endif
 }
 
+/* What hangs off a connection: the argument of our own calls. */
+static inline void
+compat_set_session(mbedtls_ssl_context *ssl, void *session)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	mbedtls_ssl_set_user_data_p(ssl, session);
+#else
+	(void)ssl;
+	(void)session; /* mbedtls_ssl_set_bio() has it */
+#endif
+}
+
+static inline void *
+compat_session(mbedtls_ssl_context *ssl)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return mbedtls_ssl_get_user_data_p(ssl);
+#else
+	return ssl->p_bio;
+#endif
+}
+
+static inline bool
+compat_is_1_3(const mbedtls_ssl_context *ssl)
+{
+#if COMPAT_HAS_1_3
+	return mbedtls_ssl_get_version_number(ssl) ==
+	    MBEDTLS_SSL_VERSION_TLS1_3;
+#else
+	(void)ssl;
+	return false;
+#endif
+}
+
+/*
+ * The certificate of the client, also of one whose handshake failed over
+ * it; NULL: none.
+ */
+static inline const mbedtls_x509_crt *
+compat_peer_cert(const mbedtls_ssl_context *ssl)
+{
+	const mbedtls_x509_crt *crt = mbedtls_ssl_get_peer_cert(ssl);
+
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	const mbedtls_ssl_session *s = ssl->MBEDTLS_PRIVATE(session_negotiate);
+
+	return crt != NULL || s == NULL ? crt : s->MBEDTLS_PRIVATE(peer_cert);
+#else
+	const mbedtls_ssl_session *s = ssl->session_negotiate;
+
+	return crt != NULL || s == NULL ? crt : s->peer_cert;
+#endif
+}
+
+/* Whether the attribute behind n belongs to the same part of the name. */
+static inline bool
+compat_is_merged(const mbedtls_x509_name *n)
+{
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+	return n->MBEDTLS_PRIVATE(next_merged) != 0;
+#else
+	return n->next_merged != 0;
+#endif
+}
+
 #endif

@@ -27,6 +27,7 @@ tls_config_of(const struct settings *s, struct tls_config *out)
 #ifdef HAVE_TLS
 
 #include <mbedtls/error.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ tls_config_of(const struct settings *s, struct tls_config *out)
 #include "tls/certs.h"
 #include "tls/ciphers.h"
 #include "tls/compat.h"
+#include "tls/session.h"
 #include "tls/tls_private.h"
 
 #define ALPN_MOST 8
@@ -50,6 +52,11 @@ struct tls {
 	int suites[CIPHERS_MOST];
 	compat_group groups[CURVES_MOST];
 	char *alpn[ALPN_MOST + 1];
+
+	/* Any thread: lines logged in that second, and those left out. */
+	_Atomic int64_t second;
+	_Atomic unsigned said;
+	_Atomic unsigned unsaid;
 };
 
 /* What is made, of what, and who is told. */
@@ -75,6 +82,23 @@ tls_random(void *arg, unsigned char *out, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+/* Two threads at the turn of a second may say a line more: no harm. */
+bool
+tls_may_say(struct tls *t, int64_t now_ms, unsigned most, unsigned *unsaid_out)
+{
+	int64_t second = now_ms / 1000;
+
+	*unsaid_out = 0;
+	if (atomic_exchange(&t->second, second) != second)
+		atomic_store(&t->said, 0);
+	if (atomic_fetch_add(&t->said, 1) >= most) {
+		atomic_fetch_add(&t->unsaid, 1);
+		return false;
+	}
+	*unsaid_out = atomic_exchange(&t->unsaid, 0);
+	return true;
 }
 
 static int
@@ -164,16 +188,34 @@ set_clients(const struct making *m)
 
 /* --- certificates of ours ------------------------------------------------- */
 
+/* Applications see it: only what may be in the name of a host. */
+static bool
+is_host_name(const char *name, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = name[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && (c == '\0' ||
+			strchr("-._:", c) == NULL))
+			return false;
+	}
+	return len > 0 && len <= 255;
+}
+
 /* Runs within a handshake, on any thread. */
 static int
 on_name(void *arg, mbedtls_ssl_context *ssl, const unsigned char *name,
     size_t len)
 {
 	struct tls *t = arg;
+	struct session *s = compat_session(ssl);
 	struct certs_pair pairs[CERTS_MOST];
 	size_t count = certs_find(t->certs, (const char *)name, len, pairs);
 	int rc = 0;
 
+	if (s->name == NULL && is_host_name((const char *)name, len))
+		s->name = span_dup((struct span){ (const char *)name, len });
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = mbedtls_ssl_set_hs_own_cert(ssl, pairs[i].chain,
 		    pairs[i].key);

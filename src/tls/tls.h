@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/span.h"
 #include "conf/conf.h"
 
 struct conn;
@@ -91,5 +92,13 @@ void tls_free(struct tls **tp);
  * be done.  False when out of memory.
  */
 bool tls_attach(struct tls *t, struct conn *c);
+
+/*
+ * What is known about c by the name that other servers give it: SSL_PROTOCOL,
+ * SSL_CIPHER, SSL_SERVER_NAME, SSL_CLIENT_VERIFY, SSL_CLIENT_S_DN,
+ * SSL_CLIENT_I_DN, SSL_CLIENT_SERIAL, SSL_CLIENT_CERT.  ptr is NULL when there
+ * is nothing to say.  Valid for as long as c; by its owner only.
+ */
+struct span tls_fact(struct conn *c, const char *name);
 
 #endif

@@ -2,7 +2,9 @@
 #ifndef BICORN_TLS_TLS_PRIVATE_H
 #define BICORN_TLS_TLS_PRIVATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct tls;
 
@@ -11,5 +13,13 @@ void *tls_ssl_config(struct tls *t);
 
 /* The kernel's generator, which needs no state and no lock. */
 int tls_random(void *arg, unsigned char *out, size_t len);
+
+/*
+ * Whether one more line may be logged about clients of t, of which there are
+ * at most so many a second; *unsaid_out: how many were not since the last.
+ * Any thread.
+ */
+bool tls_may_say(struct tls *t, int64_t now_ms, unsigned most,
+    unsigned *unsaid_out);
 
 #endif

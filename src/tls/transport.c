@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "net/conn.h"
-#include "tls/compat.h"
+#include "tls/session.h"
 #include "tls/tls_private.h"
 
 /*
@@ -21,18 +23,6 @@
 #define AHEAD 4096
 /* As much as fits one record. */
 #define RECORD_MAX 16384
-
-struct session {
-	mbedtls_ssl_context ssl;
-	int fd;
-	bool drained;    /* the last recv() found less than it could take */
-	bool satisfied;  /* there is something to return: do not ask in vain */
-	enum io ended;   /* IO_OK: not yet; else what every read comes to */
-	size_t unsent;   /* bytes of a record that the socket did not take */
-	size_t ahead_at;
-	size_t ahead_len;
-	unsigned char ahead[AHEAD];
-};
 
 /* --- what the library calls ----------------------------------------------- */
 
@@ -58,12 +48,39 @@ result_of(ssize_t n, int again)
 	    : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
+/*
+ * A handshake begins with a record of its own type, which is no letter; a
+ * request of HTTP begins with one.
+ */
+static bool
+is_foreign(struct session *s)
+{
+	if (s->begun)
+		return false;
+	s->begun = true;
+	s->plain = s->ahead[0] >= 'A' && s->ahead[0] <= 'Z';
+	return s->plain;
+}
+
+static int
+take_ahead(struct session *s, unsigned char *buf, size_t len)
+{
+	if (len > s->ahead_len - s->ahead_at)
+		len = s->ahead_len - s->ahead_at;
+	memcpy(buf, s->ahead + s->ahead_at, len);
+	s->ahead_at += len;
+	return (int)len;
+}
+
 static int
 on_recv(void *arg, unsigned char *buf, size_t len)
 {
 	struct session *s = arg;
 	ssize_t n;
 
+	if (s->in_record == NULL)
+		s->in_record = buf;
+	s->between = buf == s->in_record;
 	if (s->ahead_at == s->ahead_len) {
 		if (s->drained && s->satisfied)
 			return MBEDTLS_ERR_SSL_WANT_READ;
@@ -75,12 +92,10 @@ on_recv(void *arg, unsigned char *buf, size_t len)
 			return result_of(n, MBEDTLS_ERR_SSL_WANT_READ);
 		s->ahead_at = 0;
 		s->ahead_len = (size_t)n;
+		if (is_foreign(s))
+			return MBEDTLS_ERR_SSL_INVALID_RECORD;
 	}
-	if (len > s->ahead_len - s->ahead_at)
-		len = s->ahead_len - s->ahead_at;
-	memcpy(buf, s->ahead + s->ahead_at, len);
-	s->ahead_at += len;
-	return (int)len;
+	return take_ahead(s, buf, len);
 }
 
 static int
@@ -89,10 +104,47 @@ on_send(void *arg, const unsigned char *buf, size_t len)
 	struct session *s = arg;
 	ssize_t n;
 
+	if (s->out_record == NULL)
+		s->out_record = (unsigned char *)(uintptr_t)buf;
 	do {
 		n = send(s->fd, buf, len, MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return result_of(n, MBEDTLS_ERR_SSL_WANT_WRITE);
+}
+
+/* --- reading ahead -------------------------------------------------------- */
+
+/* room, of AHEAD bytes, holds what is read ahead until keep_ahead(). */
+static void
+use_ahead(struct session *s, unsigned char *room)
+{
+	size_t left = s->ahead_len - s->ahead_at;
+
+	if (left > 0)
+		memcpy(room, s->ahead + s->ahead_at, left);
+	free(s->ahead);
+	s->ahead = room;
+	s->ahead_at = 0;
+	s->ahead_len = left;
+}
+
+/* False when out of memory: bytes are lost, and with them the connection. */
+static bool
+keep_ahead(struct session *s)
+{
+	const unsigned char *from = s->ahead + s->ahead_at;
+	size_t left = s->ahead_len - s->ahead_at;
+
+	s->ahead = NULL;
+	s->ahead_at = s->ahead_len = 0;
+	if (left == 0)
+		return true;
+	s->ahead = malloc(left);
+	if (s->ahead == NULL)
+		return false;
+	memcpy(s->ahead, from, left);
+	s->ahead_len = left;
+	return true;
 }
 
 /* --- the transport -------------------------------------------------------- */
@@ -104,17 +156,31 @@ is_again(int rc)
 	    rc == MBEDTLS_ERR_SSL_WANT_WRITE;
 }
 
+static void tls_fini(struct conn *c);
+
 static enum io
 tls_handshake(struct conn *c)
 {
 	struct session *s = c->tls;
+	unsigned char room[AHEAD];
+	bool kept;
 	int rc;
 
 	s->satisfied = false;
+	use_ahead(s, room);
 	rc = mbedtls_ssl_handshake(&s->ssl);
+	kept = keep_ahead(s);
 	if (rc == 0)
-		return IO_OK;
-	return is_again(rc) ? IO_AGAIN : IO_ERROR;
+		return kept ? refuse_unfit(s, c) : IO_ERROR;
+	if (is_again(rc))
+		return IO_AGAIN;
+	if (s->plain) {
+		tls_fini(c);
+		c->transport = &transport_plain;
+		return IO_FOREIGN;
+	}
+	refuse_failed(s, c, rc);
+	return IO_ERROR;
 }
 
 /* What a read that brought nothing comes to. */
@@ -138,11 +204,13 @@ tls_read(struct conn *c, char *buf, size_t room, size_t *got_out,
     bool *drained_out)
 {
 	struct session *s = c->tls;
+	unsigned char ahead[AHEAD];
 	enum io io = s->ended;
 
 	*got_out = 0;
 	*drained_out = false;
 	s->satisfied = false;
+	use_ahead(s, ahead);
 	while (io == IO_OK && *got_out < room) {
 		int rc = mbedtls_ssl_read(&s->ssl,
 		    (unsigned char *)buf + *got_out, room - *got_out);
@@ -154,6 +222,8 @@ tls_read(struct conn *c, char *buf, size_t room, size_t *got_out,
 		*got_out += (size_t)rc;
 		s->satisfied = true;
 	}
+	if (!keep_ahead(s))
+		io = IO_ERROR;
 	if (io == IO_AGAIN)
 		*drained_out = true;
 	else
@@ -231,9 +301,72 @@ tls_fini(struct conn *c)
 	if (s == NULL)
 		return;
 	mbedtls_ssl_free(&s->ssl);
+	facts_free(&s->facts);
+	free(s->name);
+	free(s->ahead);
 	free(s);
 	c->tls = NULL;
 }
+
+/* --- idle connections ----------------------------------------------------- */
+
+#ifndef MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH
+
+#if defined(MBEDTLS_SSL_IN_CONTENT_LEN)
+#define IN_LEN MBEDTLS_SSL_IN_CONTENT_LEN
+#define OUT_LEN MBEDTLS_SSL_OUT_CONTENT_LEN
+#else
+#define IN_LEN RECORD_MAX
+#define OUT_LEN RECORD_MAX
+#endif
+/* The header of a record and what else may be kept around it. */
+#define RECORD_FRONT 512
+
+/*
+ * Gives the whole pages behind the front of a record's buffer back to the
+ * system; they come again, zeroed, when they are next written to.
+ */
+static void
+give_back(unsigned char *record, size_t len)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from, to;
+
+	if (record == NULL)
+		return;
+	from = ((uintptr_t)record + RECORD_FRONT + page - 1) & ~(page - 1);
+	to = ((uintptr_t)record + len) & ~(page - 1);
+	if (from < to)
+		madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+/*
+ * The library keeps two buffers of 16 kB for as long as a connection lasts.
+ * Between two records there is nothing in them.
+ */
+static void
+tls_idle(struct conn *c)
+{
+	struct session *s = c->tls;
+
+	if (!s->between || s->unsent > 0 ||
+	    mbedtls_ssl_get_bytes_avail(&s->ssl) > 0 ||
+	    mbedtls_ssl_check_pending(&s->ssl))
+		return;
+	give_back(s->in_record, IN_LEN);
+	give_back(s->out_record, OUT_LEN);
+}
+
+#else
+
+/* Such a library makes its buffers as small as they can be itself. */
+static void
+tls_idle(struct conn *c)
+{
+	(void)c;
+}
+
+#endif
 
 static const struct transport transport_tls = {
 	.handshake = tls_handshake,
@@ -241,6 +374,7 @@ static const struct transport transport_tls = {
 	.write = tls_write,
 	.sendfile = NULL, /* bytes must be encrypted: they go through memory */
 	.shutdown = tls_shutdown,
+	.idle = tls_idle,
 	.fini = tls_fini,
 };
 
@@ -258,6 +392,8 @@ tls_attach(struct tls *t, struct conn *c)
 		return false;
 	}
 	s->fd = c->fd;
+	s->tls = t;
+	compat_set_session(&s->ssl, s);
 	mbedtls_ssl_set_bio(&s->ssl, s, on_send, on_recv, NULL);
 	c->tls = s;
 	c->transport = &transport_tls;

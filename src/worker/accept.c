@@ -42,6 +42,12 @@ is_full(const struct acceptor *a)
 	return held(a) >= (uint64_t)a->w->settings->worker_connections;
 }
 
+static bool
+is_full_of_handshakes(const struct acceptor *a)
+{
+	return a->opening_count >= a->w->settings->max_handshakes;
+}
+
 /* The fewest connections that another worker of this generation holds. */
 static uint32_t
 least_of_others(const struct acceptor *a)
@@ -227,6 +233,8 @@ accept_one(struct acceptor *a, const struct listener *l)
 		return -1;
 	}
 	enter(a, c);
+	if (c->state == CLIENT_HANDSHAKE)
+		evict_opens(a, c);
 	tend_timer(a, c);
 	return 1;
 }
@@ -245,6 +253,10 @@ accept_some(struct acceptor *a, const struct listener *l)
 		a->left_over = false;
 		if (is_full(a) && !evict_one(a)) {
 			a->evict_ms = a->now_ms + PAUSE_FULL_MS;
+			return;
+		}
+		if (l->tls && is_full_of_handshakes(a) && !evict_opening(a)) {
+			pause_for(a, PAUSE_FULL_MS);
 			return;
 		}
 		switch (accept_one(a, l)) {

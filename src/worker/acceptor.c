@@ -137,6 +137,7 @@ reclaim(struct acceptor *a)
 		if (c->peer != NULL)
 			peers_leave(a->peers, c->peer);
 		evict_forget(a, c);
+		evict_opened(a, c);
 		if (c->prev_open != NULL)
 			c->prev_open->next_open = c->next_open;
 		else
@@ -327,6 +328,8 @@ run_timers(struct acceptor *a)
 		} else if (c->state == CLIENT_CLOSED) {
 			continue;
 		} else if (c->deadline_ms > a->now_ms) {
+			if (c->state == CLIENT_IDLE)
+				c->conn.transport->idle(&c->conn);
 			wheel_set(&a->wheel, t, c->deadline_ms);
 		} else {
 			tend_expired(a, c);

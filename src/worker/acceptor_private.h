@@ -38,6 +38,11 @@ struct acceptor {
 	struct client *hand;   /* of evict.c: the next to be looked at */
 	struct client *spare;
 
+	/* Clients in a TLS handshake, or just out of it. */
+	struct client *opening;        /* the newest */
+	struct client *opening_oldest; /* meaningless while opening is NULL */
+	int64_t opening_count;
+
 	/* Complete requests of this round, for one push. */
 	struct client *batch_first;
 	struct client *batch_last;
@@ -93,6 +98,16 @@ void accept_stop(struct acceptor *a);
 
 /* Closes a client that does nothing, or too little; false: there is none. */
 bool evict_one(struct acceptor *a);
+
+/*
+ * Closes the client that has been in its handshake for longest; false: none
+ * waits for its client, all for this machine.
+ */
+bool evict_opening(struct acceptor *a);
+
+/* c enters its handshake, and has left it; the latter may be repeated. */
+void evict_opens(struct acceptor *a, struct client *c);
+void evict_opened(struct acceptor *a, struct client *c);
 
 /* c is about to be taken out of the list of open clients. */
 void evict_forget(struct acceptor *a, const struct client *c);

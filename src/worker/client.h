@@ -99,6 +99,9 @@ struct client {
 	int64_t seen_ms;     /* when evict.c looked at it, and ... */
 	uint64_t seen_bytes; /* what had moved by then */
 	struct timer timer;
+	bool opening;        /* it is in acceptor.opening */
+	struct client *prev_opening; /* newer */
+	struct client *next_opening;
 	struct client *prev_open; /* all open clients of the worker */
 	struct client *next_open;
 };

@@ -160,6 +160,62 @@ evict_one(struct acceptor *a)
 	return false;
 }
 
+/* --- handshakes ----------------------------------------------------------- */
+
+void
+evict_opens(struct acceptor *a, struct client *c)
+{
+	c->opening = true;
+	c->prev_opening = NULL;
+	c->next_opening = a->opening;
+	if (a->opening != NULL)
+		a->opening->prev_opening = c;
+	else
+		a->opening_oldest = c;
+	a->opening = c;
+	a->opening_count++;
+}
+
+void
+evict_opened(struct acceptor *a, struct client *c)
+{
+	if (!c->opening)
+		return;
+	c->opening = false;
+	if (c->prev_opening != NULL)
+		c->prev_opening->next_opening = c->next_opening;
+	else
+		a->opening = c->next_opening;
+	if (c->next_opening != NULL)
+		c->next_opening->prev_opening = c->prev_opening;
+	else
+		a->opening_oldest = c->prev_opening;
+	a->opening_count--;
+}
+
+/*
+ * Whoever stalls handshakes, of which each holds memory, only shortens the
+ * time that the others have for theirs: the oldest goes.
+ */
+bool
+evict_opening(struct acceptor *a)
+{
+	struct client *c = a->opening != NULL ? a->opening_oldest : NULL;
+
+	for (int i = 0; c != NULL && i < LOOK_AT; i++) {
+		struct client *newer = c->prev_opening;
+
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) ==
+			0 && c->state == CLIENT_HANDSHAKE) {
+			evict_opened(a, c);
+			tend_close(a, c);
+			return true;
+		}
+		c = newer;
+	}
+	return false;
+}
+
 void
 evict_forget(struct acceptor *a, const struct client *c)
 {

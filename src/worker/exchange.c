@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "log/log.h"
 #include "net/listen.h"
+#include "tls/tls.h"
 #include "worker/client.h"
 #include "worker/inbound.h"
 #include "worker/loan.h"
@@ -273,6 +274,14 @@ lent_request_trailers(struct bicorn_exchange *pub,
 	return n;
 }
 
+static struct bicorn_str
+lent_tls(struct bicorn_exchange *pub, const char *name)
+{
+	struct span s = tls_fact(&of(pub)->c->conn, name);
+
+	return (struct bicorn_str){ s.ptr, s.len };
+}
+
 static int
 lent_gone(struct bicorn_exchange *pub)
 {
@@ -396,6 +405,7 @@ lent_raw_read(struct bicorn_exchange *pub, void *buf, size_t len,
 		case IO_EOF:
 			return 0;
 		case IO_ERROR:
+		case IO_FOREIGN:
 			return BICORN_GONE;
 		case IO_AGAIN:
 			break;
@@ -471,5 +481,6 @@ lent_init(struct worker *w)
 		.raw_read = lent_raw_read,
 		.raw_write = lent_raw_write,
 		.request_trailers = lent_request_trailers,
+		.tls = lent_tls,
 	};
 }

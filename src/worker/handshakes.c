@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "worker/client.h"
 #include "worker/queue.h"
+#include "worker/serve.h"
 #include "worker/tally.h"
 #include "worker/worker_private.h"
 
@@ -38,6 +39,13 @@ step(struct worker *w, struct client *c)
 		return;
 	case IO_AGAIN:
 		client_return(w, c);
+		return;
+	case IO_FOREIGN:
+		tally(w, COUNT_HANDSHAKES_FAILED);
+		if (refuse_plain(w, c, clock_coarse_ms()))
+			client_return(w, c);
+		else
+			client_finish(w, c);
 		return;
 	default:
 		tally(w, COUNT_HANDSHAKES_FAILED);

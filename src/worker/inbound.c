@@ -68,7 +68,7 @@ is_acceptors(const struct client *c)
 		   OWNED_BY_POOL) == 0;
 }
 
-static struct inbound *
+struct inbound *
 inbound_take(struct worker *w, const struct client *c)
 {
 	struct inbound *in = is_acceptors(c) ? spare_pop(w) : NULL;

@@ -54,6 +54,12 @@ enum inbound_verdict {
 };
 
 /*
+ * An empty one, for c to own; NULL when out of memory.  inbound_step() takes
+ * its own.
+ */
+struct inbound *inbound_take(struct worker *w, const struct client *c);
+
+/*
  * Reads what the socket has and moves the request of c on; takes an inbound
  * for c when bytes are there.  Sets c->state and c->deadline_ms.  Called by
  * the owner of c, acceptor or pool; never blocks, but for the disk.

@@ -134,6 +134,20 @@ refuse_client(struct worker *w, struct client *c, int64_t now_ms)
 }
 
 bool
+refuse_plain(struct worker *w, struct client *c, int64_t now_ms)
+{
+	c->in = inbound_take(w, c);
+	if (c->in == NULL)
+		return false;
+	c->in->refusal = 400;
+	c->in->reason = "This is a port for https, and the request came "
+			"without TLS: the address has to begin with https://";
+	c->readable = true; /* what came behind is read to its end */
+	refuse_client(w, c, now_ms);
+	return true;
+}
+
+bool
 asks_health(const struct worker *w, const struct client *c)
 {
 	const char *path = w->settings->health_path;

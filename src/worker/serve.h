@@ -25,6 +25,12 @@ void serve_client(struct exchange *x, struct client *c);
  */
 void refuse_client(struct worker *w, struct client *c, int64_t now_ms);
 
+/*
+ * The same for a client that spoke plain HTTP where TLS is spoken.  False
+ * when out of memory.
+ */
+bool refuse_plain(struct worker *w, struct client *c, int64_t now_ms);
+
 /* Ends c, which vanished before its request ran.  The owner of c. */
 void finish_vanished(struct worker *w, struct client *c);
 

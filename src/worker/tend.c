@@ -24,6 +24,9 @@
 /* ... and so much before the others have their turn. */
 #define LINGER_TURN (256 * 1024)
 
+/* After so long a connection under TLS is taken for idle. */
+#define IDLE_MS 3000
+
 void
 tend_timer(struct acceptor *a, struct client *c)
 {
@@ -45,10 +48,13 @@ tend_close(struct acceptor *a, struct client *c)
 static void
 bring_timer_forward(struct acceptor *a, struct client *c)
 {
-	int64_t keepalive = a->w->settings->keepalive_ms;
+	int64_t wait = a->w->settings->keepalive_ms;
 
-	if (keepalive > 0 && c->timer.deadline_ms > a->now_ms + keepalive)
-		wheel_set(&a->wheel, &c->timer, a->now_ms + keepalive);
+	/* It holds memory that it can do without when it is idle. */
+	if (c->conn.tls != NULL && wait > IDLE_MS)
+		wait = IDLE_MS;
+	if (wait > 0 && c->timer.deadline_ms > a->now_ms + wait)
+		wheel_set(&a->wheel, &c->timer, a->now_ms + wait);
 }
 
 /* More wait than queue_size allows. */
@@ -285,6 +291,8 @@ handshake(struct acceptor *a, struct client *c)
 void
 tend_client(struct acceptor *a, struct client *c)
 {
+	if (c->opening && c->state != CLIENT_HANDSHAKE)
+		evict_opened(a, c);
 	switch (c->state) {
 	case CLIENT_HANDSHAKE:
 		handshake(a, c);

@@ -383,9 +383,27 @@ add_fields(struct wsgi_thread *t, PyObject *env,
 	return recoded ? add_length(t, env, r->content_length) : 0;
 }
 
-PyObject *
-environ_new(struct wsgi_thread *t, const struct bicorn_request *r)
+/* What there is to know about the connection, and its client's certificate. */
+static int
+add_tls(struct wsgi_thread *t, PyObject *env, struct bicorn_exchange *x)
 {
+	int i;
+
+	for (i = TLS_FIRST; i < KEY_COUNT; i++) {
+		struct bicorn_str s = bicorn_tls(x, key_texts[i]);
+
+		if (s.ptr != NULL && set_steal(env, t->wsgi->keys[i],
+		    PyUnicode_DecodeLatin1(s.ptr, (Py_ssize_t)s.len, NULL))
+		    < 0)
+			return -1;
+	}
+	return 0;
+}
+
+PyObject *
+environ_new(struct wsgi_thread *t, struct bicorn_exchange *x)
+{
+	const struct bicorn_request *r = x->request;
 	PyObject *env;
 
 	if (set_texts(t, r) < 0)
@@ -395,7 +413,8 @@ environ_new(struct wsgi_thread *t, const struct bicorn_request *r)
 		return NULL;
 	if ((r->peer_address.len == 0 &&
 	    PyDict_DelItem(env, t->wsgi->keys[KEY_REMOTE_PORT]) < 0) ||
-	    add_fields(t, env, r) < 0)
+	    add_fields(t, env, r) < 0 ||
+	    (r->tls && add_tls(t, env, x) < 0))
 		Py_CLEAR(env);
 	return env;
 }

@@ -17,7 +17,7 @@ int environ_thread(struct wsgi_thread *t);
 int environ_set(struct wsgi_thread *t, enum wsgi_key key, PyObject *value);
 
 /* The environ of one request: a new dict, or NULL with an exception. */
-PyObject *environ_new(struct wsgi_thread *t, const struct bicorn_request *r);
+PyObject *environ_new(struct wsgi_thread *t, struct bicorn_exchange *x);
 
 /* Lets go of texts that are too long to be kept between requests. */
 void environ_trim(struct wsgi_thread *t);

@@ -103,7 +103,7 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	response_clear(&t->response);
 	response_begin(&t->response, x->request);
 	if (thread_begin(t, x) == 0)
-		env = environ_new(t, x->request);
+		env = environ_new(t, x);
 	deadline_begin(t, x->number);
 	if (env != NULL)
 		rc = run(t, env);

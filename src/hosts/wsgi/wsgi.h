@@ -57,14 +57,23 @@ struct wsgi_names;
 	KEY(INPUT_TERMINATED, "wsgi.input_terminated")  \
 	KEY(SERVER_SOFTWARE, "SERVER_SOFTWARE")         \
 	KEY(CONTENT_TYPE, "CONTENT_TYPE")               \
-	KEY(CONTENT_LENGTH, "CONTENT_LENGTH")
+	KEY(CONTENT_LENGTH, "CONTENT_LENGTH")           \
+	KEY(SSL_PROTOCOL, "SSL_PROTOCOL")               \
+	KEY(SSL_CIPHER, "SSL_CIPHER")                   \
+	KEY(SSL_SERVER_NAME, "SSL_SERVER_NAME")         \
+	KEY(SSL_CLIENT_VERIFY, "SSL_CLIENT_VERIFY")     \
+	KEY(SSL_CLIENT_S_DN, "SSL_CLIENT_S_DN")         \
+	KEY(SSL_CLIENT_I_DN, "SSL_CLIENT_I_DN")         \
+	KEY(SSL_CLIENT_SERIAL, "SSL_CLIENT_SERIAL")     \
+	KEY(SSL_CLIENT_CERT, "SSL_CLIENT_CERT")
 
 enum wsgi_key {
 #define KEY(name, text) KEY_##name,
 	WSGI_KEYS(KEY)
 #undef KEY
 	KEY_COUNT,
-	TEXT_COUNT = KEY_URL_SCHEME + 1
+	TEXT_COUNT = KEY_URL_SCHEME + 1,
+	TLS_FIRST = KEY_SSL_PROTOCOL
 };
 
 /* What load() makes, one in a process. */

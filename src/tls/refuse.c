@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* Handshakes that come to nothing: what client and operator hear of it. */
+#ifdef HAVE_TLS
+
+#include <mbedtls/error.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "log/log.h"
+#include "net/conn.h"
+#include "tls/session.h"
+#include "tls/tls_private.h"
+
+/* Lines a second about refused clients; who wants to fill a disk cannot. */
+#define LINES_MOST 10
+
+/* Alerts: RFC 8446, 6. */
+enum {
+	ALERT_HANDSHAKE_FAILURE = 40,
+	ALERT_BAD_CERTIFICATE = 42,
+	ALERT_UNSUPPORTED_CERTIFICATE = 43,
+	ALERT_CERTIFICATE_REVOKED = 44,
+	ALERT_CERTIFICATE_EXPIRED = 45,
+	ALERT_UNKNOWN_CA = 48,
+	ALERT_CERTIFICATE_REQUIRED = 116,
+};
+
+/* The worst first. */
+static const struct {
+	uint32_t flag;
+	unsigned char alert;
+	const char *why;
+} verdicts[] = {
+	{ MBEDTLS_X509_BADCERT_REVOKED, ALERT_CERTIFICATE_REVOKED,
+	    "was revoked" },
+	{ MBEDTLS_X509_BADCERT_NOT_TRUSTED, ALERT_UNKNOWN_CA,
+	    "is not signed by an authority of ca_certs" },
+	{ MBEDTLS_X509_BADCERT_EXPIRED, ALERT_CERTIFICATE_EXPIRED,
+	    "has expired" },
+	{ MBEDTLS_X509_BADCERT_FUTURE, ALERT_CERTIFICATE_EXPIRED,
+	    "is not yet valid" },
+	{ MBEDTLS_X509_BADCRL_EXPIRED, ALERT_UNKNOWN_CA,
+	    "cannot be checked: crlfile is out of date" },
+	{ MBEDTLS_X509_BADCRL_FUTURE, ALERT_UNKNOWN_CA,
+	    "cannot be checked: crlfile is not yet valid" },
+	{ MBEDTLS_X509_BADCRL_NOT_TRUSTED, ALERT_UNKNOWN_CA,
+	    "cannot be checked: crlfile is not by its authority" },
+	{ MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE |
+		MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
+	    ALERT_UNSUPPORTED_CERTIFICATE, "is not meant for clients" },
+	{ MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK |
+		MBEDTLS_X509_BADCERT_BAD_KEY,
+	    ALERT_UNSUPPORTED_CERTIFICATE, "has a key or signature that is "
+					   "too weak" },
+	{ ~(uint32_t)0, ALERT_BAD_CERTIFICATE, "is not valid" },
+};
+
+static const char *
+peer_of(const struct conn *c)
+{
+	return c->peer_len > 0 ? c->peer_text : "a unix socket";
+}
+
+/* One line, unless there were many in this second. */
+static void
+say(struct session *s, const struct conn *c, const char *what)
+{
+	unsigned unsaid;
+
+	if (!log_wants(LEVEL_INFO) ||
+	    !tls_may_say(s->tls, clock_coarse_ms(), LINES_MOST, &unsaid))
+		return;
+	if (unsaid > 0)
+		log_info("TLS: %u more clients were refused", unsaid);
+	log_info("TLS: refused %s: %s", peer_of(c), what);
+}
+
+static void
+describe(struct session *s, const struct conn *c, const char *why)
+{
+	const mbedtls_x509_crt *crt = compat_peer_cert(&s->ssl);
+	char name[256] = "", text[512];
+
+	/* The library makes '?' of what is not printable. */
+	if (crt != NULL && mbedtls_x509_dn_gets(name, sizeof(name),
+		&crt->subject) < 0)
+		name[0] = '\0';
+	snprintf(text, sizeof(text), "its certificate %s%s%s%s", why,
+	    name[0] != '\0' ? " (" : "", name, name[0] != '\0' ? ")" : "");
+	say(s, c, text);
+}
+
+static size_t
+verdict_of(uint32_t flags)
+{
+	size_t i = 0;
+
+	while ((flags & verdicts[i].flag) == 0)
+		i++;
+	return i;
+}
+
+/*
+ * With an optional certificate the library accepts a bad one, and leaves it
+ * to us to look.
+ */
+enum io
+refuse_unfit(struct session *s, const struct conn *c)
+{
+	uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
+	size_t i;
+
+	if (flags == 0 || mbedtls_ssl_get_peer_cert(&s->ssl) == NULL)
+		return IO_OK;
+	i = verdict_of(flags);
+	mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+	    verdicts[i].alert);
+	describe(s, c, verdicts[i].why);
+	return IO_ERROR;
+}
+
+static void
+refuse_missing(struct session *s, const struct conn *c)
+{
+	/* The library of TLS 1.2 fails without a word. */
+	mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+	    compat_is_1_3(&s->ssl) ? ALERT_CERTIFICATE_REQUIRED :
+	    ALERT_HANDSHAKE_FAILURE);
+	say(s, c, "it has no certificate");
+}
+
+void
+refuse_failed(struct session *s, const struct conn *c, int rc)
+{
+	uint32_t flags;
+	char why[160];
+
+	if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
+		refuse_missing(s, c);
+	} else if (rc == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
+		flags = mbedtls_ssl_get_verify_result(&s->ssl);
+		if (flags & MBEDTLS_X509_BADCERT_MISSING)
+			refuse_missing(s, c);
+		else
+			describe(s, c, verdicts[verdict_of(flags)].why);
+	} else if (log_wants(LEVEL_DEBUG)) {
+		mbedtls_strerror(rc, why, sizeof(why));
+		log_debug("TLS: the handshake with %s failed: %s (-0x%04x)",
+		    peer_of(c), why, (unsigned)-rc);
+	}
+}
+
+#endif
