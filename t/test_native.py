@@ -224,7 +224,7 @@ def test_missing_named_symbol(run, probe):
     (("MINOR=9",), "1.9"),
 ])
 def test_other_version(run, broken, macros, said):
-    refused(run, broken(*macros), 4, "broken.so", said, "1.0")
+    refused(run, broken(*macros), 4, "broken.so", said, "1.1")
 
 
 @pytest.mark.parametrize("macros", [

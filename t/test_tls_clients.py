@@ -172,7 +172,7 @@ def test_not_asked(bicorn, native, pki):
 @pytest.mark.parametrize("who, alerts, said", [
     ("foreign", "UNKNOWN_CA", "is not signed by an authority of ca_certs"),
     ("old", "CERTIFICATE_EXPIRED", "has expired"),
-    ("new", "CERTIFICATE_EXPIRED|BAD_CERTIFICATE", "is not yet valid"),
+    ("new", "CERTIFICATE_EXPIRED|CERTIFICATE_UNKNOWN", "is not yet valid"),
     ("wrong", "UNSUPPORTED_CERTIFICATE", "is not meant for clients"),
     ("gone", "CERTIFICATE_REVOKED", "was revoked")])
 def test_bad(bicorn, native, pki, version, how, who, alerts, said):

@@ -204,26 +204,6 @@ compat_is_1_3(const mbedtls_ssl_context *ssl)
 #endif
 }
 
-/*
- * The certificate of the client, also of one whose handshake failed over
- * it; NULL: none.
- */
-static inline const mbedtls_x509_crt *
-compat_peer_cert(const mbedtls_ssl_context *ssl)
-{
-	const mbedtls_x509_crt *crt = mbedtls_ssl_get_peer_cert(ssl);
-
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
-	const mbedtls_ssl_session *s = ssl->MBEDTLS_PRIVATE(session_negotiate);
-
-	return crt != NULL || s == NULL ? crt : s->MBEDTLS_PRIVATE(peer_cert);
-#else
-	const mbedtls_ssl_session *s = ssl->session_negotiate;
-
-	return crt != NULL || s == NULL ? crt : s->peer_cert;
-#endif
-}
-
 /* Whether the attribute behind n belongs to the same part of the name. */
 static inline bool
 compat_is_merged(const mbedtls_x509_name *n)

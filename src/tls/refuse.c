@@ -4,6 +4,7 @@
 
 #include <mbedtls/error.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -76,18 +77,34 @@ say(struct session *s, const struct conn *c, const char *what)
 	log_info("TLS: refused %s: %s", peer_of(c), what);
 }
 
+/*
+ * Judges nothing.  The library keeps no certificate that it refused, but the
+ * log ought to say whose it was: kept until the handshake is over.
+ */
+int
+refuse_look(void *session, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
+{
+	struct session *s = session;
+	char name[256];
+
+	(void)flags; /* not yet all that there will be */
+	if (depth > 0)
+		return 0;
+	free(s->unfit);
+	s->unfit = NULL;
+	/* It makes '?' of what is not printable. */
+	if (mbedtls_x509_dn_gets(name, sizeof(name), &crt->subject) > 0)
+		s->unfit = strdup(name);
+	return 0;
+}
+
 static void
 describe(struct session *s, const struct conn *c, const char *why)
 {
-	const mbedtls_x509_crt *crt = compat_peer_cert(&s->ssl);
-	char name[256] = "", text[512];
+	const char *name = s->unfit != NULL ? s->unfit : "no name";
+	char text[512];
 
-	/* The library makes '?' of what is not printable. */
-	if (crt != NULL && mbedtls_x509_dn_gets(name, sizeof(name),
-		&crt->subject) < 0)
-		name[0] = '\0';
-	snprintf(text, sizeof(text), "its certificate %s%s%s%s", why,
-	    name[0] != '\0' ? " (" : "", name, name[0] != '\0' ? ")" : "");
+	snprintf(text, sizeof(text), "its certificate %s (%s)", why, name);
 	say(s, c, text);
 }
 
@@ -111,8 +128,11 @@ refuse_unfit(struct session *s, const struct conn *c)
 	uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
 	size_t i;
 
-	if (flags == 0 || mbedtls_ssl_get_peer_cert(&s->ssl) == NULL)
+	if (flags == 0 || mbedtls_ssl_get_peer_cert(&s->ssl) == NULL) {
+		free(s->unfit);
+		s->unfit = NULL;
 		return IO_OK;
+	}
 	i = verdict_of(flags);
 	mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
 	    verdicts[i].alert);
@@ -133,17 +153,13 @@ refuse_missing(struct session *s, const struct conn *c)
 void
 refuse_failed(struct session *s, const struct conn *c, int rc)
 {
-	uint32_t flags;
+	uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
 	char why[160];
 
 	if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
 		refuse_missing(s, c);
-	} else if (rc == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED) {
-		flags = mbedtls_ssl_get_verify_result(&s->ssl);
-		if (flags & MBEDTLS_X509_BADCERT_MISSING)
-			refuse_missing(s, c);
-		else
-			describe(s, c, verdicts[verdict_of(flags)].why);
+	} else if (s->unfit != NULL && flags != 0 && flags != ~(uint32_t)0) {
+		describe(s, c, verdicts[verdict_of(flags)].why);
 	} else if (log_wants(LEVEL_DEBUG)) {
 		mbedtls_strerror(rc, why, sizeof(why));
 		log_debug("TLS: the handshake with %s failed: %s (-0x%04x)",

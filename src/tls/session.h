@@ -40,10 +40,15 @@ struct session {
 
 	char *name;          /* that the client asked for; NULL: none */
 	struct facts *facts; /* NULL: nobody asked yet */
+	char *unfit;         /* in the handshake: whose certificate it is */
 };
 
 /* facts.c */
 void facts_free(struct facts **fp);
+
+/* refuse.c: the library asks about each certificate of the client's chain. */
+int refuse_look(void *session, mbedtls_x509_crt *crt, int depth,
+    uint32_t *flags);
 
 /* refuse.c: whether the client's certificate will do; else it is told. */
 enum io refuse_unfit(struct session *s, const struct conn *c);

@@ -302,6 +302,7 @@ tls_fini(struct conn *c)
 		return;
 	mbedtls_ssl_free(&s->ssl);
 	facts_free(&s->facts);
+	free(s->unfit);
 	free(s->name);
 	free(s->ahead);
 	free(s);
@@ -394,6 +395,7 @@ tls_attach(struct tls *t, struct conn *c)
 	s->fd = c->fd;
 	s->tls = t;
 	compat_set_session(&s->ssl, s);
+	mbedtls_ssl_set_verify(&s->ssl, refuse_look, s);
 	mbedtls_ssl_set_bio(&s->ssl, s, on_send, on_recv, NULL);
 	c->tls = s;
 	c->transport = &transport_tls;
