@@ -222,18 +222,21 @@ count(struct arbiter *a, const struct death *d, unsigned running,
 }
 
 void
-death_note(struct arbiter *a, const struct death *d, int64_t now_ms)
+death_note(struct arbiter *a, struct death *d, int64_t now_ms)
 {
-	const char *why = scoreboard_worker(d->g->board, d->slot)->why;
 	char text[TEXT_MAX];
 	unsigned running;
 
+	memcpy(d->why, scoreboard_worker(d->g->board, d->slot)->why,
+	    sizeof(d->why));
+	d->why[sizeof(d->why) - 1] = '\0';
 	describe(a, d, now_ms, text);
 	log_at(level_of(d), "%s", text);
 	running = log_requests(d, now_ms);
 	/* Only its own words are better than ours. */
 	snprintf(a->last_death, sizeof(a->last_death), "%.*s",
-	    (int)sizeof(a->last_death) - 1, why[0] != '\0' ? why : text);
+	    (int)sizeof(a->last_death) - 1,
+	    d->why[0] != '\0' ? d->why : text);
 	count(a, d, running, now_ms);
 	account_death(a, d->g, d->slot, reason_of(a, d), running);
 }
@@ -257,8 +260,10 @@ boot_failed(struct arbiter *a, const struct death *d)
 	if (d->g == a->candidate) {
 		snprintf(why, sizeof(why), "worker (pid:%d) did not boot%s%.160s",
 		    (int)d->was.pid,
-		    d->was.late ? " within boot_timeout" : ": ",
-		    d->was.late ? "" : a->last_death);
+		    d->was.late        ? " within boot_timeout" :
+			d->why[0] != '\0' ? ": " :
+					  "",
+		    d->was.late ? "" : d->why);
 		reload_abandon(a, why);
 		return;
 	}

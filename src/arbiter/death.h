@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "arbiter/generation.h"
+#include "worker/scoreboard.h"
 
 struct arbiter;
 
@@ -19,10 +20,11 @@ struct death {
 	int status;       /* of waitpid() */
 	int code;         /* exit code, or -1 when a signal ended it */
 	int number;       /* the signal, or 0 */
+	char why[SCORE_WHY_MAX]; /* what it said itself, or "" */
 };
 
 /* Logs it and takes it into account; empties the slot of the scoreboard. */
-void death_note(struct arbiter *a, const struct death *d, int64_t now_ms);
+void death_note(struct arbiter *a, struct death *d, int64_t now_ms);
 
 /*
  * Draws the consequences: ends a reload, or bicorn.  The slot is free, and
