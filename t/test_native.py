@@ -219,7 +219,7 @@ def test_missing_named_symbol(run, probe):
 
 
 MINOR = re.search(r"define BICORN_ABI_MINOR (\d+)",
-                  (SOURCE / "include/bicorn/app.h").read_text()).group(1)
+                  (harness.SOURCE / "include/bicorn/app.h").read_text()).group(1)
 
 
 @pytest.mark.parametrize("macros,said", [
