@@ -456,7 +456,7 @@ def test_log_that_cannot_be_opened(run, probe):
 
 
 @pytest.mark.parametrize("fmt, part", [
-    ("%(z)s", "%(z)s"), ("%h", "%h"), ("%({x}z)s", "%({x}z)s"),
+    ("%h", "%h"), ("%(h)x", "%(h)x"), ("json a", "'a' is not NAME=%(ATOM)s"),
 ])
 def test_wrong_format(run, probe, fmt, part):
     p = run("--access-logfile", "-", "--access-logformat", fmt, probe)

@@ -35,7 +35,8 @@
  *
  * Changes of the interface:
  *	1.0 (2026-11)  first
- *	1.1 (2026-11)  bicorn_tls()
+ *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_note(),
+ *	               bicorn_notes(), bicorn_request.id
  */
 
 #include <stdarg.h>
@@ -114,6 +115,8 @@ struct bicorn_request {
 	unsigned local_port;        /* 0 on unix sockets */
 	int local_unix;             /* 1 when the listener is a unix socket */
 	int tls;                    /* 1 when the connection is TLS */
+	struct bicorn_str id;       /* 1.1: with the setting request_id, as in
+				       the logs; "" without */
 };
 
 struct bicorn_server;
@@ -239,6 +242,12 @@ struct bicorn_server {
 
 	/* 1.1 */
 	struct bicorn_str (*tls)(struct bicorn_exchange *x, const char *name);
+	int (*error)(struct bicorn_exchange *x, unsigned status,
+	    const struct bicorn_header *headers, size_t count);
+	int (*note)(struct bicorn_exchange *x, struct bicorn_str name,
+	    struct bicorn_str value);
+	size_t (*notes)(const struct bicorn_server *server,
+	    const struct bicorn_str **out);
 };
 
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
@@ -528,6 +537,39 @@ bicorn_reply(struct bicorn_exchange *x, unsigned status,
 	rc = bicorn_respond(x, status, &h, content_type != NULL ? 1 : 0,
 	    (int64_t)len);
 	return rc == BICORN_OK ? bicorn_write(x, body, len) : rc;
+}
+
+/*
+ * A whole response that says what went wrong: the server's own page for that
+ * status (400 to 599), as HTML, JSON or text, as the client accepts, or the
+ * operator's from error_pages.  headers are added.  Since 1.1.
+ */
+static inline int
+bicorn_error(struct bicorn_exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count)
+{
+	return x->server->error(x, status, headers, count);
+}
+
+/*
+ * Says what {name}e in the format of the access log stands for in the line
+ * of this request; the last one counts.  Copied.  Since 1.1.
+ */
+static inline int
+bicorn_note(struct bicorn_exchange *x, const char *name,
+    struct bicorn_str value)
+{
+	return x->server->note(x, bicorn_str(name), value);
+}
+
+/*
+ * The names in {name}e that the access log asks for; returns how many.  Any
+ * thread; valid until unload().  Since 1.1.
+ */
+static inline size_t
+bicorn_notes(const struct bicorn_server *server, const struct bicorn_str **out)
+{
+	return server->notes(server, out);
 }
 
 /* --- taking the connection over (RFC 9110, 7.8) --------------------------- */

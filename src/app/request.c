@@ -35,7 +35,7 @@ fill_headers(struct request *r, const struct http_head *h, const char *data,
 {
 	size_t n = 0;
 
-	if (!reserve(r, h->field_count))
+	if (!reserve(r, h->field_count + 1))
 		return false;
 	for (uint32_t i = 0; i < h->field_count; i++) {
 		const struct http_field *f = &h->fields[i];

@@ -25,7 +25,7 @@ struct request {
 
 /*
  * Fills r->view from the head in data; fields that trust hides are left out.
- * The view borrows data, h and r.  Addresses, scheme and tls are the
+ * In headers there is room for one more.  The view borrows data, h and r.  Addresses, scheme and tls are the
  * caller's to fill.  False when out of memory.
  */
 bool request_fill(struct request *r, const struct http_head *h,

@@ -224,6 +224,12 @@ is_forwarder(const struct trust *t, struct span name)
 }
 
 bool
+trust_peer(const struct trust *t, const struct addr *peer)
+{
+	return addr_list_has(t->proxies, peer);
+}
+
+bool
 trust_hides(const struct trust *t, const struct trust_result *r,
     const struct http_field *field, const char *data)
 {

@@ -49,6 +49,9 @@ void trust_free(struct trust **tp);
 enum http_verdict trust_apply(const struct trust *t, const struct addr *peer,
     const struct http_head *h, const char *data, struct trust_result *out);
 
+/* Whether that peer is one of forwarded_allow_ips. */
+bool trust_peer(const struct trust *t, const struct addr *peer);
+
 /* Whether the application must not see that field. */
 bool trust_hides(const struct trust *t, const struct trust_result *r,
     const struct http_field *field, const char *data);

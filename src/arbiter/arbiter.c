@@ -14,6 +14,7 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/logs.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/title.h"
@@ -172,6 +173,8 @@ next_deadline(const struct arbiter *a)
 
 	if (a->stop == STOP_LATER && a->stop_ms < due)
 		due = a->stop_ms;
+	if (logs_deadline(a) < due)
+		due = logs_deadline(a);
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct generation *g = lists[i]; g != NULL;
@@ -283,6 +286,7 @@ do_what_is_due(struct arbiter *a)
 	free_retired(a);
 	account_state(a);
 	tell_manager(a, now_ms);
+	logs_tell(a, now_ms);
 }
 
 static bool
@@ -363,6 +367,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		a.reason = err.text;
 		a.exit_code = 1;
 	}
+	log_statsd_set(NULL); /* which sends the rest */
 	boot_undo(&a);
 	report(&a);
 	return a.exit_code;

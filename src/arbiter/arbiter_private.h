@@ -68,6 +68,9 @@ struct arbiter {
 	int64_t due_ms;    /* ... are to be looked at again at the latest ... */
 	int64_t awake_ms;  /* ... and since when they count */
 
+	int64_t told_workers; /* what statsd knows */
+	int64_t backlog_ms;   /* when it is told of the backlog next */
+
 	enum arbiter_stop stop;
 	int64_t stop_ms; /* when STOP_LATER becomes STOP_GRACEFUL */
 	int exit_code;

@@ -10,6 +10,7 @@
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
 #include "arbiter/limits.h"
+#include "arbiter/logs.h"
 #include "base/err.h"
 #include "conf/conf.h"
 #include "log/access.h"
@@ -35,13 +36,12 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 		return -1;
 	/* The new arbiter of an upgrade is in the background as it is. */
 	if (s->daemon && a->upgrade.predecessor == 0 &&
-	    daemon_start(&a->daemon, err) != 0)
+	    daemon_start(&a->daemon, s->enable_stdio_inheritance, err) != 0)
 		return -1;
 	a->daemonised = s->daemon;
 	a->pid = getpid();
 	oom_init(&a->oom);
-	if (log_open(s->errorlog, (enum log_level)s->log_level, s->uid, s->gid,
-		err) != 0)
+	if (logs_open(s, NULL, err) != 0)
 		return -1;
 	a->log_elsewhere = !s->daemon && strcmp(s->errorlog, "-") != 0;
 	if (signals_init(&a->signals, s->daemon, err) != 0)

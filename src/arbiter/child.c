@@ -19,7 +19,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/title.h"
+#include "log/access.h"
 #include "log/log.h"
+#include "log/statsd.h"
 #include "worker/heritage.h"
 #include "worker/scoreboard.h"
 #include "worker/worker.h"
@@ -100,6 +102,9 @@ prepare(struct generation *g, struct err *err)
 	    privileges_drop(&kept, err) != 0)
 		return -1;
 	umask(s->umask_mode);
+	if (s->capture_output &&
+	    (access_leave_stdout(g->access, err) != 0 || log_capture(err) != 0))
+		return -1;
 	/* After the drop, which would undo it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
 		err_sys(err, "prctl");
@@ -127,6 +132,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	int code;
 
 	signals_restore(&a->signals);
+	statsd_forget(log_statsd());
 	forget_others(a, g);
 	prctl(PR_SET_NAME, "bicorn-worker");
 	title_set(a->title, "bicorn: worker [%s]", generation_name(g));

@@ -42,22 +42,25 @@ wait_for_daemon(int fd, pid_t middle)
 }
 
 static int
-to_dev_null(void)
+to_dev_null(bool keep_output)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
 		return -1;
-	for (int std = 0; std <= 2; std++)
+	for (int std = 0; std <= 2; std++) {
+		if (keep_output && std != STDIN_FILENO && !isatty(std))
+			continue;
 		if (dup2(fd, std) < 0)
 			return -1;
+	}
 	if (fd > 2)
 		fd_close(&fd);
 	return 0;
 }
 
 int
-daemon_start(struct daemon *d, struct err *err)
+daemon_start(struct daemon *d, bool keep_output, struct err *err)
 {
 	int ends[2];
 	pid_t pid;
@@ -90,7 +93,7 @@ daemon_start(struct daemon *d, struct err *err)
 	if (pid > 0)
 		_exit(0);
 	umask(022);
-	if (to_dev_null() != 0) {
+	if (to_dev_null(keep_output) != 0) {
 		err_sys(err, "daemon: /dev/null");
 		return -1;
 	}

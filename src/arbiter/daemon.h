@@ -8,6 +8,8 @@
  * accordingly: who waited for it knows.
  */
 
+#include <stdbool.h>
+
 struct err;
 
 struct daemon {
@@ -16,9 +18,10 @@ struct daemon {
 
 /*
  * Returns in the daemon only: no terminal, a session of its own, standard
- * descriptors on /dev/null, umask 022.  -1 when it cannot be made.
+ * descriptors on /dev/null, umask 022.  With keep_output standard output and
+ * error stay, where they are no terminal.  -1 when it cannot be made.
  */
-int daemon_start(struct daemon *d, struct err *err);
+int daemon_start(struct daemon *d, bool keep_output, struct err *err);
 
 /* Lets the first process exit with 0. */
 void daemon_ready(struct daemon *d);

@@ -21,6 +21,7 @@ static int
 open_parts(struct generation *g, struct err *err)
 {
 	const struct settings *s = g->settings;
+	bool to_syslog;
 
 	g->children = calloc(g->room, sizeof(*g->children));
 	if (g->children == NULL) {
@@ -30,10 +31,11 @@ open_parts(struct generation *g, struct err *err)
 	g->board = scoreboard_new(g->room, (size_t)s->threads, err);
 	if (g->board == NULL)
 		return -1;
-	if (s->accesslog == NULL)
+	to_syslog = s->syslog && !s->disable_redirect_access_to_syslog;
+	if (s->accesslog == NULL && !to_syslog)
 		return 0;
-	return access_open(s->accesslog, s->access_log_format, s->uid, s->gid,
-	    &g->access, err);
+	return access_open(s->accesslog, to_syslog, s->access_log_format, s->uid,
+	    s->gid, &g->access, err);
 }
 
 int

@@ -10,6 +10,7 @@
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
 #include "arbiter/limits.h"
+#include "arbiter/logs.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/title.h"
@@ -61,19 +62,6 @@ read_settings(const struct arbiter *a, struct settings **out, struct err *err)
 	return rc;
 }
 
-/* The error log as the settings want it. */
-static int
-open_log(const struct settings *s, const struct settings *before,
-    struct err *err)
-{
-	if (same_text(s->errorlog, before->errorlog)) {
-		log_level_set((enum log_level)s->log_level);
-		return 0;
-	}
-	return log_open(s->errorlog, (enum log_level)s->log_level, s->uid,
-	    s->gid, err);
-}
-
 static void
 get_peers(const struct arbiter *a, struct sockets_peers *out)
 {
@@ -96,7 +84,7 @@ make_candidate(struct arbiter *a, struct generation **out, struct err *err)
 	if (generation_new(a->generations + 1, s, &g, err) != 0)
 		return -1;
 	if (sockets_open(&g->sockets, &a->inherited, s, &peers, err) == 0 &&
-	    open_log(s, a->serving->settings, err) == 0) {
+	    logs_open(s, a->serving->settings, err) == 0) {
 		*out = g;
 		return 0;
 	}
@@ -166,7 +154,7 @@ reload_abandon(struct arbiter *a, const char *why)
 	struct generation *g = a->candidate;
 	struct err err;
 
-	if (open_log(a->serving->settings, g->settings, &err) != 0)
+	if (logs_open(a->serving->settings, g->settings, &err) != 0)
 		log_error("%s", err.text);
 	stop_retire(a, g);
 	refuse(a, why);

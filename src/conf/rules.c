@@ -5,7 +5,9 @@
 #include <sys/un.h>
 
 #include "base/addr.h"
+#include "base/endpoint.h"
 #include "base/err.h"
+#include "base/facility.h"
 #include "base/span.h"
 
 typedef int (*rule_fn)(const char *text, struct err *err);
@@ -339,6 +341,46 @@ check_scheme_header(const char *text, struct err *err)
 	return must_be(err, "NAME=VALUE, NAME being that of a header field");
 }
 
+/* --- logs and answers ----------------------------------------------------- */
+
+static int
+check_syslog_addr(const char *text, struct err *err)
+{
+	struct endpoint e;
+
+	return endpoint_parse(text, false, "514", &e, err);
+}
+
+static int
+check_statsd_host(const char *text, struct err *err)
+{
+	struct endpoint e;
+
+	return endpoint_parse(text, true, "8125", &e, err);
+}
+
+static int
+check_facility(const char *text, struct err *err)
+{
+	unsigned number;
+
+	if (facility_parse(text, &number))
+		return 0;
+	return must_be(err, "a facility of syslog: user, daemon, local0 ...");
+}
+
+/* What can stand in a header field, or in a line for statsd. */
+static int
+check_printable(const char *text, struct err *err)
+{
+	size_t len = 0;
+
+	for (; text[len] != '\0'; len++)
+		if (text[len] < ' ' || text[len] == 0x7f)
+			return must_be(err, "of printable ASCII characters");
+	return len <= 256 ? 0 : must_be(err, "256 bytes long at most");
+}
+
 /* --- the rules ----------------------------------------------------------- */
 
 static const struct {
@@ -358,6 +400,14 @@ static const struct {
 	{ SETTING_cert_reqs, check_cert_reqs },
 	{ SETTING_tls_min_version, check_tls_version },
 	{ SETTING_alpn, check_alpn },
+	{ SETTING_syslog_addr, check_syslog_addr },
+	{ SETTING_syslog_facility, check_facility },
+	{ SETTING_syslog_prefix, check_printable },
+	{ SETTING_statsd_host, check_statsd_host },
+	{ SETTING_statsd_prefix, check_printable },
+	{ SETTING_dogstatsd_tags, check_printable },
+	{ SETTING_request_id, check_field_name },
+	{ SETTING_server_header, check_printable },
 };
 
 int

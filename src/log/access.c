@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The access log.  The format becomes a list of steps once; a request runs
- * through them into a buffer on the stack and costs one write(2).
+ * The access log.  A request runs through the steps of the format into a
+ * buffer on the stack and costs one write(2).  As JSON, a value is a string,
+ * a number or null, and the line is always a whole object.
  */
 #include "log/access.h"
 
@@ -12,177 +13,25 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "log/access_private.h"
 #include "log/escape.h"
 #include "log/log.h"
 #include "log/sink.h"
 
-#define LINE_MAX_BYTES 16384
 #define VALUE_MAX 8192  /* of one value, escaped */
-#define FORMAT_MAX 4096 /* leaves room for values in any case */
 #define USER_MAX 256
 
 static const char cut_mark[] = "...";
-
-/* One step: a literal piece of the format, or a value. */
-struct step {
-	char kind;        /* 'x' literal, otherwise the atom's letter; the ones
-			     with a name in braces are '1' i, '2' o, '3' e */
-	struct span text; /* the literal, or the name */
-	size_t reserve;   /* bytes of the literals that follow */
-};
-
-struct access_log {
-	/* Constant after access_open(). */
-	char *format; /* which the steps point into */
-	struct step *steps;
-	size_t count;
-
-	struct sink sink;
-};
 
 /* A line being made. */
 struct line {
 	char *at;
 	char *end;
 	size_t reserve; /* of the step in hand */
+	bool json;
 };
 
-/* ---- compiling ---------------------------------------------------------- */
-
-static int
-add_step(struct access_log *a, char kind, struct span text, struct err *err)
-{
-	struct step *last = a->count > 0 ? &a->steps[a->count - 1] : NULL;
-	struct step *grown;
-
-	/* "%%" splits a literal into neighbours in the format itself. */
-	if (kind == 'x' && last != NULL && last->kind == 'x' &&
-	    last->text.ptr + last->text.len == text.ptr) {
-		last->text.len += text.len;
-		return 0;
-	}
-	if ((a->count & (a->count - 1)) == 0) {
-		size_t room = a->count == 0 ? 1 : a->count * 2;
-
-		grown = realloc(a->steps, room * sizeof(*grown));
-		if (grown == NULL) {
-			err_set(err, "out of memory");
-			return -1;
-		}
-		a->steps = grown;
-	}
-	a->steps[a->count++] = (struct step){ .kind = kind, .text = text };
-	return 0;
-}
-
-/* "(h)" or "({name}i)" becomes a kind, and the name; '\0': unknown. */
-static char
-atom_kind(struct span atom, struct span *name_out)
-{
-	static const char plain[] = "hlutrmUqHsBbfaTMDLp";
-
-	*name_out = SPAN_NONE;
-	if (atom.len == 1 && memchr(plain, atom.ptr[0], sizeof(plain) - 1))
-		return atom.ptr[0];
-	if (atom.len < 4 || atom.ptr[0] != '{' ||
-	    atom.ptr[atom.len - 2] != '}')
-		return '\0';
-	*name_out = (struct span){ atom.ptr + 1, atom.len - 3 };
-	switch (atom.ptr[atom.len - 1]) {
-	case 'i':
-		return '1';
-	case 'o':
-		return '2';
-	case 'e':
-		return '3';
-	}
-	return '\0';
-}
-
-/* Compiles what begins with the '%' at *rest and moves behind it. */
-static int
-compile_atom(struct access_log *a, struct span *rest, struct err *err)
-{
-	struct span atom, name;
-	const char *close;
-	char kind, conversion;
-
-	if (rest->len >= 2 && rest->ptr[1] == '%') {
-		atom = (struct span){ rest->ptr + 1, 1 };
-		*rest = (struct span){ rest->ptr + 2, rest->len - 2 };
-		return add_step(a, 'x', atom, err);
-	}
-	close = rest->len >= 2 && rest->ptr[1] == '(' ?
-	    memchr(rest->ptr, ')', rest->len) :
-	    NULL;
-	conversion = close != NULL ? close[1] : '\0';
-	if (conversion != 's' && conversion != 'd') {
-		err_set(err,
-		    "access_log_format: '%.20s' is not %%(ATOM)s; a plain "
-		    "percent sign is %%%%",
-		    rest->ptr);
-		return -1;
-	}
-	atom = (struct span){ rest->ptr + 2, (size_t)(close - rest->ptr) - 2 };
-	rest->len -= (size_t)(close + 2 - rest->ptr);
-	rest->ptr = close + 2;
-	kind = atom_kind(atom, &name);
-	if (kind == '\0') {
-		err_set(err, "access_log_format: unknown atom %%(%.*s)s",
-		    (int)atom.len, atom.ptr);
-		return -1;
-	}
-	return add_step(a, kind, name, err);
-}
-
-static int
-check_text(struct span format, struct err *err)
-{
-	if (format.len > FORMAT_MAX) {
-		err_set(err, "access_log_format: longer than %d bytes",
-		    FORMAT_MAX);
-		return -1;
-	}
-	for (size_t i = 0; i < format.len; i++) {
-		unsigned char c = (unsigned char)format.ptr[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f) {
-			err_set(err, "access_log_format: holds the control "
-				     "byte \\x%02x", c);
-			return -1;
-		}
-	}
-	return 0;
-}
-
-static int
-compile(struct access_log *a, struct err *err)
-{
-	struct span rest = span_of(a->format);
-	size_t reserve = 0;
-
-	if (check_text(rest, err) != 0)
-		return -1;
-	while (rest.len > 0) {
-		const char *percent = memchr(rest.ptr, '%', rest.len);
-		struct span text = rest;
-
-		if (percent != NULL)
-			text.len = (size_t)(percent - rest.ptr);
-		if (text.len > 0 && add_step(a, 'x', text, err) != 0)
-			return -1;
-		rest.ptr += text.len;
-		rest.len -= text.len;
-		if (rest.len > 0 && compile_atom(a, &rest, err) != 0)
-			return -1;
-	}
-	for (size_t i = a->count; i-- > 0;) {
-		a->steps[i].reserve = reserve;
-		if (a->steps[i].kind == 'x')
-			reserve += a->steps[i].text.len;
-	}
-	return 0;
-}
+/* ---- opening ------------------------------------------------------------ */
 
 static int
 format_new(const char *format, struct access_log **out, struct err *err)
@@ -190,16 +39,12 @@ format_new(const char *format, struct access_log **out, struct err *err)
 	struct access_log *a = calloc(1, sizeof(*a));
 
 	*out = NULL;
-	if (a != NULL) {
-		a->sink.fd = -1;
-		a->format = strdup(format);
-	}
-	if (a == NULL || a->format == NULL) {
+	if (a == NULL) {
 		err_set(err, "out of memory");
-		access_free(&a);
 		return -1;
 	}
-	if (compile(a, err) != 0) {
+	a->sink.fd = -1;
+	if (access_compile(a, format, err) != 0) {
 		access_free(&a);
 		return -1;
 	}
@@ -218,15 +63,18 @@ access_format_check(const char *format, struct err *err)
 }
 
 int
-access_open(const char *target, const char *format, uid_t uid, gid_t gid,
-    struct access_log **out, struct err *err)
+access_open(const char *target, bool to_syslog, const char *format, uid_t uid,
+    gid_t gid, struct access_log **out, struct err *err)
 {
 	struct access_log *a;
 
 	*out = NULL;
 	if (format_new(format, &a, err) != 0)
 		return -1;
-	if (sink_open(&a->sink, target, STDOUT_FILENO, uid, gid, err) != 0) {
+	a->to_syslog = to_syslog;
+	a->to_sink = target != NULL;
+	if (target != NULL && sink_open(&a->sink, target, STDOUT_FILENO, uid,
+		gid, err) != 0) {
 		err_prefix(err, "accesslog = ");
 		access_free(&a);
 		return -1;
@@ -236,9 +84,15 @@ access_open(const char *target, const char *format, uid_t uid, gid_t gid,
 }
 
 int
+access_leave_stdout(struct access_log *a, struct err *err)
+{
+	return a != NULL && a->to_sink ? sink_detach(&a->sink, err) : 0;
+}
+
+int
 access_reopen(struct access_log *a, struct err *err)
 {
-	return sink_reopen(&a->sink, err);
+	return a->to_sink ? sink_reopen(&a->sink, err) : 0;
 }
 
 void
@@ -250,9 +104,17 @@ access_free(struct access_log **ap)
 	if (a == NULL)
 		return;
 	sink_close(&a->sink);
+	free(a->variables);
 	free(a->steps);
 	free(a->format);
 	free(a);
+}
+
+const struct span *
+access_variables(const struct access_log *a, size_t *count_out)
+{
+	*count_out = a != NULL ? a->variable_count : 0;
+	return a != NULL ? a->variables : NULL;
 }
 
 /* ---- writing ------------------------------------------------------------ */
@@ -275,23 +137,57 @@ put_raw(struct line *l, const char *text, size_t len)
 	l->at += len;
 }
 
+/* What there is not. */
 static void
-put_value(struct line *l, struct span v, unsigned flags)
+put_none(struct line *l)
+{
+	if (l->json)
+		put_raw(l, "null", 4);
+	else
+		put_raw(l, "-", 1);
+}
+
+static void
+put_quote(struct line *l)
+{
+	if (l->json)
+		*l->at++ = '"'; /* what is in between left room for both */
+}
+
+/* A part of a value; the quotes stand around all of it. */
+static void
+put_part(struct line *l, struct span v, unsigned flags)
 {
 	size_t room = room_of(l);
 
-	if (v.ptr == NULL) {
-		put_raw(l, "-", 1);
-		return;
+	if (l->json) {
+		flags = ESCAPE_QUOTES | ESCAPE_JSON;
+		room = room > 1 ? room - 1 : 0;
 	}
+	if (v.ptr == NULL)
+		v = SPAN("-");
 	if (room > VALUE_MAX)
 		room = VALUE_MAX;
 	if (room < sizeof(cut_mark))
 		return;
 	l->at += escape_put(l->at, room - (sizeof(cut_mark) - 1), &v.ptr,
 	    &v.len, ESCAPE_QUOTES | flags);
-	if (v.len > 0)
-		put_raw(l, cut_mark, sizeof(cut_mark) - 1);
+	if (v.len > 0) {
+		memcpy(l->at, cut_mark, sizeof(cut_mark) - 1);
+		l->at += sizeof(cut_mark) - 1;
+	}
+}
+
+static void
+put_value(struct line *l, struct span v, unsigned flags)
+{
+	if (v.ptr == NULL) {
+		put_none(l);
+		return;
+	}
+	put_quote(l);
+	put_part(l, v, flags);
+	put_quote(l);
 }
 
 /* At least `width` digits. */
@@ -332,7 +228,43 @@ put_time(struct line *l, int64_t seconds)
 		    labs(zone) / 60, labs(zone) % 60);
 		made = seconds;
 	}
+	put_quote(l);
 	put_raw(l, text, len);
+	put_quote(l);
+}
+
+/* When the request began, as "2026-11-21T10:22:28.123Z". */
+static void
+put_instant(struct line *l, uint64_t ago_us)
+{
+	static _Thread_local char text[64];
+	static _Thread_local time_t made = -1;
+	struct timespec now;
+	struct tm tm;
+	int64_t us;
+	unsigned ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	us -= (int64_t)ago_us < us ? (int64_t)ago_us : us;
+	now.tv_sec = (time_t)(us / 1000000);
+	if (now.tv_sec != made) {
+		if (gmtime_r(&now.tv_sec, &tm) == NULL)
+			memset(&tm, 0, sizeof(tm));
+		snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02u.000Z",
+		    (unsigned)(tm.tm_year + 1900) % 10000,
+		    (unsigned)(tm.tm_mon + 1) % 100,
+		    (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+		    (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+		made = now.tv_sec;
+	}
+	ms = (unsigned)(us / 1000 % 1000);
+	text[20] = (char)('0' + ms / 100);
+	text[21] = (char)('0' + ms / 10 % 10);
+	text[22] = (char)('0' + ms % 10);
+	put_quote(l);
+	put_raw(l, text, 24);
+	put_quote(l);
 }
 
 static struct span
@@ -394,44 +326,62 @@ put_user(struct line *l, const struct access_record *r)
 
 	if (v.ptr == NULL || v.len < basic.len ||
 	    !span_ieq((struct span){ v.ptr, basic.len }, basic)) {
-		put_raw(l, "-", 1);
+		put_none(l);
 		return;
 	}
 	v = span_trim((struct span){ v.ptr + basic.len, v.len - basic.len });
 	if (decode_user(v, user, &len))
 		put_value(l, (struct span){ user, len }, ESCAPE_SPACES);
 	else
-		put_raw(l, "-", 1);
+		put_none(l);
 }
 
 /* What could be read of the request line. */
 static void
 put_request_line(struct line *l, const struct access_record *r)
 {
-	put_value(l, r->method, 0);
-	if (r->target.ptr == NULL && r->protocol.ptr == NULL)
+	if (r->method.ptr == NULL && r->target.ptr == NULL) {
+		put_none(l);
 		return;
-	put_raw(l, " ", 1);
-	put_value(l, r->target, 0);
-	put_raw(l, " ", 1);
-	put_value(l, r->protocol, 0);
+	}
+	put_quote(l);
+	put_part(l, r->method, 0);
+	if (r->target.ptr != NULL || r->protocol.ptr != NULL) {
+		put_part(l, SPAN(" "), 0);
+		put_part(l, r->target, 0);
+		put_part(l, SPAN(" "), 0);
+		put_part(l, r->protocol, 0);
+	}
+	put_quote(l);
 }
 
 static void
 put_status(struct line *l, unsigned status)
 {
 	if (status == 0)
-		put_raw(l, "-", 1);
+		put_none(l);
 	else
 		put_number(l, status, 3);
+}
+
+/* A number that may not be known: below 0. */
+static void
+put_count(struct line *l, int64_t value)
+{
+	if (value < 0)
+		put_none(l);
+	else
+		put_number(l, (uint64_t)value, 1);
 }
 
 static void
 put_process(struct line *l)
 {
+	put_quote(l);
 	put_raw(l, "<", 1);
 	put_number(l, (uint64_t)getpid(), 1);
 	put_raw(l, ">", 1);
+	put_quote(l);
 }
 
 static void
@@ -443,18 +393,19 @@ put_seconds_us(struct line *l, uint64_t us)
 }
 
 static void
-put_step(struct line *l, const struct step *s, const struct access_record *r)
+put_atom(struct line *l, const struct access_step *s,
+    const struct access_record *r)
 {
-	l->reserve = s->reserve;
 	switch (s->kind) {
-	case 'x':
+	case ACCESS_TEXT:
 		put_raw(l, s->text.ptr, s->text.len);
 		break;
 	case 'h':
 		put_value(l, r->remote.len > 0 ? r->remote : SPAN_NONE, 0);
 		break;
 	case 'l':
-		put_raw(l, "-", 1);
+	case ACCESS_UNKNOWN:
+		put_none(l);
 		break;
 	case 'u':
 		put_user(l, r);
@@ -505,31 +456,109 @@ put_step(struct line *l, const struct step *s, const struct access_record *r)
 	case 'p':
 		put_process(l);
 		break;
-	case '1':
+	case ACCESS_FIELD_IN:
 		put_value(l, look_up(r, 'i', s->text), 0);
 		break;
-	case '2':
+	case ACCESS_FIELD_OUT:
 		put_value(l, look_up(r, 'o', s->text), 0);
 		break;
-	case '3':
+	case ACCESS_VARIABLE:
 		put_value(l, look_up(r, 'e', s->text), 0);
 		break;
+	case ACCESS_ID:
+		put_value(l, r->id.len > 0 ? r->id : SPAN_NONE, 0);
+		break;
+	case ACCESS_TIME:
+		put_instant(l, r->us);
+		break;
+	case ACCESS_QUEUE_US:
+		put_count(l, r->queue_us);
+		break;
+	case ACCESS_APP_US:
+		put_count(l, r->app_us);
+		break;
+	case ACCESS_SEND_US:
+		put_count(l, r->send_us);
+		break;
+	case ACCESS_WORKER:
+		put_number(l, (uint64_t)getpid(), 1);
+		break;
+	case ACCESS_THREAD:
+		put_count(l, r->thread);
+		break;
+	case ACCESS_SCHEME:
+		put_value(l, r->scheme, 0);
+		break;
+	case ACCESS_TARGET:
+		put_value(l, r->target, 0);
+		break;
+	case ACCESS_TLS:
+		put_value(l, look_up(r, 'v', SPAN_NONE), 0);
+		break;
+	case ACCESS_CIPHER:
+		put_value(l, look_up(r, 'c', SPAN_NONE), 0);
+		break;
 	}
+}
+
+/* Fills up what the step has put from start on to its width. */
+static void
+fill_up(struct line *l, const struct access_step *s, char *start)
+{
+	size_t len = (size_t)(l->at - start), missing = s->width - len;
+
+	if (len >= s->width || missing > room_of(l))
+		return;
+	if (s->left) {
+		memset(l->at, ' ', missing);
+	} else {
+		memmove(start + missing, start, len);
+		memset(start, s->zero ? '0' : ' ', missing);
+	}
+	l->at += missing;
+}
+
+static void
+put_step(struct line *l, const struct access_step *s,
+    const struct access_record *r)
+{
+	char *start = l->at;
+
+	l->reserve = s->reserve;
+	put_atom(l, s, r);
+	if (s->width > 0 && !l->json)
+		fill_up(l, s, start);
+}
+
+/* The line without its end. */
+static size_t
+make_line(const struct access_log *a, const struct access_record *r,
+    char out[ACCESS_LINE_MAX])
+{
+	struct line l = { .at = out, .end = out + ACCESS_LINE_MAX - 1,
+		.json = a->json };
+
+	for (size_t i = 0; i < a->count; i++)
+		put_step(&l, &a->steps[i], r);
+	return (size_t)(l.at - out);
 }
 
 void
 access_write(struct access_log *a, const struct access_record *r)
 {
-	char buf[LINE_MAX_BYTES];
-	struct line l = { .at = buf, .end = buf + sizeof(buf) - 1 };
+	char buf[ACCESS_LINE_MAX];
 	uint64_t lost;
+	size_t len;
 
 	if (a == NULL)
 		return;
-	for (size_t i = 0; i < a->count; i++)
-		put_step(&l, &a->steps[i], r);
-	*l.at++ = '\n';
-	sink_write(&a->sink, buf, (size_t)(l.at - buf));
+	len = make_line(a, r, buf);
+	if (a->to_syslog)
+		log_syslog_access(buf, len);
+	if (!a->to_sink)
+		return;
+	buf[len] = '\n';
+	sink_write(&a->sink, buf, len + 1);
 	lost = sink_lost(&a->sink);
 	if (lost > 0)
 		log_warning("%llu access log lines were lost",

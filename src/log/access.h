@@ -30,25 +30,44 @@ struct access_record {
 	uint64_t body_bytes;  /* B, b: of the response body */
 	int64_t started_wall; /* t: seconds since 1970 */
 	uint64_t us;          /* T M D L: duration */
+	struct span id;       /* of the request */
+	struct span scheme;
+	int64_t queue_us;     /* it waited for a thread; -1: not known */
+	int64_t app_us;       /* ... the application had it ... */
+	int64_t send_us;      /* ... and that went into sending */
+	int64_t thread;       /* of the pool, -1: none */
 
 	/*
 	 * {name}i, {name}o and {name}e: request field, response field,
-	 * variable of the environment.  kind is 'i', 'o' or 'e'.  NULL when
-	 * none can be had.
+	 * variable of the environment.  kind is 'i', 'o' or 'e'; 'v' and 'c'
+	 * are version and cipher of TLS.  NULL when none can be had.
 	 */
 	struct span (*lookup)(void *arg, char kind, struct span name);
 	void *lookup_arg;
 };
 
 /*
- * target: "-" for stdout or a path, opened as the error log is.  A format
- * with an unknown atom is an error that names it.
+ * target: "-" for stdout or a path, opened as the error log is; NULL: none.
+ * to_syslog: to where log_syslog_open() says as well.  A format of another
+ * form than "%(ATOM)s" is an error; of an unknown atom the log is told, and
+ * it prints as "-", as with gunicorn.  "json" is an object per line, with
+ * members "NAME=%(ATOM)s" behind it added.
  */
-int access_open(const char *target, const char *format, uid_t uid, gid_t gid,
-    struct access_log **out, struct err *err);
+int access_open(const char *target, bool to_syslog, const char *format,
+    uid_t uid, gid_t gid, struct access_log **out, struct err *err);
+
+/* The names in {name}e, which belong to a.  a may be NULL. */
+const struct span *access_variables(const struct access_log *a,
+    size_t *count_out);
 
 /* Only checks a format. */
 int access_format_check(const char *format, struct err *err);
+
+/*
+ * Before descriptor 1 becomes another file: lines go where they went.  a may
+ * be NULL.
+ */
+int access_leave_stdout(struct access_log *a, struct err *err);
 
 int access_reopen(struct access_log *a, struct err *err);
 void access_free(struct access_log **ap);

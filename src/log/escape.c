@@ -60,10 +60,18 @@ utf8_length(const unsigned char *p, size_t left)
 }
 
 static size_t
-put_hex(char *out, unsigned char c)
+put_hex(char *out, unsigned char c, unsigned flags)
 {
 	static const char digits[] = "0123456789abcdef";
 
+	if ((flags & ESCAPE_JSON) != 0) {
+		memcpy(out, c < 0x80 ? "\\u0000" : "\\ufffd", 6);
+		if (c < 0x80) {
+			out[4] = digits[c >> 4];
+			out[5] = digits[c & 15];
+		}
+		return 6;
+	}
 	out[0] = '\\';
 	out[1] = 'x';
 	out[2] = digits[c >> 4];
@@ -85,7 +93,7 @@ put_one(char *out, const unsigned char *p, size_t left, unsigned flags,
 	if (p[0] >= 0x80) {
 		n = utf8_length(p, left);
 		if (n == 0)
-			return put_hex(out, p[0]);
+			return put_hex(out, p[0], flags);
 		memcpy(out, p, n);
 		*taken_out = n;
 		return n;
@@ -96,10 +104,10 @@ put_one(char *out, const unsigned char *p, size_t left, unsigned flags,
 		return 2;
 	}
 	if (p[0] == ' ' && (flags & ESCAPE_SPACES) != 0)
-		return put_hex(out, p[0]);
+		return put_hex(out, p[0], flags);
 	if ((p[0] < 0x20 || p[0] == 0x7f) &&
 	    !((p[0] == '\n' || p[0] == '\t') && (flags & ESCAPE_LINES) != 0))
-		return put_hex(out, p[0]);
+		return put_hex(out, p[0], flags);
 	out[0] = (char)p[0];
 	return 1;
 }

@@ -15,10 +15,11 @@ enum escape_flag {
 	ESCAPE_QUOTES = 1, /* '"' and '\' get a '\' in front */
 	ESCAPE_SPACES = 2, /* ' ' becomes \x20: a value without quotes */
 	ESCAPE_LINES = 4,  /* line ends and tabs stay: a text of many lines */
+	ESCAPE_JSON = 8,   /* \u001f, and \ufffd for what is not UTF-8 */
 };
 
 /* What one byte grows to at most. */
-#define ESCAPE_GROWTH 4
+#define ESCAPE_GROWTH 6
 
 /*
  * Copies *in to out, which has room for room bytes.  Control bytes and what

@@ -19,6 +19,8 @@
 #include "base/span.h"
 #include "log/escape.h"
 #include "log/sink.h"
+#include "log/statsd.h"
+#include "log/syslog.h"
 
 #define ENTRY_ON_STACK 2048
 #define TEXT_ON_STACK 1024
@@ -29,17 +31,25 @@ static struct {
 	struct sink sink;
 	_Atomic int level;
 	bool colour;
+	bool captures; /* 1 and 2 are copies of the sink's descriptor */
+	struct syslog_link *syslog;
+	struct statsd *statsd;
 } the_log = { .sink = { .fd = STDERR_FILENO }, .level = LEVEL_INFO };
 
 static const struct {
 	const char *name;
 	const char *colour;
+	enum syslog_severity severity;
+	const char *metric;
 } levels[] = {
-	[LEVEL_DEBUG] = { "DEBUG", "\033[36m" },
-	[LEVEL_INFO] = { "INFO", "\033[32m" },
-	[LEVEL_WARNING] = { "WARNING", "\033[33m" },
-	[LEVEL_ERROR] = { "ERROR", "\033[31m" },
-	[LEVEL_CRITICAL] = { "CRITICAL", "\033[1;31m" },
+	[LEVEL_DEBUG] = { "DEBUG", "\033[36m", SYSLOG_DEBUG, NULL },
+	[LEVEL_INFO] = { "INFO", "\033[32m", SYSLOG_INFO, NULL },
+	[LEVEL_WARNING] = { "WARNING", "\033[33m", SYSLOG_WARNING,
+	    "gunicorn.log.warning" },
+	[LEVEL_ERROR] = { "ERROR", "\033[31m", SYSLOG_ERROR,
+	    "gunicorn.log.error" },
+	[LEVEL_CRITICAL] = { "CRITICAL", "\033[1;31m", SYSLOG_CRITICAL,
+	    "gunicorn.log.critical" },
 };
 
 static bool
@@ -70,9 +80,53 @@ log_open(const char *target, enum log_level level, uid_t uid, gid_t gid,
 }
 
 int
+log_capture(struct err *err)
+{
+	if (the_log.sink.path == NULL)
+		return 0;
+	the_log.captures = true;
+	if (dup2(the_log.sink.fd, STDOUT_FILENO) >= 0 &&
+	    dup2(the_log.sink.fd, STDERR_FILENO) >= 0)
+		return 0;
+	err_sys(err, "capture_output");
+	return -1;
+}
+
+int
 log_reopen(struct err *err)
 {
-	return sink_reopen(&the_log.sink, err);
+	int rc = sink_reopen(&the_log.sink, err);
+
+	if (rc == 0 && the_log.captures)
+		rc = log_capture(err);
+	return rc;
+}
+
+void
+log_syslog_set(struct syslog_link *syslog)
+{
+	syslog_close(&the_log.syslog);
+	the_log.syslog = syslog;
+}
+
+void
+log_statsd_set(struct statsd *statsd)
+{
+	statsd_close(&the_log.statsd);
+	the_log.statsd = statsd;
+}
+
+struct statsd *
+log_statsd(void)
+{
+	return the_log.statsd;
+}
+
+void
+log_syslog_access(const char *text, size_t len)
+{
+	if (the_log.syslog != NULL)
+		syslog_send(the_log.syslog, SYSLOG_INFO, "access", text, len);
 }
 
 void
@@ -156,11 +210,27 @@ report_lost(void)
 	sink_write(&the_log.sink, line, n);
 }
 
+/* A traceback that an application logged counts as gunicorn counts it. */
+static void
+count_entry(enum log_level level, const char *text, size_t len)
+{
+	static const char mark[] = "Traceback (most recent call last)";
+	const char *name = levels[level].metric;
+
+	if (the_log.statsd == NULL || name == NULL)
+		return;
+	if (level == LEVEL_ERROR &&
+	    memmem(text, len, mark, sizeof(mark) - 1) != NULL)
+		name = "gunicorn.log.exception";
+	statsd_count(the_log.statsd, name);
+}
+
 static void
 put_entry(enum log_level level, const char *text, size_t len, unsigned flags)
 {
 	char small[ENTRY_ON_STACK], *entry = small;
 	size_t room = HEAD_MAX + len * ESCAPE_GROWTH + ESCAPE_GROWTH + 1, used;
+	size_t head;
 
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
@@ -170,8 +240,12 @@ put_entry(enum log_level level, const char *text, size_t len, unsigned flags)
 		entry = small;
 		room = sizeof(small);
 	}
-	used = put_head(entry, level);
+	count_entry(level, text, len);
+	head = used = put_head(entry, level);
 	used += escape_put(entry + used, room - used - 1, &text, &len, flags);
+	if (the_log.syslog != NULL)
+		syslog_send(the_log.syslog, levels[level].severity, "error",
+		    entry + head, used - head);
 	entry[used++] = '\n';
 	sink_write(&the_log.sink, entry, used);
 	if (entry != small)

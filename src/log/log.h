@@ -18,6 +18,8 @@
 #include <sys/types.h>
 
 struct err;
+struct statsd;
+struct syslog_link;
 
 enum log_level {
 	LEVEL_DEBUG, /* numbered as in bicorn/app.h */
@@ -59,6 +61,24 @@ void log_text(enum log_level level, const char *text, size_t len);
 #define log_warning(...) log_at(LEVEL_WARNING, __VA_ARGS__)
 #define log_error(...) log_at(LEVEL_ERROR, __VA_ARGS__)
 #define log_critical(...) log_at(LEVEL_CRITICAL, __VA_ARGS__)
+
+/*
+ * Where entries go as well, and what counts warnings and worse; NULL: to
+ * nowhere.  Taken; the one before is closed.  While there is one thread.
+ */
+void log_syslog_set(struct syslog_link *syslog);
+void log_statsd_set(struct statsd *statsd);
+struct statsd *log_statsd(void);
+
+/* A line of the access log, to syslog.  Any thread. */
+void log_syslog_access(const char *text, size_t len);
+
+/*
+ * Makes file descriptors 1 and 2 the file of the error log, so that what is
+ * printed lands there, now and after each log_reopen(); not when it is a
+ * stream itself.  While there is one thread.
+ */
+int log_capture(struct err *err);
 
 /* The descriptor entries go to, for a dump of stacks and the like. */
 int log_fd(void);

@@ -142,6 +142,23 @@ sink_reopen(struct sink *s, struct err *err)
 	return rc;
 }
 
+int
+sink_detach(struct sink *s, struct err *err)
+{
+	int fd;
+
+	if (s->owned || s->fd < 0)
+		return 0;
+	fd = fcntl(s->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (fd < 0) {
+		err_sys(err, "log");
+		return -1;
+	}
+	s->fd = fd;
+	s->owned = true;
+	return 0;
+}
+
 void
 sink_close(struct sink *s)
 {

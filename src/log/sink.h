@@ -44,6 +44,9 @@ int sink_open(struct sink *s, const char *target, int standard, uid_t uid,
 /* Opens the path again; writers go on meanwhile.  Keeps the old on errors. */
 int sink_reopen(struct sink *s, struct err *err);
 
+/* A descriptor of its own, where it uses a standard one. */
+int sink_detach(struct sink *s, struct err *err);
+
 void sink_close(struct sink *s);
 
 /* Any thread; keeps errno. */

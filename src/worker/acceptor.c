@@ -15,6 +15,7 @@
 #include "conf/conf.h"
 #include "log/access.h"
 #include "log/log.h"
+#include "log/statsd.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
@@ -34,6 +35,8 @@
 #define FAILED_WAIT_NS (10 * 1000 * 1000)
 /* The acceptor shows signs of life at least so often. */
 #define BEAT_MS 1000
+/* How long metrics are gathered before they are sent. */
+#define METRICS_MS 500
 /* Clients that wait while threads sleep are looked after so soon. */
 #define PATIENT_MS 1
 /* While clients wait, their age is looked at so often. */
@@ -465,6 +468,8 @@ wait_limit(const struct acceptor *a)
 		next = a->now_ms + QUEUE_LOOK_MS;
 	if (a->watch_ms < next)
 		next = a->watch_ms;
+	if (a->w->statsd != NULL && a->metrics_ms < next)
+		next = a->metrics_ms;
 	if (next == CLOCK_NEVER || next > a->now_ms + BEAT_MS)
 		return BEAT_MS;
 	return next > a->now_ms ? (int)(next - a->now_ms) : 0;
@@ -510,6 +515,10 @@ one_round(struct acceptor *a)
 		status_update(a);
 	reclaim(a); /* no event of this round is left to name them */
 	accept_adjust(a);
+	if (a->w->statsd != NULL && a->now_ms >= a->metrics_ms) {
+		statsd_flush(a->w->statsd);
+		a->metrics_ms = a->now_ms + METRICS_MS;
+	}
 }
 
 bool

@@ -17,6 +17,7 @@
 #include "worker/inbound.h"
 #include "worker/loan.h"
 #include "worker/output.h"
+#include "worker/record.h"
 #include "worker/scoreboard.h"
 #include "worker/tally.h"
 #include "worker/worker_private.h"
@@ -43,6 +44,7 @@ exchange_fini(struct exchange *x)
 	request_fini(&x->request);
 	buf_fini(&x->out);
 	buf_fini(&x->trailers_out);
+	buf_fini(&x->notes);
 }
 
 /* --- beginning and end ---------------------------------------------------- */
@@ -78,6 +80,30 @@ fill_scheme(struct bicorn_request *v, const struct inbound *in)
 			  : (struct bicorn_str){ "http", 4 };
 }
 
+/* The application finds the id of its request in the field as well. */
+static void
+fill_id(struct exchange *x)
+{
+	const char *name = x->w->settings->request_id;
+	struct bicorn_request *v = &x->request.view;
+	struct bicorn_header h = {
+		.name = { name, name != NULL ? strlen(name) : 0 },
+		.value = { x->id.text, x->id.len },
+	};
+	bool found = false;
+
+	v->id = h.value;
+	if (name == NULL)
+		return;
+	for (size_t i = 0; i < v->header_count; i++)
+		if (bicorn_str_ieq(v->headers[i].name, name)) {
+			x->request.headers[i].value = h.value;
+			found = true;
+		}
+	if (!found) /* request_fill() left room for it */
+		x->request.headers[v->header_count++] = h;
+}
+
 static void
 fresh_response(struct exchange *x)
 {
@@ -107,8 +133,12 @@ exchange_begin(struct exchange *x, struct client *c)
 	x->send_us = x->lock_us = 0;
 	x->started_wall = clock_wall();
 	fresh_response(x);
+	x->notes.len = 0;
+	ident_take(&x->id, x->w, c);
 	filled = request_fill(&x->request, &in->head, in->in.data,
 	    x->w->trust, &in->trust);
+	if (filled)
+		fill_id(x);
 	fill_addresses(v, c);
 	fill_scheme(v, in);
 	v->content_length = in->complete ? (int64_t)in->body_total
@@ -356,6 +386,26 @@ lent_inform(struct bicorn_exchange *pub, unsigned status,
 	return response_inform(of(pub), status, headers, count);
 }
 
+static int
+lent_error(struct bicorn_exchange *pub, unsigned status,
+    const struct bicorn_header *headers, size_t count)
+{
+	if (status < 400 || status > 599)
+		return BICORN_INVALID;
+	return response_page(of(pub), status, "", headers, count);
+}
+
+static int
+lent_note(struct bicorn_exchange *pub, struct bicorn_str name,
+    struct bicorn_str value)
+{
+	struct exchange *x = of(pub);
+
+	return record_note(x, (struct span){ name.ptr, name.len },
+		   (struct span){ value.ptr, value.len }) ?
+	    BICORN_OK : BICORN_NO_MEMORY;
+}
+
 /* --- the raw connection --------------------------------------------------- */
 
 static int
@@ -444,6 +494,15 @@ lent_setting(const struct bicorn_server *server, const char *name)
 	return settings_text(lent->worker->settings, name);
 }
 
+static size_t
+lent_notes(const struct bicorn_server *server, const struct bicorn_str **out)
+{
+	const struct lent *lent = (const struct lent *)(const void *)server;
+
+	*out = lent->worker->notes;
+	return lent->worker->note_count;
+}
+
 static void
 lent_log(const struct bicorn_server *server, int level, const char *text,
     size_t len)
@@ -482,5 +541,8 @@ lent_init(struct worker *w)
 		.raw_write = lent_raw_write,
 		.request_trailers = lent_request_trailers,
 		.tls = lent_tls,
+		.error = lent_error,
+		.note = lent_note,
+		.notes = lent_notes,
 	};
 }

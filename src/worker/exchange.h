@@ -17,6 +17,7 @@
 #include "app/request.h"
 #include "base/buf.h"
 #include "http/response.h"
+#include "worker/ident.h"
 
 struct client;
 struct score_counts;
@@ -45,6 +46,7 @@ struct exchange {
 	struct worker *w;
 	struct score_thread *score;
 	struct score_counts *counts;
+	unsigned number; /* of the thread */
 
 	/* Of the request in hand. */
 	struct client *c;
@@ -54,6 +56,8 @@ struct exchange {
 	void *map;            /* of a spooled body, or NULL */
 	size_t map_len;
 	struct bicorn_header *trailers_in; /* heap, or NULL */
+	struct ident id;      /* with the setting request_id */
+	struct buf notes;     /* for the access log, see record.c */
 	int64_t started_us;
 	int64_t started_wall;
 	int64_t queue_us;     /* it waited so long for this thread */
@@ -113,6 +117,10 @@ void response_abort(struct exchange *x);
 int response_inform(struct exchange *x, unsigned status,
     const struct bicorn_header *headers, size_t count);
 int response_take_over(struct exchange *x, unsigned status,
+    const struct bicorn_header *headers, size_t count);
+
+/* A page for that status, with headers added to its own. */
+int response_page(struct exchange *x, unsigned status, const char *why,
     const struct bicorn_header *headers, size_t count);
 
 /* Answers a page that says what went wrong; closes the connection. */

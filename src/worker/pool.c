@@ -66,6 +66,7 @@ thread_main(void *arg)
 	exchange_init(&t->x, t->w,
 	    scoreboard_thread(h->board, h->slot, t->number),
 	    scoreboard_counts(h->board, h->slot, t->number));
+	t->x.number = t->number;
 	t->failed = !start_application(t);
 	must(sem_post(&t->pool->started) == 0);
 	if (!t->failed) {

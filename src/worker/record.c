@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "log/access.h"
+#include "log/statsd.h"
+#include "tls/tls.h"
 #include "worker/client.h"
 #include "worker/exchange.h"
 #include "worker/heritage.h"
@@ -17,7 +19,7 @@
 
 /* What the lookup of a field or variable needs. */
 struct source_of_fields {
-	const struct client *c;
+	struct client *c;
 	const struct exchange *x; /* NULL for a refused request */
 	char scratch[16];         /* of a number as text */
 };
@@ -31,6 +33,56 @@ request_field(const struct inbound *in, struct span name)
 		return SPAN_NONE;
 	f = http_head_field(&in->head, in->in.data, name);
 	return f != NULL ? http_span(in->in.data, f->value) : SPAN_NONE;
+}
+
+struct span
+record_field(const struct client *c, struct span name)
+{
+	return request_field(c->in, name);
+}
+
+/* --- notes: two lengths, name and value, one behind the other -------------- */
+
+/* What all notes of a request may take. */
+#define NOTES_MAX 65536
+
+struct note {
+	uint32_t name_len;
+	uint32_t value_len;
+};
+
+bool
+record_note(struct exchange *x, struct span name, struct span value)
+{
+	const struct note n = { (uint32_t)name.len, (uint32_t)value.len };
+	struct buf *b = &x->notes;
+
+	if (name.len > NOTES_MAX || value.len > NOTES_MAX ||
+	    b->len > NOTES_MAX ||
+	    !buf_reserve(b, sizeof(n) + name.len + value.len))
+		return false;
+	buf_add(b, &n, sizeof(n));
+	buf_add(b, name.ptr, name.len);
+	return buf_add(b, value.ptr, value.len);
+}
+
+/* The last note of that name. */
+static struct span
+find_note(const struct exchange *x, struct span name)
+{
+	struct span found = SPAN_NONE;
+	struct note n;
+
+	for (size_t at = 0; at < x->notes.len;
+	     at += sizeof(n) + n.name_len + n.value_len) {
+		const char *p = x->notes.data + at;
+
+		memcpy(&n, p, sizeof(n));
+		p += sizeof(n);
+		if (span_ieq(name, (struct span){ p, n.name_len }))
+			found = (struct span){ p + n.name_len, n.value_len };
+	}
+	return found;
 }
 
 /* A field of the response head, which still stands in x->out. */
@@ -135,6 +187,10 @@ variable(struct source_of_fields *s, struct span name)
 {
 	struct span found = SPAN_NONE;
 
+	if (s->x != NULL && s->x->notes.len > 0)
+		found = find_note(s->x, name);
+	if (found.ptr != NULL)
+		return found;
 	if (span_ieq(name, SPAN("REMOTE_ADDR")))
 		return (struct span){ s->c->conn.peer_text,
 			s->c->conn.peer_len };
@@ -155,6 +211,10 @@ lookup(void *arg, char kind, struct span name)
 		return request_field(s->c->in, name);
 	case 'o':
 		return response_field(s->x, name);
+	case 'v':
+		return tls_fact(&s->c->conn, "SSL_PROTOCOL");
+	case 'c':
+		return tls_fact(&s->c->conn, "SSL_CIPHER");
 	default:
 		return variable(s, name);
 	}
@@ -180,6 +240,7 @@ fill_line(struct access_record *r, const struct inbound *in)
 void
 record_exchange(const struct exchange *x)
 {
+	const struct bicorn_request *v = &x->request.view;
 	struct source_of_fields from = { .c = x->c, .x = x };
 	struct access_record r = {
 		.remote = { x->c->conn.peer_text, x->c->conn.peer_len },
@@ -189,21 +250,30 @@ record_exchange(const struct exchange *x)
 		.started_wall = x->started_wall,
 		.lookup = lookup,
 		.lookup_arg = &from,
+		.id = ident_span(&x->id),
+		.scheme = { v->scheme.ptr, v->scheme.len },
+		.queue_us = -1,
+		.app_us = -1,
+		.send_us = -1,
+		.thread = x->number,
 	};
 
-	if (x->w->heritage->access == NULL)
+	if (x->w->heritage->access == NULL && x->w->statsd == NULL)
 		return;
 	r.us = (uint64_t)(x->ended_us - x->started_us);
+	r.queue_us = x->queue_us;
+	r.send_us = x->send_us;
+	r.app_us = (int64_t)r.us - x->send_us;
+	statsd_request(x->w->statsd, r.status, r.us);
 	fill_line(&r, x->c->in);
 	/* As the application sees it: decoded. */
-	r.path = (struct span){ x->request.view.path.ptr,
-		x->request.view.path.len };
+	r.path = (struct span){ v->path.ptr, v->path.len };
 	access_write(x->w->heritage->access, &r);
 }
 
 void
-record_refusal(struct worker *w, const struct client *c, unsigned status,
-    uint64_t body_bytes)
+record_refusal(struct worker *w, struct client *c, unsigned status,
+    uint64_t body_bytes, struct span id)
 {
 	struct source_of_fields from = { .c = c };
 	struct access_record r = {
@@ -213,9 +283,16 @@ record_refusal(struct worker *w, const struct client *c, unsigned status,
 		.started_wall = clock_wall(),
 		.lookup = lookup,
 		.lookup_arg = &from,
+		.id = id,
+		.scheme = c->conn.tls != NULL ? SPAN("https") : SPAN("http"),
+		.queue_us = -1,
+		.app_us = -1,
+		.send_us = -1,
+		.thread = -1,
 	};
 
 	tally(w, counts_class(status));
+	statsd_request(w->statsd, status, 0);
 	fill_line(&r, c->in);
 	access_write(w->heritage->access, &r);
 }

@@ -4,7 +4,10 @@
 
 /* The line of the access log for one request. */
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/span.h"
 
 struct client;
 struct exchange;
@@ -14,7 +17,13 @@ struct worker;
 void record_exchange(const struct exchange *x);
 
 /* For one that was refused: only what could be understood is in it. */
-void record_refusal(struct worker *w, const struct client *c,
-    unsigned status, uint64_t body_bytes);
+void record_refusal(struct worker *w, struct client *c,
+    unsigned status, uint64_t body_bytes, struct span id);
+
+/* What {name}e stands for in the line of x; copied.  False: no memory. */
+bool record_note(struct exchange *x, struct span name, struct span value);
+
+/* A field of the request of c, as far as it was received; ptr NULL: none. */
+struct span record_field(const struct client *c, struct span name);
 
 #endif

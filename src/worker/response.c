@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The body of a response, from its first byte to its end. */
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -12,7 +11,10 @@
 #include "worker/inbound.h"
 #include "worker/loan.h"
 #include "worker/output.h"
+#include "worker/pages.h"
+#include "worker/record.h"
 #include "worker/response_private.h"
+#include "worker/worker_private.h"
 
 /* Body bytes that are copied behind the head, to be sent in one go. */
 #define GATHER_MAX 16384
@@ -302,29 +304,38 @@ response_finish(struct exchange *x)
 	return sent ? BICORN_OK : BICORN_GONE;
 }
 
+int
+response_page(struct exchange *x, unsigned status, const char *why,
+    const struct bicorn_header *headers, size_t count)
+{
+	struct bicorn_header own[8];
+	struct bicorn_str part;
+	struct page page;
+	int rc;
+
+	if (count > sizeof(own) / sizeof(*own) - 1)
+		return BICORN_INVALID;
+	pages_make(x->w->pages, status, why,
+	    record_field(x->c, SPAN("accept")), ident_span(&x->id), &page);
+	own[0] = (struct bicorn_header){ { "Content-Type", 12 },
+		{ page.type.ptr, page.type.len } };
+	if (count > 0)
+		memcpy(own + 1, headers, count * sizeof(*headers));
+	part = (struct bicorn_str){ page.body.ptr, page.body.len };
+	rc = response_start(x, status, SPAN_NONE, own, count + 1,
+	    (int64_t)part.len);
+	return rc == BICORN_OK ? response_write(x, &part, 1) : rc;
+}
+
 void
 response_error(struct exchange *x, unsigned status, const char *text)
 {
-	struct span reason = http_reason(status);
-	const struct bicorn_header type = {
-		{ "Content-Type", 12 }, { "text/html; charset=utf-8", 24 }
-	};
-	struct bicorn_str part;
-	char page[512];
-	int n;
-
-	n = snprintf(page, sizeof(page),
-	    "<html>\n  <head>\n    <title>%.*s</title>\n  </head>\n  <body>\n"
-	    "    <h1><p>%.*s</p></h1>\n    %s\n  </body>\n</html>\n",
-	    (int)reason.len, reason.ptr, (int)reason.len, reason.ptr, text);
-	part = (struct bicorn_str){ page, (size_t)n };
-	if (response_start(x, status, SPAN_NONE, &type, 1, n) != BICORN_OK) {
+	if (response_page(x, status, text, NULL, 0) != BICORN_OK) {
 		x->broken = true;
 		x->state = RESPONSE_ABORTED;
 		return;
 	}
 	x->keep_open = false;
-	response_write(x, &part, 1);
 	response_finish(x);
 }
 

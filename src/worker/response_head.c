@@ -38,6 +38,24 @@ response_add_status_line(struct buf *b, unsigned status, struct span reason)
 	    RESPONSE_ADD(b, "\r\n");
 }
 
+/* Whether the client is to see the id of its request. */
+static bool
+sends_id(const struct exchange *x)
+{
+	return x->id.len > 0 && x->w->settings->request_id_response;
+}
+
+static bool
+add_id(struct exchange *x)
+{
+	const struct bicorn_header h = {
+		bicorn_str(x->w->settings->request_id),
+		{ x->id.text, x->id.len },
+	};
+
+	return response_add_field(&x->out, &h);
+}
+
 bool
 response_add_first(struct exchange *x, struct span reason)
 {
@@ -45,8 +63,9 @@ response_add_first(struct exchange *x, struct span reason)
 
 	refresh_date(x);
 	return response_add_status_line(b, x->status, reason) &&
-	    RESPONSE_ADD(b, "Server: bicorn\r\nDate: ") &&
-	    buf_add(b, x->date, sizeof(x->date)) && RESPONSE_ADD(b, "\r\n");
+	    buf_add(b, x->w->first, x->w->first_len) &&
+	    buf_add(b, x->date, sizeof(x->date)) && RESPONSE_ADD(b, "\r\n") &&
+	    (!sends_id(x) || add_id(x));
 }
 
 bool
@@ -95,6 +114,9 @@ take_field(struct exchange *x, const struct bicorn_header *h, int64_t *length)
 	case HTTP_R_UPGRADE:
 		return BICORN_OK;
 	default:
+		if (sends_id(x) && bicorn_str_ieq(h->name,
+				       x->w->settings->request_id))
+			return BICORN_OK; /* it is there already */
 		return response_add_field(&x->out, h) ? BICORN_OK : BICORN_NO_MEMORY;
 	}
 }

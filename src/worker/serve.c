@@ -14,7 +14,9 @@
 #include "log/log.h"
 #include "worker/client.h"
 #include "worker/exchange.h"
+#include "worker/ident.h"
 #include "worker/inbound.h"
+#include "worker/pages.h"
 #include "worker/loan.h"
 #include "worker/queue.h"
 #include "worker/record.h"
@@ -58,74 +60,83 @@ is_head(const struct inbound *in)
 
 /* What the socket does not take is left in c->out. */
 static void
-send_text(struct worker *w, struct client *c, char *text, size_t size)
+send_parts(struct worker *w, struct client *c, const struct iovec *iov,
+    int count)
 {
-	struct iovec iov = { text, size };
 	size_t put = 0;
 
 	if (outbound_empty(&c->out) &&
-	    c->conn.transport->write(&c->conn, &iov, 1, false, &put) ==
+	    c->conn.transport->write(&c->conn, iov, count, false, &put) ==
 		IO_ERROR)
-		put = size; /* the end of the connection will be noticed */
-	if (outbound_add(&c->out, &w->keep, text + put, size - put) !=
-	    OUTBOUND_KEPT)
-		c->keep = false; /* cut: nothing may follow */
+		put = SIZE_MAX; /* the end of the connection will be noticed */
+	for (int i = 0; i < count; i++) {
+		size_t part = put < iov[i].iov_len ? put : iov[i].iov_len;
+
+		put -= part;
+		/* Cut: nothing may follow. */
+		if (outbound_add(&c->out, &w->keep,
+			(const char *)iov[i].iov_base + part,
+			iov[i].iov_len - part) != OUTBOUND_KEPT)
+			c->keep = false;
+	}
 	c->slow = (struct slow){ 0 };
 }
 
 /* Sends a response made here: the head, then body. */
 static void
 send_own(struct worker *w, struct client *c, unsigned status,
-    const char *type, const char *body, size_t len)
+    struct span type, struct span body, struct span id)
 {
 	struct span reason = http_reason(status);
-	char date[HTTP_DATE_LEN], text[1536];
-	struct buf whole = { 0 }; /* with fields that may be long */
+	bool sends_id = id.len > 0 && w->settings->request_id_response;
+	char date[HTTP_DATE_LEN], head[1280];
+	struct buf fields = { 0 }; /* those that may be long */
 	int n;
 
 	http_date(clock_wall(), date);
-	n = snprintf(text, sizeof(text),
-	    "HTTP/1.1 %u %.*s\r\nServer: bicorn\r\nDate: %.*s\r\n"
-	    "Connection: %s\r\n%sContent-Type: %s\r\n"
-	    "Content-Length: %zu\r\n\r\n",
-	    status, (int)reason.len, reason.ptr, HTTP_DATE_LEN, date,
-	    c->keep ? "keep-alive" : "close",
-	    status == 503 ? "Retry-After: 2\r\n" : "", type, len);
+	n = snprintf(head, sizeof(head),
+	    "HTTP/1.1 %u %.*s\r\n%.*s%.*s\r\n%s%s%.*s%s"
+	    "Connection: %s\r\n%sContent-Type: %.*s\r\n"
+	    "Content-Length: %zu\r\n",
+	    status, (int)reason.len, reason.ptr, (int)w->first_len, w->first,
+	    HTTP_DATE_LEN, date, sends_id ? w->settings->request_id : "",
+	    sends_id ? ": " : "", sends_id ? (int)id.len : 0, id.ptr,
+	    sends_id ? "\r\n" : "", c->keep ? "keep-alive" : "close",
+	    status == 503 ? "Retry-After: 2\r\n" : "", (int)type.len, type.ptr,
+	    body.len);
 	if (is_head(c->in))
-		len = 0;
-	record_refusal(w, c, status, len);
-	memcpy(text + n, body, len);
-	if (status != 301 && status != 308) {
-		send_text(w, c, text, (size_t)n + len);
-		return;
+		body.len = 0;
+	record_refusal(w, c, status, body.len, id);
+	if ((status != 301 && status != 308) || redirect_field(c, &fields)) {
+		struct iovec iov[] = {
+			{ head, (size_t)n },
+			{ fields.data, fields.len },
+			{ (void *)"\r\n", 2 },
+			{ (void *)body.ptr, body.len },
+		};
+
+		send_parts(w, c, iov, 4);
 	}
-	/* In front of the empty line. */
-	if (buf_add(&whole, text, (size_t)n - 2) &&
-	    redirect_field(c, &whole) &&
-	    buf_add(&whole, text + n - 2, 2 + len))
-		send_text(w, c, whole.data, whole.len);
-	buf_fini(&whole);
+	buf_fini(&fields);
 }
 
 void
 refuse_client(struct worker *w, struct client *c, int64_t now_ms)
 {
 	struct inbound *in = c->in;
-	struct span reason = http_reason(in->refusal);
 	const char *why = in->reason != NULL ? in->reason : "";
-	char page[512];
-	int len;
+	struct ident id = { .len = 0 };
+	struct page page;
 
-	len = snprintf(page, sizeof(page),
-	    "<html>\n  <head>\n    <title>%.*s</title>\n  </head>\n  <body>\n"
-	    "    <h1><p>%.*s</p></h1>\n    %s\n  </body>\n</html>\n",
-	    (int)reason.len, reason.ptr, (int)reason.len, reason.ptr, why);
+	ident_take(&id, w, c);
+	pages_make(w->pages, in->refusal, why, record_field(c, SPAN("accept")),
+	    ident_span(&id), &page);
 	log_debug("Refused a request from %s: %u: %s",
 	    c->conn.peer_len > 0 ? c->conn.peer_text : "a unix socket",
 	    in->refusal, why);
 	tally_refusal(w, c);
 	c->keep = false;
-	send_own(w, c, in->refusal, "text/html", page, (size_t)len);
+	send_own(w, c, in->refusal, page.type, page.body, ident_span(&id));
 	inbound_drop(w, c);
 	if (outbound_empty(&c->out))
 		linger_client(c, now_ms);
@@ -171,8 +182,8 @@ answer_health(struct worker *w, struct client *c, int64_t now_ms)
 	c->keep = !stopping && !worker_draining(w) &&
 	    c->in->head.keep_alive && c->in->complete &&
 	    w->settings->keepalive_ms > 0;
-	send_own(w, c, stopping ? 503 : 200, "text/plain", text,
-	    strlen(text));
+	send_own(w, c, stopping ? 503 : 200, SPAN("text/plain"),
+	    span_of(text), SPAN_NONE);
 	if (c->keep)
 		inbound_done(w, c);
 	else
@@ -313,7 +324,7 @@ leave_output(struct exchange *x, struct client *c)
 void
 finish_vanished(struct worker *w, struct client *c)
 {
-	record_refusal(w, c, 499, 0);
+	record_refusal(w, c, 499, 0, SPAN_NONE);
 	tally(w, COUNT_VANISHED);
 	client_finish(w, c);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/worker.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -11,7 +13,9 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "conf/conf.h"
+#include "log/access.h"
 #include "log/log.h"
+#include "log/statsd.h"
 #include "net/listen.h"
 #include "tls/tls.h"
 #include "worker/acceptor.h"
@@ -19,6 +23,7 @@
 #include "worker/handshakes.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/pages.h"
 #include "worker/pool.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
@@ -46,6 +51,41 @@ draw_max_requests(const struct settings *s)
 	return (uint64_t)s->max_requests + jitter;
 }
 
+/* What stands behind the status line. */
+static void
+set_first(struct worker *w, const char *server)
+{
+	int n;
+
+	if (strcmp(server, "off") == 0)
+		n = snprintf(w->first, sizeof(w->first), "Date: ");
+	else
+		n = snprintf(w->first, sizeof(w->first),
+		    "Server: %s\r\nDate: ", server);
+	w->first_len = (size_t)n;
+}
+
+/* {name}e in the access log, in the words of the public header. */
+static int
+set_notes(struct worker *w, const struct access_log *a, struct err *err)
+{
+	size_t count;
+	const struct span *names = access_variables(a, &count);
+
+	if (count == 0)
+		return 0;
+	w->notes = calloc(count, sizeof(*w->notes));
+	if (w->notes == NULL) {
+		err_set(err, "out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < count; i++)
+		w->notes[i] = (struct bicorn_str){ names[i].ptr,
+			names[i].len };
+	w->note_count = count;
+	return 0;
+}
+
 static int
 worker_init(struct worker *w, const struct settings *s, struct err *err)
 {
@@ -67,7 +107,10 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 		.buffered = &w->buffered,
 		.buffered_max = s->buffer_memory_bytes,
 	};
+	set_first(w, s->server_header);
 	lent_init(w);
+	if (pages_load(s->error_pages, &w->pages, err) != 0)
+		return -1;
 	return trust_new(s, &w->trust, err);
 }
 
@@ -142,6 +185,8 @@ worker_fini(struct worker *w)
 	free_spare(w->stash);
 	free_spare(atomic_load(&w->spare_inbound));
 	queue_free(&w->queue);
+	pages_free(&w->pages);
+	free(w->notes);
 	for (size_t i = 0; w->tls != NULL && i < w->heritage->listener_count;
 	     i++)
 		tls_free(&w->tls[i]);
@@ -160,7 +205,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	if (worker_init(w, h->settings, err) != 0)
 		return WORKER_EXIT_BOOT;
 	w->heritage = h;
-	if (open_tls(w, h, err) != 0)
+	w->statsd = log_statsd();
+	if (set_notes(w, h->access, err) != 0 || open_tls(w, h, err) != 0)
 		return WORKER_EXIT_BOOT;
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->counts = scoreboard_shared_counts(h->board, h->slot);
@@ -228,6 +274,7 @@ worker_main(const struct heritage *h)
 		acceptor_free(&a);
 		worker_fini(&w);
 	}
+	statsd_flush(w.statsd);
 	/* Otherwise threads are in the application: the process just ends. */
 	log_info("Worker exiting (pid: %d)", (int)getpid());
 	return WORKER_EXIT_OK;

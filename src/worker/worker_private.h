@@ -22,11 +22,13 @@ struct client;
 struct handshakes;
 struct heritage;
 struct inbound;
+struct pages;
 struct pool;
 struct queue;
 struct score_counts;
 struct score_worker;
 struct settings;
+struct statsd;
 struct tls;
 struct trust;
 struct watchdog;
@@ -52,6 +54,12 @@ struct worker {
 	struct pool *pool;
 	struct handshakes *handshakes; /* NULL: no TLS */
 	struct watchdog *watchdog;
+	struct pages *pages;   /* NULL: only those made here */
+	struct statsd *statsd; /* NULL: off */
+	struct bicorn_str *notes; /* names that the access log asks for */
+	size_t note_count;
+	char first[300];       /* "Server: bicorn\r\nDate: " */
+	size_t first_len;
 	struct score_worker *score;
 	struct score_counts *counts; /* what no thread of the pool counts */
 	int wake_fd; /* eventfd that wakes the acceptor */

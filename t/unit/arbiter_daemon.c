@@ -29,7 +29,7 @@ be_daemon(int fd, enum fate fate)
 	pid_t first = getpid();
 	char ok;
 
-	if (daemon_start(&d, &err) != 0)
+	if (daemon_start(&d, false, &err) != 0)
 		_exit(99);
 	ok = getpid() != first && getsid(0) != getpid() &&
 	    getpgrp() == getsid(0) && umask(0) == 022 &&

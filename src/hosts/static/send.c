@@ -285,43 +285,20 @@ send_file(struct bicorn_exchange *x, const struct file *f, int64_t now_s)
 
 /* --- without a file ------------------------------------------------------ */
 
-static const char *
-status_text(unsigned status)
-{
-	switch (status) {
-	case 301:
-		return "Moved Permanently\n";
-	case 403:
-		return "Forbidden\n";
-	case 404:
-		return "Not Found\n";
-	case 405:
-		return "Method Not Allowed\n";
-	case 412:
-		return "Precondition Failed\n";
-	case 416:
-		return "Range Not Satisfiable\n";
-	case 503:
-		return "Service Unavailable\n";
-	default:
-		return "Internal Server Error\n";
-	}
-}
-
 void
 send_status_with(struct bicorn_exchange *x, unsigned status, const char *name,
     const char *value)
 {
-	struct bicorn_str text = bicorn_str(status_text(status));
 	const struct bicorn_header headers[] = {
-		{ STR("Content-Type"), STR("text/plain; charset=utf-8") },
 		{ STR("X-Content-Type-Options"), STR("nosniff") },
 		{ bicorn_str(name), bicorn_str(value) },
 	};
+	size_t count = name != NULL ? 2 : 1;
 
-	if (bicorn_respond(x, status, headers, name != NULL ? 3 : 2,
-		(int64_t)text.len) == BICORN_OK)
-		bicorn_write(x, text.ptr, text.len);
+	if (status < 400)
+		bicorn_respond(x, status, headers, count, 0);
+	else
+		bicorn_error(x, status, headers, count);
 }
 
 void

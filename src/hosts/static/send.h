@@ -23,7 +23,7 @@ struct file {
  */
 void send_file(struct bicorn_exchange *x, const struct file *f, int64_t now_s);
 
-/* A short text that says what the status means. */
+/* The server's page for that status; nothing but the head below 400. */
 void send_status(struct bicorn_exchange *x, unsigned status);
 
 /* As send_status(), with one more field. */

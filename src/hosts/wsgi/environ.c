@@ -411,10 +411,93 @@ environ_new(struct wsgi_thread *t, struct bicorn_exchange *x)
 	env = PyDict_Copy(t->environ);
 	if (env == NULL)
 		return NULL;
+	if (r->id.len > 0 && set_steal(env, t->wsgi->keys[KEY_REQUEST_ID],
+	    PyUnicode_DecodeLatin1(r->id.ptr, (Py_ssize_t)r->id.len, NULL)) <
+	    0) {
+		Py_DECREF(env);
+		return NULL;
+	}
 	if ((r->peer_address.len == 0 &&
 	    PyDict_DelItem(env, t->wsgi->keys[KEY_REMOTE_PORT]) < 0) ||
 	    add_fields(t, env, r) < 0 ||
 	    (r->tls && add_tls(t, env, x) < 0))
 		Py_CLEAR(env);
 	return env;
+}
+
+/* --- the access log -------------------------------------------------------- */
+
+/*
+ * A text of environ holds bytes of UTF-8 as Latin-1; one of the
+ * application's own holds characters.
+ */
+static PyObject *
+note_bytes(PyObject *text)
+{
+	PyObject *bytes = PyUnicode_AsLatin1String(text), *decoded = NULL;
+
+	if (bytes != NULL)
+		decoded = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(bytes),
+		    PyBytes_GET_SIZE(bytes), NULL);
+	if (decoded == NULL) {
+		PyErr_Clear();
+		Py_XDECREF(bytes);
+		return PyUnicode_AsEncodedString(text, "utf-8", "replace");
+	}
+	Py_DECREF(decoded);
+	return bytes;
+}
+
+static void
+note_text(struct bicorn_exchange *x, const char *name, PyObject *text)
+{
+	PyObject *bytes = note_bytes(text);
+	struct bicorn_str value;
+
+	if (bytes == NULL) {
+		PyErr_Clear();
+		return;
+	}
+	value.ptr = PyBytes_AS_STRING(bytes);
+	value.len = (size_t)PyBytes_GET_SIZE(bytes);
+	bicorn_note(x, name, value);
+	Py_DECREF(bytes);
+}
+
+/* Python's objects print as they do in gunicorn: by str(). */
+static void
+note_value(struct bicorn_exchange *x, const char *name, PyObject *value)
+{
+	PyObject *text = PyObject_Str(value);
+
+	if (text != NULL)
+		note_text(x, name, text);
+	else
+		PyErr_Clear();
+	Py_XDECREF(text);
+}
+
+void
+environ_note(const struct wsgi *w, PyObject *env, struct bicorn_exchange *x)
+{
+	PyObject *key, *value;
+	const char *name;
+	Py_ssize_t at = 0, len;
+	size_t i;
+
+	while (PyDict_Next(env, &at, &key, &value)) {
+		/* A str subclass could run code, which could change env. */
+		if (!PyUnicode_CheckExact(key) || !PyUnicode_IS_ASCII(key))
+			continue;
+		name = PyUnicode_AsUTF8AndSize(key, &len);
+		for (i = 0; name != NULL && i < w->note_count; i++) {
+			if ((size_t)len != w->notes[i].len ||
+			    !bicorn_str_ieq(w->notes[i], name))
+				continue;
+			Py_INCREF(value);
+			note_value(x, name, value);
+			Py_DECREF(value);
+			break;
+		}
+	}
 }

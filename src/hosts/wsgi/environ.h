@@ -19,6 +19,13 @@ int environ_set(struct wsgi_thread *t, enum wsgi_key key, PyObject *value);
 /* The environ of one request: a new dict, or NULL with an exception. */
 PyObject *environ_new(struct wsgi_thread *t, struct bicorn_exchange *x);
 
+/*
+ * Tells the access log what {name}e stands for, after the request.  With no
+ * exception set; leaves none.
+ */
+void environ_note(const struct wsgi *w, PyObject *env,
+    struct bicorn_exchange *x);
+
 /* Lets go of texts that are too long to be kept between requests. */
 void environ_trim(struct wsgi_thread *t);
 

@@ -110,12 +110,12 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	deadline_end(t);
 	if (rc < 0)
 		fail(t, x);
+	if (env != NULL && t->wsgi->note_count > 0)
+		environ_note(t->wsgi, env, x);
 	Py_XDECREF(env);
 	environ_trim(t);
 	thread_end(t);
 }
-
-static const char late_text[] = "The request took too long.\n";
 
 /* The end of the response, without the interpreter lock. */
 static void
@@ -131,8 +131,7 @@ finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 		bicorn_log(x->server, BICORN_LOG_ERROR,
 		    "the server refused the response of the application");
 	/* A 504 where nothing was sent; else it is refused, and aborted. */
-	if (r->late && bicorn_reply(x, 504, "text/plain", late_text,
-		sizeof(late_text) - 1) == BICORN_OK)
+	if (r->late && bicorn_error(x, 504, NULL, 0) == BICORN_OK)
 		return;
 	if (rc < 0 || r->failed || r->gone)
 		bicorn_abort(x);

@@ -22,6 +22,7 @@
 #include "handle.h"
 #include "input.h"
 #include "interpreter.h"
+#include "logconfig.h"
 #include "names.h"
 #include "report.h"
 #include "target.h"
@@ -185,6 +186,12 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 		report_line(l->error, l->error_size);
 		return BICORN_LOAD_FAILED;
 	}
+	if (logconfig_apply(w->server) < 0) {
+		report_exception(w, "Error in the configuration of logging");
+		snprintf(l->error, l->error_size,
+		    "logconfig: Python could not apply it");
+		return BICORN_LOAD_FAILED;
+	}
 	rc = target_load(w, l->target, l->error, l->error_size);
 	if (rc == BICORN_LOADED && take_script_name(w) < 0) {
 		snprintf(l->error, l->error_size, "out of memory");
@@ -206,6 +213,7 @@ wsgi_load(struct bicorn_load *l)
 	w->server = l->server;
 	w->pid = getpid();
 	w->body_buffer = body_buffer(l->server);
+	w->note_count = bicorn_notes(l->server, &w->notes);
 	w->sendfile = !is_off(l->server, "sendfile");
 	/* Libraries look there for what they run under, as in gunicorn. */
 	setenv("SERVER_SOFTWARE", l->server->software, 1);

@@ -65,7 +65,8 @@ struct wsgi_names;
 	KEY(SSL_CLIENT_S_DN, "SSL_CLIENT_S_DN")         \
 	KEY(SSL_CLIENT_I_DN, "SSL_CLIENT_I_DN")         \
 	KEY(SSL_CLIENT_SERIAL, "SSL_CLIENT_SERIAL")     \
-	KEY(SSL_CLIENT_CERT, "SSL_CLIENT_CERT")
+	KEY(SSL_CLIENT_CERT, "SSL_CLIENT_CERT")         \
+	KEY(REQUEST_ID, "bicorn.request_id")
 
 enum wsgi_key {
 #define KEY(name, text) KEY_##name,
@@ -94,6 +95,8 @@ struct wsgi {
 	PyTypeObject *input_type;
 	PyTypeObject *errors_type;
 	PyTypeObject *file_wrapper_type;
+	const struct bicorn_str *notes; /* what the access log asks for */
+	size_t note_count;
 	struct bicorn_str script_name; /* SCRIPT_NAME of the process */
 	int64_t body_buffer;  /* bodies up to this are in memory */
 	bool sendfile;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_HOSTS_WSGI_LOGCONFIG_H
+#define BICORN_HOSTS_WSGI_LOGCONFIG_H
+
+struct bicorn_server;
+
+/*
+ * Configures Python's logging by the settings logconfig_dict,
+ * logconfig_json or logconfig, the first that is set; -1 with an exception.
+ */
+int logconfig_apply(const struct bicorn_server *server);
+
+#endif
