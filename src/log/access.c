@@ -23,12 +23,20 @@
 
 static const char cut_mark[] = "...";
 
+/*
+ * What stands for a value that is not known yet: a byte that no value holds
+ * once it is escaped, and the step.
+ */
+#define OPEN_MARK '\x01'
+#define OPEN_LEN 4
+
 /* A line being made. */
 struct line {
 	char *at;
 	char *end;
 	size_t reserve; /* of the step in hand */
 	bool json;
+	bool open; /* leaves status and times open */
 };
 
 /* ---- opening ------------------------------------------------------------ */
@@ -518,6 +526,24 @@ fill_up(struct line *l, const struct access_step *s, char *start)
 	l->at += missing;
 }
 
+/* Values that change while output is being sent. */
+static bool
+is_late(char kind)
+{
+	static const char late[] = { 's', 'T', 'M', 'D', 'L', ACCESS_SEND_US };
+
+	return memchr(late, kind, sizeof(late)) != NULL;
+}
+
+static void
+put_mark(struct line *l, const struct access_step *s)
+{
+	const char mark[OPEN_LEN] = { OPEN_MARK, s->kind, (char)s->width,
+		(char)(s->left | s->zero << 1) };
+
+	put_raw(l, mark, OPEN_LEN);
+}
+
 static void
 put_step(struct line *l, const struct access_step *s,
     const struct access_record *r)
@@ -525,6 +551,10 @@ put_step(struct line *l, const struct access_step *s,
 	char *start = l->at;
 
 	l->reserve = s->reserve;
+	if (l->open && is_late(s->kind)) {
+		put_mark(l, s);
+		return;
+	}
 	put_atom(l, s, r);
 	if (s->width > 0 && !l->json)
 		fill_up(l, s, start);
@@ -533,26 +563,22 @@ put_step(struct line *l, const struct access_step *s,
 /* The line without its end. */
 static size_t
 make_line(const struct access_log *a, const struct access_record *r,
-    char out[ACCESS_LINE_MAX])
+    bool open, char out[ACCESS_LINE_MAX])
 {
 	struct line l = { .at = out, .end = out + ACCESS_LINE_MAX - 1,
-		.json = a->json };
+		.json = a->json, .open = open };
 
 	for (size_t i = 0; i < a->count; i++)
 		put_step(&l, &a->steps[i], r);
 	return (size_t)(l.at - out);
 }
 
-void
-access_write(struct access_log *a, const struct access_record *r)
+/* buf has room for a line end. */
+static void
+deliver(struct access_log *a, char *buf, size_t len)
 {
-	char buf[ACCESS_LINE_MAX];
 	uint64_t lost;
-	size_t len;
 
-	if (a == NULL)
-		return;
-	len = make_line(a, r, buf);
 	if (a->to_syslog)
 		log_syslog_access(buf, len);
 	if (!a->to_sink)
@@ -563,4 +589,59 @@ access_write(struct access_log *a, const struct access_record *r)
 	if (lost > 0)
 		log_warning("%llu access log lines were lost",
 		    (unsigned long long)lost);
+}
+
+void
+access_write(struct access_log *a, const struct access_record *r)
+{
+	char buf[ACCESS_LINE_MAX];
+
+	if (a != NULL)
+		deliver(a, buf, make_line(a, r, false, buf));
+}
+
+char *
+access_begin(const struct access_log *a, const struct access_record *r,
+    size_t *len_out)
+{
+	char buf[ACCESS_LINE_MAX], *line;
+
+	*len_out = a != NULL ? make_line(a, r, true, buf) : 0;
+	line = a != NULL ? malloc(*len_out + 1) : NULL;
+	if (line != NULL)
+		memcpy(line, buf, *len_out);
+	return line;
+}
+
+void
+access_finish(struct access_log *a, char *line, size_t len,
+    const struct access_record *r)
+{
+	char buf[ACCESS_LINE_MAX];
+	struct line l = { .at = buf, .end = buf + sizeof(buf) - 1,
+		.json = a->json };
+	const char *p = line, *end = line + len;
+
+	while (p < end) {
+		const char *mark = memchr(p, OPEN_MARK, (size_t)(end - p));
+
+		if (mark == NULL)
+			mark = end;
+		put_raw(&l, p, (size_t)(mark - p));
+		p = mark;
+		if (end - p >= OPEN_LEN) {
+			const struct access_step s = {
+				.kind = p[1],
+				.width = (unsigned char)p[2],
+				.left = (p[3] & 1) != 0,
+				.zero = (p[3] & 2) != 0,
+				.reserve = (size_t)(end - p) - OPEN_LEN,
+			};
+
+			put_step(&l, &s, r);
+			p += OPEN_LEN;
+		}
+	}
+	deliver(a, buf, (size_t)(l.at - buf));
+	free(line);
 }

@@ -72,6 +72,17 @@ int access_leave_stdout(struct access_log *a, struct err *err);
 int access_reopen(struct access_log *a, struct err *err);
 void access_free(struct access_log **ap);
 
+/*
+ * The line of a request whose output is not all sent yet: what is only known
+ * in the end, status and times, stands open in it.  On the heap, *len_out
+ * bytes; NULL when out of memory, or a is.  access_finish() takes it, fills
+ * these in from r, and writes it.
+ */
+char *access_begin(const struct access_log *a, const struct access_record *r,
+    size_t *len_out);
+void access_finish(struct access_log *a, char *line, size_t len,
+    const struct access_record *r);
+
 /* Writes the line.  Any thread.  a may be NULL: then nothing is done. */
 void access_write(struct access_log *a, const struct access_record *r);
 

@@ -23,6 +23,7 @@
 #include "worker/loan.h"
 #include "worker/peers.h"
 #include "worker/queue.h"
+#include "worker/record.h"
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
 #include "worker/signals.h"
@@ -543,6 +544,7 @@ acceptor_free(struct acceptor **ap)
 		a->open = c->next_open;
 		if (c->peer != NULL)
 			peers_leave(a->peers, c->peer);
+		record_sent(a->w, c, false);
 		inbound_drop(a->w, c);
 		outbound_drop(&c->out, &a->w->keep);
 		conn_close(&c->conn);

@@ -40,6 +40,7 @@
 
 struct inbound;
 struct peer;
+struct record_line;
 
 enum client_state {
 	CLIENT_HANDSHAKE, /* the transport opens */
@@ -83,6 +84,7 @@ struct client {
 	int64_t left_us;     /* output was left then; 0: it is all sent */
 	int64_t send_us;     /* ... and until then this went into sending ... */
 	int64_t total_us;    /* ... and this into all of the request */
+	struct record_line *line; /* of that request, for record_sent() */
 	bool served;         /* it had a request answered before */
 	struct client *next; /* in the queue, or on worker.returned */
 

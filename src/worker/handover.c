@@ -11,6 +11,7 @@
 #include "worker/inbound.h"
 #include "worker/peers.h"
 #include "worker/scoreboard.h"
+#include "worker/record.h"
 #include "worker/tally.h"
 #include "worker/worker_private.h"
 
@@ -97,6 +98,7 @@ client_finish(struct worker *w, struct client *c)
 		tally(w, COUNT_BROKEN);
 		tally_sent(w, c, clock_us());
 	}
+	record_sent(w, c, false);
 	inbound_drop(w, c);
 	outbound_drop(&c->out, &w->keep);
 	/*

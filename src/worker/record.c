@@ -237,8 +237,55 @@ fill_line(struct access_record *r, const struct inbound *in)
 	r->protocol = h->minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
 }
 
+/* What is known of a request whose output is not all sent. */
+struct record_line {
+	int64_t started_us;
+	int64_t ended_us;
+	int64_t send_us;
+	unsigned status;
+	size_t len;
+	char *text;
+};
+
+static void
+leave_line(const struct exchange *x, const struct access_record *r)
+{
+	struct access_log *a = x->w->heritage->access;
+	struct record_line *l = malloc(sizeof(*l));
+
+	if (l != NULL) {
+		*l = (struct record_line){ x->started_us, x->ended_us,
+			x->send_us, r->status, 0, NULL };
+		l->text = access_begin(a, r, &l->len);
+	}
+	if (l == NULL || l->text == NULL) {
+		free(l);
+		access_write(a, r);
+		return;
+	}
+	x->c->line = l;
+}
+
 void
-record_exchange(const struct exchange *x)
+record_sent(struct worker *w, struct client *c, bool complete)
+{
+	struct record_line *l = c->line;
+	struct access_record r = { 0 };
+	int64_t now;
+
+	if (l == NULL)
+		return;
+	now = clock_us();
+	c->line = NULL;
+	r.status = complete ? l->status : 499;
+	r.us = (uint64_t)(now - l->started_us);
+	r.send_us = l->send_us + now - l->ended_us;
+	access_finish(w->heritage->access, l->text, l->len, &r);
+	free(l);
+}
+
+void
+record_exchange(const struct exchange *x, bool left)
 {
 	const struct bicorn_request *v = &x->request.view;
 	struct source_of_fields from = { .c = x->c, .x = x };
@@ -248,27 +295,27 @@ record_exchange(const struct exchange *x)
 		.status = x->broken ? 499 : x->status,
 		.body_bytes = x->put,
 		.started_wall = x->started_wall,
-		.lookup = lookup,
-		.lookup_arg = &from,
+		.us = (uint64_t)(x->ended_us - x->started_us),
 		.id = ident_span(&x->id),
 		.scheme = { v->scheme.ptr, v->scheme.len },
-		.queue_us = -1,
-		.app_us = -1,
-		.send_us = -1,
+		.queue_us = x->queue_us,
+		.app_us = x->ended_us - x->started_us - x->send_us,
+		.send_us = x->send_us,
 		.thread = x->number,
+		.lookup = lookup,
+		.lookup_arg = &from,
 	};
 
-	if (x->w->heritage->access == NULL && x->w->statsd == NULL)
-		return;
-	r.us = (uint64_t)(x->ended_us - x->started_us);
-	r.queue_us = x->queue_us;
-	r.send_us = x->send_us;
-	r.app_us = (int64_t)r.us - x->send_us;
 	statsd_request(x->w->statsd, r.status, r.us);
+	if (x->w->heritage->access == NULL)
+		return;
 	fill_line(&r, x->c->in);
 	/* As the application sees it: decoded. */
 	r.path = (struct span){ v->path.ptr, v->path.len };
-	access_write(x->w->heritage->access, &r);
+	if (left)
+		leave_line(x, &r);
+	else
+		access_write(x->w->heritage->access, &r);
 }
 
 void

@@ -13,8 +13,14 @@ struct client;
 struct exchange;
 struct worker;
 
-/* For a request that the application answered; before its end. */
-void record_exchange(const struct exchange *x);
+/*
+ * For a request that the application answered; before its end.  left: output
+ * is left for the acceptor, and record_sent() completes the line.
+ */
+void record_exchange(const struct exchange *x, bool left);
+
+/* The output of c is all sent, or will not be.  The owner of c. */
+void record_sent(struct worker *w, struct client *c, bool complete);
 
 /* For one that was refused: only what could be understood is in it. */
 void record_refusal(struct worker *w, struct client *c,

@@ -225,6 +225,16 @@ run_application(struct exchange *x)
 	}
 }
 
+/*
+ * Without its length or a last chunk, only a reset tells the client that a
+ * body was cut.
+ */
+static bool
+is_cut(const struct exchange *x)
+{
+	return x->state == RESPONSE_ABORTED && x->until_close;
+}
+
 static void
 serve_one(struct exchange *x, struct client *c)
 {
@@ -236,21 +246,12 @@ serve_one(struct exchange *x, struct client *c)
 	if (x->ended_us == 0)
 		x->ended_us = clock_us();
 	tally_exchange(x);
-	record_exchange(x);
+	record_exchange(x,
+	    !outbound_empty(&c->out) && !x->broken && !is_cut(x));
 	exchange_end(x);
 }
 
 /* --- what comes after it -------------------------------------------------- */
-
-/*
- * Without its length or a last chunk, only a reset tells the client that a
- * body was cut.
- */
-static bool
-is_cut(const struct exchange *x)
-{
-	return x->state == RESPONSE_ABORTED && x->until_close;
-}
 
 static void
 reset_connection(struct client *c)

@@ -12,6 +12,7 @@
 #include "worker/handshakes.h"
 #include "worker/inbound.h"
 #include "worker/queue.h"
+#include "worker/record.h"
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
 #include "worker/tally.h"
@@ -199,6 +200,7 @@ static void
 flushed(struct acceptor *a, struct client *c)
 {
 	tally_sent(a->w, c, a->now_us);
+	record_sent(a->w, c, true);
 	/* Keep-alive was promised: a drain ends it once it is idle. */
 	if (c->keep) {
 		next_request(a, c);
