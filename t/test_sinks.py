@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: MIT
+"""JSON lines, ids of requests, syslog, statsd, and what is captured."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+import harness
+
+python = pytest.mark.python
+
+APP = '''
+    import sys
+
+    def app(environ, start_response):
+        environ["myapp.user"] = 'bob "q" \\u00e9\\u20ac'
+        environ["REMOTE_USER"] = "zoe"
+        path = environ["PATH_INFO"]
+        if path == "/boom":
+            raise ValueError("boom")
+        if path == "/print":
+            print("printed to stdout")
+            print("printed to stderr", file=sys.stderr, flush=True)
+        size = int(environ["QUERY_STRING"] or 0)
+        start_response("200 OK", [("Content-Type", "text/plain"),
+                                  ("X-Request-ID", "the application's")])
+        if size:
+            return [b"x" * size]
+        return [repr({k: v for k, v in environ.items()
+                      if "REQUEST_ID" in k.upper()}).encode()]
+'''
+
+
+def lines_of(server, count):
+    harness.wait_for(lambda: server.out.count() >= count, "lines")
+    return [json.loads(text) for text in server.out.text().split("\n")]
+
+
+@pytest.fixture
+def logging(wsgi):
+    def start(*args, **kw):
+        return wsgi(APP, "--access-logfile", "-", *args, **kw)
+
+    return start
+
+
+# --- json -----------------------------------------------------------------------
+
+MEMBERS = {
+    "time", "id", "remote", "user", "method", "target", "path", "query",
+    "protocol", "host", "status", "bytes", "referer", "user_agent",
+    "duration_us", "queue_us", "app_us", "send_us", "worker", "thread",
+    "scheme", "tls", "cipher", "traceparent"}
+
+
+def test_json(logging):
+    server = logging("--access-logformat", "json")
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    r = server.get("/a%20b?0", [("User-Agent", "curl"), ("Traceparent", trace)])
+    line, = lines_of(server, 1)
+    assert set(line) == MEMBERS
+    assert line["method"] == "GET"
+    assert line["target"] == "/a%20b?0"
+    assert line["path"] == "/a b"
+    assert line["query"] == "0"
+    assert line["status"] == 200
+    assert line["bytes"] == len(r.body)
+    assert line["protocol"] == "HTTP/1.1"
+    assert line["remote"] == "127.0.0.1"
+    assert line["user_agent"] == "curl"
+    assert line["traceparent"] == trace
+    assert line["referer"] is None and line["user"] is None
+    assert line["tls"] is None and line["cipher"] is None
+    assert line["scheme"] == "http"
+    assert line["worker"] in server.workers()
+    assert 0 <= line["thread"] < 4
+    assert line["queue_us"] >= 0
+    assert line["app_us"] > 0 and line["send_us"] >= 0
+    assert line["app_us"] + line["send_us"] == line["duration_us"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+                        line["time"])
+
+
+def test_json_is_always_json(logging):
+    """Whatever a client sends: every line is an object, for jq as well."""
+    server = logging("--access-logformat",
+                     "json all=%(r)s who=%({X-Any}i)s L=%(L)s none=%(none)s")
+    values = [bytes([b]) for b in range(1, 256) if b not in b"\r\n"]
+    values += [b'"', b"\\", b'\\"', b"\\u0041", b"\xc3", b"\xed\xa0\x80",
+               b"\xf0\x9f\x90\xae", b"caf\xc3\xa9", b"\xc2\x85",
+               b"\xe2\x80\xa8", b'"},{"a":"', b"\xff" * 7000,
+               b'"' * 8000, b"\x7f" * 8000]
+    for value in values:
+        server.raw(b"GET /\xe4?%s HTTP/1.1\r\nHost: x\r\nX-Any: a%sz\r\n"
+                   b"User-Agent: %s\r\nConnection: close\r\n\r\n"
+                   % (value[:1000].replace(b" ", b""), value, value))
+    server.wait_out('"none":null')
+    assert server.stop() == 0
+    text = server.out.text()
+    lines = [json.loads(line) for line in text.split("\n")]
+    assert len(lines) == len(values)
+    agents = {line["user_agent"] for line in lines}
+    assert {'"', "\\", '\\"', "\\u0041", "\U0001f42e", "caf\u00e9"} <= agents
+    assert "\t" in {(line["who"] or "")[1:-1] for line in lines} | {"\t"}
+    if shutil.which("jq"):
+        p = subprocess.run(["jq", "-c", ".status"], input=text.encode(),
+                           capture_output=True, check=True)
+        assert len(p.stdout.split()) == len(values)
+
+
+def test_json_members_of_ones_own(logging):
+    server = logging("--access-logformat",
+                     "json user=%({myapp.USER}e)s auth=%({remote_user}e)s "
+                     "x=%({X-One}i)s nothing=%(nothing)s")
+    server.get("/", [("X-One", "1")])
+    line, = lines_of(server, 1)
+    assert line["user"] == 'bob "q" \u00e9\u20ac'
+    assert (line["auth"], line["x"], line["nothing"]) == ("zoe", "1", None)
+    assert "no atom %(nothing)s" in server.log.text()
+
+
+def test_unknown_atoms_and_widths(logging):
+    """As with gunicorn: "-" and no refusal; Python's widths."""
+    server = logging("--access-logformat",
+                     "%(m)5s|%(m)-5s|%(s)05d|%(no)s|%({a}z)s|%()s|%(s)i")
+    server.get("/")
+    server.wait_out(r"^  GET\|GET  \|00200\|-\|-\|-\|200$")
+
+
+@pytest.mark.skipif("#define HAVE_TLS 1" not in harness._CONFIG or
+                    not shutil.which("openssl"), reason="needs TLS, openssl")
+def test_json_over_tls(logging, tmp_path):
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                    "-subj", "/CN=localhost", "-keyout", str(key),
+                    "-out", str(cert)], check=True, capture_output=True)
+    server = logging("--access-logformat", "json", "--certfile", cert,
+                     "--keyfile", key)
+    context = ssl.create_default_context(cafile=str(cert))
+    with server.connect(tls=context) as c:
+        assert c.get("/").status == 200
+    line, = lines_of(server, 1)
+    assert re.fullmatch(r"TLSv1\.[23]", line["tls"])
+    assert re.search("AES|CHACHA", line["cipher"])
+    assert line["scheme"] == "https"
+
+
+def test_send_time(logging):
+    """The line comes when the client has all of it, and says how long that
+    took; one that leaves before is a 499."""
+    server = logging("--access-logformat", "json")
+    size = 20 << 20
+    with server.connect() as c:
+        c.send("GET /?%d HTTP/1.1\r\nHost: x\r\n\r\n" % size)
+        c.head()
+        assert server.out.count() == 0
+        c.exactly(size)
+    line, = lines_of(server, 1)
+    assert line["status"] == 200 and line["bytes"] == size
+    assert 0 < line["send_us"] < line["duration_us"]
+    assert line["app_us"] < line["duration_us"]
+    with server.connect() as c:
+        c.send("GET /?%d HTTP/1.1\r\nHost: x\r\n\r\n" % size)
+        c.head()
+        c.reset()
+    assert lines_of(server, 2)[1]["status"] == 499
+
+
+def test_variables_of_the_application(logging):
+    server = logging("--access-logformat", "%({myapp.user}e)s|%({PATH_INFO}e)s")
+    server.get("/x")
+    server.wait_out("^bob \\\\\"q\\\\\" \u00e9\u20ac\\|/x$")
+
+
+# --- ids ------------------------------------------------------------------------
+
+def test_request_id(logging):
+    server = logging("--access-logformat", "%(id)s", "--request-id",
+                     "X-Request-ID", "--request-id-response")
+    seen = set()
+    for theirs in (None, "abc-1", 'evil "1"', "x" * 129, ""):
+        r = server.get("/", [("X-Request-ID", theirs)] if theirs is not None
+                       else [])
+        got = r.header("X-Request-ID")
+        assert eval(r.body) == {"HTTP_X_REQUEST_ID": got,
+                                "bicorn.request_id": got}
+        server.wait_out("^%s$" % got)
+        seen.add(got)
+        if theirs == "abc-1":
+            assert got == theirs
+        else:
+            assert re.fullmatch("[0-9a-f]{32}", got)
+    assert len(seen) == 5
+    # Refused requests have one too.
+    head = server.raw("GET / HTTP/1.1\r\n\r\n")
+    got = re.search(rb"X-Request-ID: ([0-9a-f]{32})\r\n", head).group(1)
+    server.wait_out("^%s$" % got.decode())
+
+
+def test_request_id_of_strangers(logging):
+    """Who is no proxy gets a new one, and the application sees that."""
+    server = logging("--request-id", "X-Request-ID",
+                     "--forwarded-allow-ips", "192.0.2.1")
+    r = server.get("/", [("X-Request-ID", "abc")])
+    found = eval(r.body)
+    assert re.fullmatch("[0-9a-f]{32}", found["bicorn.request_id"])
+    assert found["HTTP_X_REQUEST_ID"] == found["bicorn.request_id"]
+    # Without request_id_response the application's own field is sent.
+    assert r.header("X-Request-ID") == "the application's"
+
+
+def test_no_id_unless_asked(logging):
+    server = logging("--access-logformat", "%(id)s")
+    assert eval(server.get("/").body) == {}
+    server.wait_out("^-$")
+
+
+# --- syslog ---------------------------------------------------------------------
+
+class Collector:
+    """A syslog daemon or a statsd: what arrives, message by message."""
+
+    def __init__(self, family, kind, address):
+        self.sock = socket.socket(family, kind)
+        self.sock.bind(address)
+        self.kind = kind
+        self.messages = []
+        if kind == socket.SOCK_STREAM:
+            self.sock.listen()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    @property
+    def port(self):
+        return self.sock.getsockname()[1]
+
+    def read(self):
+        while True:
+            try:
+                if self.kind == socket.SOCK_DGRAM:
+                    self.messages.append(self.sock.recv(65536))
+                    continue
+                conn = self.sock.accept()[0]
+                threading.Thread(target=self.read_stream, args=(conn,),
+                                 daemon=True).start()
+            except OSError:
+                return
+
+    def read_stream(self, conn):
+        with conn.makefile("rb") as f:
+            for line in f:
+                self.messages.append(line[:-1])
+
+    def wait(self, pattern):
+        pattern = re.compile(pattern.encode())
+        return harness.wait_for(
+            lambda: next((m for m in list(self.messages)
+                          if pattern.search(m)), None),
+            "%r among %r" % (pattern, self.messages))
+
+    def close(self):
+        self.sock.close()
+
+
+def collector(how, tmp_path):
+    if how == "udp":
+        c = Collector(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
+        return c, "udp://127.0.0.1:%d" % c.port
+    if how == "tcp":
+        c = Collector(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
+        return c, "tcp://127.0.0.1:%d" % c.port
+    path = str(tmp_path / "log.sock")
+    kind = socket.SOCK_STREAM if "stream" in how else socket.SOCK_DGRAM
+    return Collector(socket.AF_UNIX, kind, path), \
+        "unix://" + path + (how[4:] if "#" in how else "")
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp", "unix#dgram", "unix#stream",
+                                 "unix", "unix-stream"])
+def test_syslog(wsgi, tmp_path, how):
+    c, address = collector(how, tmp_path)
+    server = wsgi(APP, "--log-syslog", "--log-syslog-to", address,
+                  "--log-syslog-facility", "local3", "-n", "shop:1")
+    assert server.get("/boom").status == 500
+    pid = server.workers()[0]
+    c.wait(r"^<158>gunicorn\.shop\.1\.error: \[%d\] Ready: 1 worker$"
+           % server.pid)
+    m = c.wait(r"^<158>gunicorn\.shop\.1\.access: \[%d\] 127\.0\.0\.1 - - "
+               r'.*"GET /boom HTTP/1\.1" 500 \d+ "-" "-"$' % pid)
+    m = c.wait(r"^<155>gunicorn\.shop\.1\.error: \[%d\] Error handling "
+               r"request GET /boom" % pid)
+    assert b"ValueError: boom" in m
+    assert server.out.text() == ""
+    c.close()
+
+
+def test_syslog_without_the_access_log(wsgi, tmp_path):
+    c, address = collector("udp", tmp_path)
+    server = wsgi(APP, "--log-syslog", "--log-syslog-to", address,
+                  "--log-syslog-prefix", "p",
+                  "--disable-redirect-access-to-syslog")
+    server.get("/boom")
+    c.wait(r"^<11>gunicorn\.p\.error: .*Error handling")
+    server.stop()
+    c.wait("Shutting down: Master")
+    assert not [m for m in c.messages if b".access:" in m]
+    c.close()
+
+
+def test_syslog_comes_back(wsgi, tmp_path):
+    """A daemon that is not there holds nobody up, and is found again."""
+    path = str(tmp_path / "log.sock")
+    server = wsgi(APP, "--log-syslog", "--log-syslog-to",
+                  "unix://%s#dgram" % path)
+    assert "nobody is there yet" in server.log.text()
+    assert server.get("/").status == 200
+    c = Collector(socket.AF_UNIX, socket.SOCK_DGRAM, path)
+
+    def arrives():
+        server.get("/again")
+        return any(b"GET /again" in m for m in c.messages)
+
+    harness.wait_for(arrives, "a line after the daemon came")
+    c.close()
+
+
+@pytest.mark.parametrize("args, part", [
+    (["--log-syslog-to", "http://x"], "must be udp://HOST:PORT"),
+    (["--log-syslog-to", "udp://x:99999"], "must be udp://HOST:PORT"),
+    (["--log-syslog-facility", "none"], "must be a facility"),
+    (["--statsd-host", "a:b"], "must be HOST:PORT"),
+    (["--log-syslog", "--log-syslog-to", "udp://no.such.host.invalid"],
+     "no.such.host.invalid"),
+])
+def test_addresses_that_are_wrong(run, args, part, tmp_path):
+    (tmp_path / "dir").mkdir()
+    p = run("--bind", "127.0.0.1:0", *args, "./dir/", cwd=tmp_path)
+    assert p.returncode in (1, 2)
+    assert part in p.stderr
+
+
+# --- statsd ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["udp", "unix"])
+def test_statsd(wsgi, tmp_path, how):
+    c, address = collector(how, tmp_path)
+    server = wsgi(APP, "--statsd-host", address.replace("udp://", ""),
+                  "--statsd-prefix", "shop.", "--dogstatsd-tags", "a:b,c",
+                  "--workers", "2", "--enable-backlog-metric")
+    with server.connect() as conn:
+        for _ in range(30):
+            assert conn.get("/").status == 200
+    assert server.get("/boom").status == 500
+    assert server.raw("GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400")
+    c.wait(r"shop\.gunicorn\.backlog:\d+\|ms\|#a:b,c")
+    assert server.stop() == 0
+    c.wait(r"shop\.gunicorn\.workers:0\|g\|#a:b,c")
+    lines = b"\n".join(c.messages).decode().split("\n")
+    assert lines.count("shop.gunicorn.requests:1|c|@1.0|#a:b,c") == 32
+    assert lines.count("shop.gunicorn.request.status.200:1|c|@1.0|#a:b,c") == 30
+    assert lines.count("shop.gunicorn.request.status.500:1|c|@1.0|#a:b,c") == 1
+    assert lines.count("shop.gunicorn.request.status.400:1|c|@1.0|#a:b,c") == 1
+    assert lines.count("shop.gunicorn.log.exception:1|c|@1.0|#a:b,c") == 1
+    assert len([x for x in lines if re.fullmatch(
+        r"shop\.gunicorn\.request\.duration:\d+\.\d{3}\|ms\|#a:b,c", x)]) == 32
+    assert "shop.gunicorn.workers:2|g|#a:b,c" in lines
+    # Many in a packet, none too large for a frame.
+    assert len([m for m in c.messages if b"requests" in m]) < 20
+    assert max(map(len, c.messages)) <= 1432
+    c.close()
+
+
+def test_statsd_that_is_not_there(wsgi):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = wsgi(APP, "--statsd-host", "127.0.0.1:%d" % port)
+    for _ in range(20):
+        assert server.get("/").status == 200
+    assert server.stop() == 0
+
+
+# --- what is printed ------------------------------------------------------------
+
+def test_capture_output(wsgi, tmp_path):
+    """Into the error log's file, also after a rotation; the access log stays
+    where it was."""
+    path = tmp_path / "error.log"
+    server = wsgi(APP, "--error-logfile", path, "--capture-output",
+                  "--access-logfile", "-", wait=False)
+    harness.wait_for(lambda: path.exists() and "] Ready" in path.read_text(),
+                     "the server to be ready")
+    server.port = int(re.search(r"http://127\.0\.0\.1:(\d+)",
+                                path.read_text()).group(1))
+    server.address = ("127.0.0.1", server.port)
+    assert server.get("/print").status == 200
+    harness.wait_for(lambda: "printed to stdout" in path.read_text() and
+                     "printed to stderr" in path.read_text(), "the output")
+    server.wait_out("GET /print")
+    path.rename(tmp_path / "old")
+    server.signal(signal.SIGUSR1)
+    harness.wait_for(lambda: path.exists() and server.get("/print") and
+                     "printed to stdout" in path.read_text(),
+                     "output in the new file")
+    assert server.stop() == 0
+    assert "printed" not in server.out.text()
+
+
+def test_copytruncate(wsgi, tmp_path):
+    """The file is emptied under the server, as logrotate may do."""
+    path = tmp_path / "access.log"
+    server = wsgi(APP, "--access-logfile", path)
+    server.get("/one")
+    harness.wait_for(lambda: "/one" in path.read_text(), "a line")
+    os.truncate(path, 0)
+    server.get("/two")
+    harness.wait_for(lambda: path.read_bytes(), "another line")
+    assert path.read_text().startswith("127.0.0.1 - - ")
+    assert "/two" in path.read_text()
+
+
+def test_stdio_inheritance(tmp_path):
+    """A daemon with -R keeps a standard output that is a file."""
+    (tmp_path / "hello.py").write_text(
+        "def app(e, s):\n    s('200 OK', [])\n    print('hello there')\n"
+        "    return [b'']\n")
+    out, pid = tmp_path / "out", tmp_path / "pid"
+    sock = tmp_path / "s"
+    with open(out, "wb") as f:
+        subprocess.run([str(harness.BICORN), "-D", "-R", "-p", str(pid),
+                        "-b", "unix:%s" % sock, "--error-logfile", "-",
+                        "hello:app"], cwd=tmp_path, stdout=f, stderr=f,
+                       env=harness.environment(), check=True,
+                       timeout=harness.DEADLINE)
+    try:
+        with harness.Conn(str(sock)) as c:
+            assert c.get("/").status == 200
+        harness.wait_for(lambda: "hello there" in out.read_text(),
+                         "what was printed")
+        assert "] Ready: 1 worker" in out.read_text()
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+        harness.wait_for(lambda: not pid.exists(), "the end")
+
+
+# --- Python's logging -----------------------------------------------------------
+
+LOGGING_APP = '''
+    import logging
+    log = logging.getLogger("shop")
+
+    def app(environ, start_response):
+        log.debug("a debug entry")
+        start_response("200 OK", [])
+        return [b"%d %d" % (log.level, len(logging.root.handlers))]
+'''
+
+SHOP = {"version": 1, "loggers": {"shop": {"level": "DEBUG",
+                                           "handlers": ["console"]}}}
+
+INI = '''
+[loggers]
+keys=root,shop
+[handlers]
+keys=out
+[formatters]
+keys=plain
+[logger_root]
+level=WARNING
+handlers=
+[logger_shop]
+level=DEBUG
+handlers=out
+qualname=shop
+[handler_out]
+class=StreamHandler
+args=(sys.stdout,)
+formatter=plain
+[formatter_plain]
+format=INI %(message)s
+'''
+
+
+def test_logging_untouched(wsgi):
+    assert wsgi(LOGGING_APP).get("/").body == b"0 0"
+
+
+@pytest.mark.parametrize("how", ["ini", "json", "dict"])
+def test_logconfig(wsgi, tmp_path, how):
+    """As gunicorn does it: for the application's loggers."""
+    path = tmp_path / "logging.conf"
+    path.write_text(INI if how == "ini" else json.dumps(SHOP))
+    if how == "dict":
+        (tmp_path / "b.conf").write_text(
+            "logconfig_dict = %s;\n" % json.dumps(json.dumps(SHOP)))
+        args = ["-c", tmp_path / "b.conf"]
+    else:
+        args = ["--log-config" + ("-json" if how == "json" else ""), path]
+    server = wsgi(LOGGING_APP, *args)
+    assert server.get("/").body.startswith(b"10 ")
+    server.wait_out("INI a debug entry" if how == "ini"
+                    else r"\[DEBUG\] a debug entry")
+
+
+def test_logconfig_that_is_wrong(wsgi):
+    server = wsgi(LOGGING_APP, "--log-config", "/nonexistent/x", wait=False)
+    server.wait_log("FileNotFoundError: /nonexistent/x")
+    assert server.process.wait(harness.DEADLINE) == 3
+
+
+def test_logger_class(wsgi):
+    server = wsgi(APP, "--logger-class", "mine.Logger")
+    assert re.search(r"--logger-class mine\.Logger .*access_log_format",
+                     server.log.text())
+    server = wsgi(APP, "--logger-class", "gunicorn.glogging.Logger")
+    assert "logger_class" not in server.log.text()
+
+
+# --- applications in C ------------------------------------------------------------
+
+def test_notes_and_pages_in_c(bicorn, compile_app):
+    module = compile_app(r'''
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	const struct bicorn_header h = bicorn_field("X-Mine", "1");
+	const struct bicorn_str *names;
+	size_t n = bicorn_notes(x->server, &names);
+
+	if (n != 2 || !bicorn_str_eq(names[0], "user"))
+		return;
+	bicorn_note(x, "USER", bicorn_str("first"));
+	bicorn_note(x, "user", bicorn_str("bob \"x\""));
+	if (bicorn_error(x, 399, NULL, 0) != BICORN_INVALID)
+		return;
+	if (bicorn_str_eq(x->request->path, "/id"))
+		bicorn_reply(x, 200, "text/plain", x->request->id.ptr,
+		    x->request->id.len);
+	else
+		bicorn_error(x, 404, &h, 1);
+}
+
+BICORN_APP(.handle = handle)
+''')
+    server = bicorn("--access-logfile", "-", "--access-logformat",
+                    "%({user}e)s %({other}e)s", "--request-id", "X-Id", module)
+    with server.connect() as c:
+        r = c.get("/", [("Accept", "text/plain")])
+        assert (r.status, r.body) == (404, b"404 Not Found\nRequest %s\n"
+                                      % r.body.split()[-1])
+        assert r.header("X-Mine") == "1"
+        assert c.get("/id", [("X-Id", "abc")]).body == b"abc"
+    server.wait_out(r'^bob \\"x\\" -$')
