@@ -22,9 +22,7 @@
 
 /* Accepted at once, before the clients that are here get a turn. */
 #define ACCEPT_BURST 32
-/* A pause when this worker has more clients than another one. */
-#define PAUSE_BALANCE_MS 2
-/* ... and when the system has no descriptor or memory left. */
+/* A pause when the system has no descriptor or memory left ... */
 #define PAUSE_RESOURCE_MS 100
 /* ... and when none of its clients could make room. */
 #define PAUSE_FULL_MS WHEEL_TICK_MS
@@ -46,48 +44,6 @@ static bool
 is_full_of_handshakes(const struct acceptor *a)
 {
 	return a->opening_count >= a->w->settings->max_handshakes;
-}
-
-/* The fewest connections that another worker of this generation holds. */
-static uint32_t
-least_of_others(const struct acceptor *a)
-{
-	const struct heritage *h = a->w->heritage;
-	uint32_t least = UINT32_MAX;
-
-	for (size_t i = 0; i < scoreboard_workers(h->board); i++) {
-		struct score_worker *s = scoreboard_worker(h->board, i);
-		uint32_t n;
-
-		if (i == h->slot ||
-		    atomic_load_explicit(&s->state, memory_order_relaxed) !=
-			WORKER_READY ||
-		    atomic_load_explicit(&s->generation,
-			memory_order_relaxed) != h->generation)
-			continue;
-		n = atomic_load_explicit(&s->connections,
-		    memory_order_relaxed);
-		if (n < least)
-			least = n;
-	}
-	return least;
-}
-
-/*
- * The kernel wakes whichever worker waited first, so at low load one worker
- * would get nearly all connections, and keep them.  A worker that holds
- * clearly more than another one leaves the next to the others for a moment;
- * what they leave, because they are stopped or busy, it takes all the same.
- */
-static bool
-has_its_share(const struct acceptor *a)
-{
-	uint32_t mine = held(a), least;
-
-	if (mine < 2 || a->w->settings->reuse_port || a->left_over)
-		return false;
-	least = least_of_others(a);
-	return least != UINT32_MAX && mine > least + 1 + least / 16;
 }
 
 static void
@@ -239,34 +195,62 @@ accept_one(struct acceptor *a, const struct listener *l)
 	return 1;
 }
 
-void
-accept_some(struct acceptor *a, const struct listener *l)
+/* 1: took one, 0: there is none or it is not for us, -1: cannot now. */
+static int
+take_next(struct acceptor *a, const struct listener *l)
 {
-	for (int i = 0; i < ACCEPT_BURST; i++) {
-		if (!a->registered || a->resume_ms > a->now_ms)
-			return;
-		if (has_its_share(a)) {
-			pause_for(a, PAUSE_BALANCE_MS);
-			a->left_over = true;
-			return;
-		}
-		a->left_over = false;
-		if (is_full(a) && !evict_one(a)) {
-			a->evict_ms = a->now_ms + PAUSE_FULL_MS;
-			return;
-		}
-		if (l->tls && is_full_of_handshakes(a) && !evict_opening(a)) {
-			pause_for(a, PAUSE_FULL_MS);
-			return;
-		}
-		switch (accept_one(a, l)) {
-		case 0:
-			return;
-		case -1:
-			pause_for(a, PAUSE_RESOURCE_MS);
-			return;
-		}
+	int rc;
+
+	if (a->resume_ms > a->now_ms || spread_leaves(a))
+		return 0;
+	if (is_full(a) && !evict_one(a)) {
+		a->evict_ms = a->now_ms + PAUSE_FULL_MS;
+		return 0;
 	}
+	if (l->tls && is_full_of_handshakes(a) && !evict_opening(a)) {
+		pause_for(a, PAUSE_FULL_MS);
+		return 0;
+	}
+	rc = accept_one(a, l);
+	if (rc < 0)
+		pause_for(a, PAUSE_RESOURCE_MS);
+	return rc;
+}
+
+static bool set_listening(struct acceptor *a, struct listening *l, bool on);
+
+/*
+ * The kernel wakes whoever has waited for the longest time since this was
+ * called last: each worker in turn, while all have as much to do.
+ */
+static void
+line_up(struct acceptor *a, struct listening *l)
+{
+	if (!a->spread || !l->registered)
+		return;
+	l->registered = false;
+	set_listening(a, l, false);
+	l->registered = set_listening(a, l, true);
+	if (!l->registered)
+		a->unsettled = true;
+}
+
+void
+accept_some(struct acceptor *a, struct listening *l)
+{
+	unsigned before = a->taken;
+
+	for (int i = 0; i < ACCEPT_BURST && take_next(a, l->listener) > 0; i++)
+		a->taken++;
+	if (a->taken != before)
+		line_up(a, l);
+}
+
+void
+accept_from_all(struct acceptor *a)
+{
+	for (size_t i = 0; i < a->listening_count; i++)
+		accept_some(a, &a->listening[i]);
 }
 
 /*
@@ -326,8 +310,10 @@ accept_adjust(struct acceptor *a)
 {
 	bool full = is_full(a), wanted;
 
+	a->taken = 0;
 	if (a->drain_end_ms != CLOCK_NEVER)
 		return;
+	spread_resume(a);
 	wanted = a->resume_ms <= a->now_ms &&
 	    (!full || a->evict_ms <= a->now_ms);
 	if (atomic_load_explicit(&a->w->hungry, memory_order_relaxed) != full)
@@ -335,6 +321,9 @@ accept_adjust(struct acceptor *a)
 	/* One may have been closed before that, by one who saw no hunger. */
 	if (full && !is_full(a))
 		wanted = a->resume_ms <= a->now_ms;
+	/* What was left would have shown itself in this round. */
+	if (wanted && a->registered)
+		a->left_times = 0;
 	if (wanted == a->registered && !a->unsettled)
 		return;
 	a->unsettled = false;

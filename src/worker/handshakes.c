@@ -75,7 +75,7 @@ handshakes_start(struct worker *w, struct handshakes **out, struct err *err)
 	if (h == NULL)
 		goto out;
 	h->w = w;
-	h->queue = queue_new(1);
+	h->queue = queue_new(1, NULL);
 	if (h->queue == NULL)
 		goto out;
 	rc = pthread_create(&h->id, NULL, handshakes_main, h);

@@ -211,7 +211,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->counts = scoreboard_shared_counts(h->board, h->slot);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	w->queue = queue_new((unsigned)h->settings->threads);
+	w->queue = queue_new((unsigned)h->settings->threads,
+	    &w->score->load);
 	if (w->wake_fd < 0 || w->queue == NULL) {
 		err_sys(err, "worker");
 		return WORKER_EXIT_BOOT;

@@ -78,6 +78,7 @@ struct worker {
 	_Atomic int64_t buffered; /* bytes of memory in requests and output */
 	_Atomic bool draining;  /* answers say Connection: close */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */
+	_Atomic bool starved;   /* the acceptor waits for a free thread */
 	_Atomic uint64_t served; /* counted when max_requests is set */
 };
 
