@@ -122,8 +122,10 @@ def test_a_new_worker_catches_up(server, bicorn):
     while len(new) < 1:
         body = int(s.get().body)
         new = {body} - set(first)
-    more = [s.connect() for _ in range(10)]
-    on = [int(c.get().body) for c in more]
+    more, on = [], []
+    for _ in range(10):
+        more.append(s.connect())
+        on.append(int(more[-1].get().body))
     for c in kept + more:
         c.close()
     assert on.count(new.pop()) >= 6, on

@@ -174,7 +174,7 @@ belongs_elsewhere(const struct acceptor *a, struct share mine,
 {
 	if (o.busy < mine.busy)
 		return true;
-	return mine.connections > o.connections + o.connections / 8 &&
+	return mine.connections > o.connections + 1 + o.connections / 8 &&
 	    busy_of(a, o.slot) <= mine.busy;
 }
 
