@@ -62,9 +62,35 @@ stdin_from_null(struct err *err)
 	return 0;
 }
 
+/* NAME=VALUE, or NAME that is to go, as the settings file left them. */
+static int
+take_over(const struct strlist *list, struct err *err)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *equals = strchr(list->items[i], '=');
+		char *name = strndup(list->items[i], equals != NULL ?
+			(size_t)(equals - list->items[i]) :
+			strlen(list->items[i]));
+		int rc = -1;
+
+		if (name != NULL && equals != NULL)
+			rc = setenv(name, equals + 1, 1);
+		else if (name != NULL)
+			rc = unsetenv(name);
+		free(name);
+		if (rc != 0) {
+			err_sys(err, "environment of the settings file");
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int
 child_environment(const struct settings *s, struct err *err)
 {
+	if (take_over(&s->file_env, err) != 0)
+		return -1;
 	for (size_t i = 0; i < s->raw_env.count; i++) {
 		const char *item = s->raw_env.items[i];
 		const char *equals = strchr(item, '=');

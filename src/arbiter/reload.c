@@ -18,6 +18,7 @@
 #include "conf/table.h"
 #include "log/log.h"
 #include "score/ledger.h"
+#include "worker/helper.h"
 
 static bool
 same_text(const char *a, const char *b)
@@ -54,7 +55,7 @@ read_settings(const struct arbiter *a, struct settings **out, struct err *err)
 	*out = NULL;
 	if (origin_enter(&a->origin, err) != 0)
 		return -1;
-	rc = settings_load(a->argc, a->argv, out, &action, &status, err);
+	rc = settings_load(a->argc, a->argv, helper_evaluate, out, &action, &status, err);
 	if (origin_leave(&a->origin, rc == 0 ? err : &ignored) != 0)
 		rc = -1;
 	if (rc != 0)

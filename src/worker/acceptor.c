@@ -462,6 +462,7 @@ heed_signals(struct acceptor *a)
 		watchdog_dump(w->watchdog);
 	if (signals_seen(SIGNALS_QUIT)) {
 		signals_tell();
+		worker_tell(w, BICORN_WORKER_INT);
 		return true;
 	}
 	if (signals_seen(SIGNALS_DRAIN) || is_orphan(a))

@@ -195,11 +195,41 @@ worker_fini(struct worker *w)
 	fd_close(&w->wake_fd);
 }
 
+int
+worker_tell(struct worker *w, enum bicorn_moment moment)
+{
+	const struct bicorn_event e = {
+		.size = sizeof(e),
+		.server = &w->lent.table,
+		.moment = moment,
+		.arbiter = (int)w->heritage->arbiter,
+		.worker = (int)getpid(),
+		.number = atomic_load_explicit(&w->score->number,
+		    memory_order_relaxed),
+		.workers = (unsigned)w->settings->workers,
+	};
+
+	return app_event(&w->app, &e);
+}
+
+/* The last step of the boot belongs to the application. */
+static int
+tell_booted(struct worker *w, struct err *err)
+{
+	w->hears_requests = app_hears(&w->app, BICORN_PRE_REQUEST) ||
+	    app_hears(&w->app, BICORN_POST_REQUEST);
+	if (worker_tell(w, BICORN_POST_WORKER_INIT) == 0)
+		return 0;
+	err_set(err, "%s: post_worker_init failed", w->settings->app);
+	return WORKER_EXIT_BOOT;
+}
+
 /* Everything up to the application; the slot says that we live. */
 static int
 boot(struct worker *w, const struct heritage *h, struct acceptor **a,
     struct err *err)
 {
+	struct app_start start = { 0 };
 	int rc;
 
 	if (worker_init(w, h->settings, err) != 0)
@@ -217,7 +247,9 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		err_sys(err, "worker");
 		return WORKER_EXIT_BOOT;
 	}
-	rc = app_load(h->settings, &w->lent.table, &w->app, err);
+	start.number = atomic_load(&w->score->number);
+	start.arbiter = (int)h->arbiter;
+	rc = app_load(h->settings, &w->lent.table, &start, &w->app, err);
 	if (rc != 0)
 		return rc;
 	if (pool_start(w, &w->pool, err) != 0)
@@ -227,7 +259,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	if (w->tls != NULL && handshakes_start(w, &w->handshakes, err) != 0)
 		return WORKER_EXIT_BOOT;
 	*a = acceptor_new(w, err);
-	return *a != NULL ? 0 : WORKER_EXIT_BOOT;
+	return *a != NULL ? tell_booted(w, err) : WORKER_EXIT_BOOT;
 }
 
 static void
@@ -264,19 +296,25 @@ worker_main(const struct heritage *h)
 		return rc;
 	}
 	signals_install(w.wake_fd, w.score, h->arbiter);
+	if (app_hears(&w.app, BICORN_WORKER_ABORT))
+		signals_on_abort(watchdog_abort, w.watchdog);
 	report_ready(&w);
 	if (acceptor_run(a)) {
+		signals_on_abort(NULL, NULL);
 		/* The watchdog looks at the pool. */
 		watchdog_stop(&w.watchdog);
 		handshakes_stop(&w.handshakes);
 		queue_close(w.queue);
 		pool_join(&w.pool);
+		worker_tell(&w, BICORN_WORKER_EXIT);
 		app_unload(&w.app);
 		acceptor_free(&a);
 		worker_fini(&w);
+	} else {
+		/* Threads are in the application: the process just ends. */
+		worker_tell(&w, BICORN_WORKER_EXIT);
 	}
 	statsd_flush(w.statsd);
-	/* Otherwise threads are in the application: the process just ends. */
 	log_info("Worker exiting (pid: %d)", (int)getpid());
 	return WORKER_EXIT_OK;
 }
@@ -284,12 +322,13 @@ worker_main(const struct heritage *h)
 int
 worker_check(const struct settings *s, struct err *err)
 {
+	const struct app_start start = { .flags = BICORN_LOAD_CHECK };
 	struct worker w;
 	int rc;
 
 	if (worker_init(&w, s, err) != 0 || check_tls(s, err) != 0)
 		return WORKER_EXIT_BOOT;
-	rc = app_load(s, &w.lent.table, &w.app, err);
+	rc = app_load(s, &w.lent.table, &start, &w.app, err);
 	if (rc == 0)
 		app_unload(&w.app);
 	worker_fini(&w);

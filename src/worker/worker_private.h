@@ -62,6 +62,7 @@ struct worker {
 	size_t first_len;
 	struct score_worker *score;
 	struct score_counts *counts; /* what no thread of the pool counts */
+	bool hears_requests; /* the application is told before and after */
 	int wake_fd; /* eventfd that wakes the acceptor */
 	int epoll;   /* the acceptor's; here to end a registration */
 	uint64_t max_requests; /* jitter included; 0: no limit */
@@ -98,6 +99,12 @@ worker_draining(struct worker *w)
 {
 	return atomic_load_explicit(&w->draining, memory_order_relaxed);
 }
+
+/*
+ * Tells the application of a moment of this worker, if it wants to hear of
+ * it; what it returned, or 0.
+ */
+int worker_tell(struct worker *w, enum bicorn_moment moment);
 
 /* The service stops, and not only this worker: what health_path tells. */
 bool worker_stopping(const struct worker *w);
