@@ -16,6 +16,11 @@
 #include <psa/crypto.h>
 #endif
 
+/* What 3.x hides, 2.28 does not. */
+#ifndef MBEDTLS_PRIVATE
+#define MBEDTLS_PRIVATE(member) member
+#endif
+
 typedef int compat_rng_fn(void *arg, unsigned char *out, size_t len);
 
 /* Whether an attribute of a name is the common one. */
@@ -208,11 +213,7 @@ compat_is_1_3(const mbedtls_ssl_context *ssl)
 static inline bool
 compat_is_merged(const mbedtls_x509_name *n)
 {
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	return n->MBEDTLS_PRIVATE(next_merged) != 0;
-#else
-	return n->next_merged != 0;
-#endif
 }
 
 #endif

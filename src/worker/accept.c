@@ -40,12 +40,6 @@ is_full(const struct acceptor *a)
 	return held(a) >= (uint64_t)a->w->settings->worker_connections;
 }
 
-static bool
-is_full_of_handshakes(const struct acceptor *a)
-{
-	return a->opening_count >= a->w->settings->max_handshakes;
-}
-
 static void
 pause_for(struct acceptor *a, int64_t ms)
 {
@@ -157,6 +151,20 @@ begin(struct acceptor *a, struct client *c)
 				   : s->header_timeout_ms);
 }
 
+/*
+ * For one handshake too many the oldest that waits for its client is given
+ * up; when all wait for this machine, that has to come first.
+ */
+static void
+bound_handshakes(struct acceptor *a, struct client *c)
+{
+	bool full = a->opening_count >= a->w->settings->max_handshakes;
+
+	if (full && !evict_opening(a))
+		pause_for(a, PAUSE_FULL_MS);
+	evict_opens(a, c);
+}
+
 /* 1: took one, 0: nothing there, -1: cannot at present. */
 static int
 accept_one(struct acceptor *a, const struct listener *l)
@@ -190,7 +198,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 	}
 	enter(a, c);
 	if (c->state == CLIENT_HANDSHAKE)
-		evict_opens(a, c);
+		bound_handshakes(a, c);
 	tend_timer(a, c);
 	return 1;
 }
@@ -205,10 +213,6 @@ take_next(struct acceptor *a, const struct listener *l)
 		return 0;
 	if (is_full(a) && !evict_one(a)) {
 		a->evict_ms = a->now_ms + PAUSE_FULL_MS;
-		return 0;
-	}
-	if (l->tls && is_full_of_handshakes(a) && !evict_opening(a)) {
-		pause_for(a, PAUSE_FULL_MS);
 		return 0;
 	}
 	rc = accept_one(a, l);
