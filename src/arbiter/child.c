@@ -43,6 +43,7 @@ forget_others(struct arbiter *a, const struct generation *mine)
 		next = g->next;
 		generation_free(&g);
 	}
+	fd_close(&a->certificates.fd);
 	fd_close(&a->origin.fd);
 	fd_close(&a->daemon.report);
 	fd_close(&a->upgrade.counters);
@@ -113,7 +114,7 @@ child_environment(const struct settings *s, struct err *err)
 }
 
 static int
-prepare(struct generation *g, struct err *err)
+prepare(struct arbiter *a, struct generation *g, struct err *err)
 {
 	const struct settings *s = g->settings;
 	const struct privileges kept = {
@@ -125,6 +126,7 @@ prepare(struct generation *g, struct err *err)
 
 	if (stdin_from_null(err) != 0 || child_environment(s, err) != 0 ||
 	    sockets_again(&g->sockets, s, err) != 0 ||
+	    certificates_confine(a, g, err) != 0 ||
 	    privileges_drop(&kept, err) != 0)
 		return -1;
 	umask(s->umask_mode);
@@ -147,6 +149,8 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 		.listeners = g->sockets.items,
 		.listener_count = g->sockets.count,
 		.access = g->access,
+		.vault = g->certificates.vault,
+		.tickets = a->certificates.ticket_keys,
 		.board = g->board,
 		.slot = slot,
 		.generation = g->number,
@@ -162,7 +166,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	forget_others(a, g);
 	prctl(PR_SET_NAME, "bicorn-worker");
 	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
-	if (prepare(g, &err) != 0) {
+	if (prepare(a, g, &err) != 0) {
 		log_error("%s", err.text);
 		scoreboard_why(g->board, slot, err.text);
 		code = WORKER_EXIT_BOOT;

@@ -11,7 +11,6 @@
 #include "conf/conf.h"
 #include "log/log.h"
 #include "net/listen.h"
-#include "tls/tls.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
@@ -105,17 +104,6 @@ complain(struct acceptor *a, const char *what)
 	log_warning("Accepting pauses: %s", what);
 }
 
-/* Under TLS a handshake comes first. */
-static bool
-start_tls(struct acceptor *a, struct client *c, const struct listener *l)
-{
-	if (!l->tls || a->w->tls == NULL)
-		return true;
-	c->state = CLIENT_HANDSHAKE;
-	errno = ENOMEM;
-	return tls_attach(a->w->tls[l->number], &c->conn);
-}
-
 /* False when the address of c has as many connections as it may. */
 static bool
 enter_address(struct acceptor *a, struct client *c)
@@ -144,7 +132,8 @@ begin(struct acceptor *a, struct client *c)
 	const struct settings *s = a->w->settings;
 
 	c->source.kind = SOURCE_CLIENT;
-	c->state = CLIENT_IDLE;
+	/* Under TLS a handshake comes first, once the client says something. */
+	c->state = c->conn.listener->tls ? CLIENT_HANDSHAKE : CLIENT_IDLE;
 	c->fresh = true;
 	c->deadline_ms = a->now_ms +
 	    (c->conn.listener->tls ? s->handshake_timeout_ms
@@ -191,7 +180,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 		tally(a->w, COUNT_REFUSED_ADDRESS);
 		return 1;
 	}
-	if (!start_tls(a, c, l) || !watch(a, c)) {
+	if (!watch(a, c)) {
 		complain(a, strerror(errno));
 		turn_away(a, c);
 		return -1;

@@ -16,9 +16,8 @@
 #include "log/access.h"
 #include "log/log.h"
 #include "log/statsd.h"
-#include "net/listen.h"
-#include "tls/tls.h"
 #include "worker/acceptor.h"
+#include "worker/contexts.h"
 #include "worker/exchange.h"
 #include "worker/handshakes.h"
 #include "worker/heritage.h"
@@ -114,60 +113,6 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 	return trust_new(s, &w->trust, err);
 }
 
-/* From the files: this process must be able to read them. */
-static int
-load_tls(const struct settings *s, struct tls **out, struct err *err)
-{
-	struct tls_bundle *bundle = NULL;
-	struct tls_config config;
-	int rc;
-
-	*out = NULL;
-	tls_config_of(s, &config);
-	if (tls_load(&config, NULL, NULL, &bundle, err) != 0)
-		return -1;
-	rc = tls_new(&config, bundle, NULL, NULL, out, err);
-	tls_bundle_free(&bundle);
-	return rc;
-}
-
-/* A context for each listener that speaks TLS. */
-static int
-open_tls(struct worker *w, const struct heritage *h, struct err *err)
-{
-	for (size_t i = 0; i < h->listener_count; i++) {
-		const struct listener *l = h->listeners[i];
-
-		if (!l->tls)
-			continue;
-		if (w->tls == NULL)
-			w->tls = calloc(h->listener_count, sizeof(*w->tls));
-		if (w->tls == NULL) {
-			err_sys(err, "TLS");
-			return -1;
-		}
-		if (load_tls(l->settings, &w->tls[l->number], err) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Only whether that would work. */
-static int
-check_tls(const struct settings *s, struct err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < s->addresses.count; i++) {
-		struct tls *t = NULL;
-
-		if (s->listens[i].tls)
-			rc = load_tls(s->listens[i].settings, &t, err);
-		tls_free(&t);
-	}
-	return rc;
-}
-
 static void
 free_spare(struct inbound *in)
 {
@@ -187,10 +132,7 @@ worker_fini(struct worker *w)
 	queue_free(&w->queue);
 	pages_free(&w->pages);
 	free(w->notes);
-	for (size_t i = 0; w->tls != NULL && i < w->heritage->listener_count;
-	     i++)
-		tls_free(&w->tls[i]);
-	free(w->tls);
+	contexts_free(&w->contexts);
 	trust_free(&w->trust);
 	fd_close(&w->wake_fd);
 }
@@ -236,7 +178,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	w->heritage = h;
 	w->statsd = log_statsd();
-	if (set_notes(w, h->access, err) != 0 || open_tls(w, h, err) != 0)
+	if (set_notes(w, h->access, err) != 0 ||
+	    contexts_new(h, &w->contexts, err) != 0)
 		return WORKER_EXIT_BOOT;
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->counts = scoreboard_shared_counts(h->board, h->slot);
@@ -256,7 +199,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	if (watchdog_start(w, &w->watchdog, err) != 0)
 		return WORKER_EXIT_BOOT;
-	if (w->tls != NULL && handshakes_start(w, &w->handshakes, err) != 0)
+	if (w->contexts != NULL && handshakes_start(w, &w->handshakes, err) != 0)
 		return WORKER_EXIT_BOOT;
 	*a = acceptor_new(w, err);
 	return *a != NULL ? tell_booted(w, err) : WORKER_EXIT_BOOT;
@@ -326,7 +269,7 @@ worker_check(const struct settings *s, struct err *err)
 	struct worker w;
 	int rc;
 
-	if (worker_init(&w, s, err) != 0 || check_tls(s, err) != 0)
+	if (worker_init(&w, s, err) != 0 || contexts_check(s, err) != 0)
 		return WORKER_EXIT_BOOT;
 	rc = app_load(s, &w.lent.table, &start, &w.app, err);
 	if (rc == 0)

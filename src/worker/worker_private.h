@@ -19,6 +19,7 @@
 
 struct acceptor;
 struct client;
+struct contexts;
 struct handshakes;
 struct heritage;
 struct inbound;
@@ -29,7 +30,6 @@ struct score_counts;
 struct score_worker;
 struct settings;
 struct statsd;
-struct tls;
 struct trust;
 struct watchdog;
 struct worker;
@@ -47,7 +47,7 @@ struct worker {
 	const struct settings *settings;
 	struct http_limits limits;
 	struct trust *trust;
-	struct tls **tls; /* by listener.number; NULL: none speaks TLS */
+	struct contexts *contexts; /* NULL: no TLS.  The handshakes' own */
 	struct lent lent;
 	struct app app;
 	struct queue *queue;
