@@ -47,8 +47,7 @@ def test_help(run, flag):
     assert max(map(len, lines)) < 80
     assert "\t" not in proc.stdout
     for flag in FLAGS:
-        if flag not in ("--limit-request-field-size", "--log-file",
-                        "--paster"):
+        if flag != "--limit-request-field-size" and flag != "--log-file":
             assert re.search(r"(^|[ ,])%s($|[ ,])" % flag, proc.stdout, re.M), flag
     for example in ("bicorn -w 4 myapp:app", "bicorn ./hello.so",
                     "bicorn ./public/"):
@@ -121,6 +120,12 @@ def test_every_flag_is_known(run, flag):
         refused(run(flag + "=x", "a"), 2, "%s (command line): takes no value" % flag)
         value = "false" if flag.startswith("--no-") else "true"
         assert printed(run, flag)[name] == (value, "command line")
+    elif flag == "--proxy-protocol":
+        # Its value may be left out; the next word may be the application.
+        assert printed(run, flag, "a:b")[name] == ('"true"', "command line")
+        assert printed(run, flag, "v2")[name] == ('"v2"', "command line")
+        refused(run(flag + "=x", "a"), 2,
+                "%s x (command line): must be off, v1" % flag)
     else:
         refused(run(flag), 2, "%s (command line): needs a value" % flag)
         if kind not in ("TEXT", "LIST"):

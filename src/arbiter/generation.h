@@ -15,7 +15,6 @@
 #include <sys/types.h>
 
 #include "arbiter/backoff.h"
-#include "arbiter/certificates.h"
 #include "arbiter/sockets.h"
 
 struct access_log;
@@ -51,7 +50,6 @@ struct generation {
 	size_t room;               /* slots */
 	size_t limit;              /* what wanted may grow to */
 
-	struct certificates certificates;
 	struct sockets sockets; /* empty at first, and once retired */
 	struct child *children; /* room of them */
 	size_t wanted;          /* workers that there should be */

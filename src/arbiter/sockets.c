@@ -96,6 +96,16 @@ open_new(const char *spec, const struct listen_options *options,
 	return 0;
 }
 
+/* What clients of l have to speak, by settings, which l keeps. */
+static void
+describe_front(struct listener *l, const struct settings *s)
+{
+	l->settings = s;
+	l->uwsgi = s->protocol != NULL && strcmp(s->protocol, "uwsgi") == 0;
+	l->proxy_versions = s->proxy_versions;
+	l->proxy_required = s->proxy_required;
+}
+
 static int
 add(struct sockets *k, const struct listen_at *at,
     const struct listen_options *options, const struct sockets_peers *peers,
@@ -110,7 +120,7 @@ add(struct sockets *k, const struct listen_at *at,
 			   open_new(at->spec, options, &l, err) != 0)
 		return -1;
 	l->number = k->count;
-	l->settings = at->settings;
+	describe_front(l, at->settings);
 	k->items[k->count++] = l;
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "conf/flags.h"
+#include "conf/rules.h"
 
 /* The words of one command line while they are read. */
 struct reader {
@@ -86,6 +87,20 @@ value_name(const struct flag *flag)
 	return flag->extra != NULL ? flag->extra->arg : flag->setting->arg;
 }
 
+/*
+ * Whether the value may be left out.  The next word is then taken for it
+ * only if it is one: it could be the application.
+ */
+static bool
+may_do_without(const struct reader *r, const struct flag *flag)
+{
+	struct err unused;
+
+	return flag->setting != NULL && flag->setting->arg[0] == '[' &&
+	    (r->at >= r->count ||
+		rules_check(flag->setting, r->words[r->at], &unused) != 0);
+}
+
 /* The value of an option: the one attached, or the next word. */
 static int
 take_value(struct reader *r, const struct flag *flag, const char **text,
@@ -95,7 +110,8 @@ take_value(struct reader *r, const struct flag *flag, const char **text,
 		err_set(err, "takes no value");
 		return -1;
 	}
-	if (*text != NULL || !flag_takes_value(flag))
+	if (*text != NULL || !flag_takes_value(flag) ||
+	    may_do_without(r, flag))
 		return 0;
 	if (r->at < r->count && looks_like_value(r->words[r->at])) {
 		*text = r->words[r->at++];

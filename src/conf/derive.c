@@ -393,20 +393,13 @@ check_request_id(struct store *st, struct err *err)
 	    "without request_id there is no id to send", err);
 }
 
-/* --paste names an application too: paste=FILE.ini#NAME. */
-static int
-derive_app(struct store *st, struct err *err)
+void
+derive_proxy(struct store *st)
 {
 	struct settings *s = &st->settings;
 
-	s->app = s->wsgi_app;
-	if (s->paste == NULL)
-		return 0;
-	s->app = arena_fmt(&st->arena, "paste=%s", s->paste);
-	if (s->app != NULL)
-		return 0;
-	err_set(err, "out of memory");
-	return -1;
+	rules_proxy_protocol(s->proxy_protocol, &s->proxy_versions,
+	    &s->proxy_required);
 }
 
 int
@@ -414,10 +407,10 @@ derive(struct store *st, struct err *err)
 {
 	struct settings *s = &st->settings;
 
-	if (derive_app(st, err) != 0)
-		return -1;
+	s->app = s->wsgi_app;
 	rules_umask(s->umask, &s->umask_mode);
 	rules_log_level(s->loglevel, &s->log_level);
+	derive_proxy(st);
 	if (foreign_check(st, err) != 0 || check_worker_class(st, err) != 0 ||
 	    check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
 	    check_preload(st, err) != 0 || derive_tls(st, err) != 0 ||

@@ -15,4 +15,7 @@ int derive(struct store *st, struct err *err);
 /* That part of it which is about TLS: of a group of listen, too. */
 int derive_tls(struct store *st, struct err *err);
 
+/* proxy_versions and proxy_required; of a group of listen, too. */
+void derive_proxy(struct store *st);
+
 #endif

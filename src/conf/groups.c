@@ -119,6 +119,7 @@ check_group(const struct listen_group *g, struct err *err)
 	const struct settings *s = &own->settings;
 
 	g->own->settings.tls = false;
+	derive_proxy(own);
 	if (!g->tls)
 		return 0;
 	if (derive_tls(own, err) != 0) {

@@ -150,21 +150,63 @@ check_log_level(const char *text, struct err *err)
 }
 
 static int
-check_engine(const char *text, struct err *err)
-{
-	if (strcmp(text, "auto") == 0 || strcmp(text, "poll") == 0 ||
-	    strcmp(text, "inotify") == 0)
-		return 0;
-	return must_be(err, "auto, inotify or poll");
-}
-
-static int
 check_header_map(const char *text, struct err *err)
 {
 	if (strcmp(text, "drop") == 0 || strcmp(text, "refuse") == 0 ||
 	    strcmp(text, "dangerous") == 0)
 		return 0;
 	return must_be(err, "drop, refuse or dangerous");
+}
+
+bool
+rules_proxy_protocol(const char *text, unsigned *versions_out,
+    bool *required_out)
+{
+	static const struct {
+		const char *text;
+		unsigned versions;
+		bool required;
+	} known[] = {
+		{ "off", 0, false },
+		{ "false", 0, false },
+		{ "auto", RULES_PROXY_V1 | RULES_PROXY_V2, false },
+		{ "true", RULES_PROXY_V1 | RULES_PROXY_V2, false },
+		{ "v1", RULES_PROXY_V1, false },
+		{ "v2", RULES_PROXY_V2, false },
+		{ "required", RULES_PROXY_V1 | RULES_PROXY_V2, true },
+		{ "required-v1", RULES_PROXY_V1, true },
+		{ "required-v2", RULES_PROXY_V2, true },
+	};
+
+	*versions_out = 0;
+	*required_out = false;
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(text, known[i].text) == 0) {
+			*versions_out = known[i].versions;
+			*required_out = known[i].required;
+			return true;
+		}
+	return false;
+}
+
+static int
+check_proxy_protocol(const char *text, struct err *err)
+{
+	unsigned versions;
+	bool required;
+
+	if (rules_proxy_protocol(text, &versions, &required))
+		return 0;
+	return must_be(err, "off, v1, v2, auto, required, required-v1 or "
+			    "required-v2");
+}
+
+static int
+check_protocol(const char *text, struct err *err)
+{
+	if (strcmp(text, "http") == 0 || strcmp(text, "uwsgi") == 0)
+		return 0;
+	return must_be(err, "http or uwsgi");
 }
 
 bool
@@ -305,6 +347,15 @@ check_path(const char *text, struct err *err)
 	return must_be(err, "a path such as /health");
 }
 
+/* As it may stand in SCRIPT_NAME: "/app", and "/" for none. */
+static int
+check_root_path(const char *text, struct err *err)
+{
+	if (text[0] == '/' && text[strcspn(text, " ?#%")] == '\0')
+		return 0;
+	return must_be(err, "a path such as /app, not encoded");
+}
+
 /* --- names and values ---------------------------------------------------- */
 
 static int
@@ -338,6 +389,15 @@ check_field_name(const char *text, struct err *err)
 	if (is_token(span_of(text)))
 		return 0;
 	return must_be(err, "names of header fields");
+}
+
+static int
+check_one_field_name(const char *text, struct err *err)
+{
+	if (is_token(span_of(text)))
+		return 0;
+	return must_be(err, "the name of a header field, such as "
+			    "X-Forwarded-For or Forwarded");
 }
 
 static int
@@ -398,8 +458,6 @@ static const struct {
 } rules[] = {
 	{ SETTING_bind, check_bind },
 	{ SETTING_raw_env, check_env },
-	{ SETTING_reload_engine, check_engine },
-	{ SETTING_raw_paste_global_conf, check_env },
 	{ SETTING_health_path, check_path },
 	{ SETTING_umask, check_umask },
 	{ SETTING_socket_mode, check_mode },
@@ -419,6 +477,12 @@ static const struct {
 	{ SETTING_dogstatsd_tags, check_printable },
 	{ SETTING_request_id, check_field_name },
 	{ SETTING_server_header, check_printable },
+	{ SETTING_remote_addr_header, check_one_field_name },
+	{ SETTING_root_path, check_root_path },
+	{ SETTING_proxy_protocol, check_proxy_protocol },
+	{ SETTING_proxy_allow_ips, check_network },
+	{ SETTING_protocol, check_protocol },
+	{ SETTING_uwsgi_allow_ips, check_network },
 };
 
 int

@@ -25,6 +25,12 @@ bool rules_umask(const char *text, mode_t *mode_out);
 
 /* "660" and "0660", always octal; false: not 0..0777. */
 bool rules_mode(const char *text, mode_t *mode_out);
+/* Versions of the PROXY protocol, as bits; the same as in net/proxy.h. */
+enum rules_proxy { RULES_PROXY_V1 = 1, RULES_PROXY_V2 = 2 };
+
+/* proxy_protocol: what is accepted, 0 for off, and whether it has to come. */
+bool rules_proxy_protocol(const char *text, unsigned *versions_out,
+    bool *required_out);
 
 /* The number that enum log_level has for that name, in any case. */
 bool rules_log_level(const char *text, unsigned *level_out);

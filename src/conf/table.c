@@ -84,6 +84,10 @@ setting_is_of_listener(const struct setting *s)
 		SETTING_backlog,
 		SETTING_redirect_https,
 		SETTING_redirect_port,
+		SETTING_protocol,
+		SETTING_uwsgi_allow_ips,
+		SETTING_proxy_protocol,
+		SETTING_proxy_allow_ips,
 	};
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
@@ -95,14 +99,7 @@ setting_is_of_listener(const struct setting *s)
 bool
 setting_is_of_tls(const struct setting *s)
 {
-	switch (setting_id(s)) {
-	case SETTING_max_handshakes:
-	case SETTING_tls_ticket_lifetime:
-	case SETTING_tls_ticket_keys:
-		return false; /* these are about all listeners */
-	default:
-		return strcmp(s->section, "TLS") == 0;
-	}
+	return strcmp(s->section, "TLS") == 0;
 }
 
 bool

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
 #include "net/listen.h"
+#include "net/proxy.h"
 
 /* Should one of them not pass after all. */
 #define TRIES_MAX 64
@@ -49,12 +51,49 @@ conn_accept(struct conn *c, const struct listener *l)
 	c->fd = fd;
 	c->transport = &transport_plain;
 	c->tls = NULL;
+	c->proxy = NULL;
 	c->listener = l;
 	if (l->is_unix)
 		peer.any.sa_family = AF_UNSPEC;
 	c->peer = peer;
 	c->peer_len = (uint8_t)addr_text(&peer, c->peer_text);
 	return 0;
+}
+
+enum io
+conn_peek(struct conn *c, char *buf, size_t room, size_t *got_out)
+{
+	ssize_t n;
+
+	*got_out = 0;
+	do {
+		n = recv(c->fd, buf, room, MSG_PEEK);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK ? IO_AGAIN
+							       : IO_ERROR;
+	if (n == 0)
+		return IO_EOF;
+	*got_out = (size_t)n;
+	return IO_OK;
+}
+
+bool
+conn_skip(struct conn *c, size_t n)
+{
+	char scratch[1024];
+
+	while (n > 0) {
+		ssize_t got = recv(c->fd, scratch,
+		    n < sizeof(scratch) ? n : sizeof(scratch), 0);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return false;
+		n -= (size_t)got;
+	}
+	return true;
 }
 
 void
@@ -64,4 +103,6 @@ conn_close(struct conn *c)
 		return;
 	c->transport->fini(c);
 	fd_close(&c->fd);
+	free(c->proxy);
+	c->proxy = NULL;
 }

@@ -22,6 +22,9 @@ struct listener {
 	unsigned port;     /* the one in use, also when 0 was asked; 0: unix */
 	bool is_unix;
 	bool tls;
+	bool uwsgi;        /* speaks that, and not HTTP */
+	bool proxy_required;
+	unsigned proxy_versions; /* enum proxy_version; 0: no PROXY header */
 	size_t number;     /* of its generation's listeners, from 0 */
 	const struct settings *settings; /* what counts there; not ours */
 	bool inherited;    /* fd://N or socket activation: path not ours */
