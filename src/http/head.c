@@ -76,11 +76,17 @@ reserve_field(struct http_head *h, uint32_t limit)
 	return HTTP_DONE;
 }
 
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
 /* Why a byte cannot end a name. */
 static enum http_verdict
 bad_name(struct http_head *h, char c, bool first)
 {
-	bool space = c == ' ' || c == '\t';
+	bool space = is_blank(c);
 
 	if (first && space)
 		return http_head_fail(h, 400, "folded header field");
@@ -99,7 +105,9 @@ take_name(struct http_head *h, const struct http_window *w, uint32_t *at,
 	if (i == w->end)
 		return HTTP_MORE;
 	if (i == begin) {
-		begin = i = http_head_plain_fields(h, w, i, limits);
+		/* Where a line may go on, its end says little. */
+		if (!(limits->permit & HTTP_PERMIT_FOLDING))
+			begin = i = http_head_plain_fields(h, w, i, limits);
 		h->line_at = begin;
 		if (h->phase == HTTP_PHASE_BAD)
 			return HTTP_BAD;
@@ -127,9 +135,33 @@ take_name(struct http_head *h, const struct http_window *w, uint32_t *at,
 	*at = i;
 	if (i == w->end)
 		return HTTP_MORE;
-	if (w->data[i] != ':' || i == begin)
-		return bad_name(h, w->data[i], i == begin);
+	if (i == begin)
+		return bad_name(h, w->data[i], true);
 	f->name = http_part(begin, i);
+	if (is_blank(w->data[i]) && (limits->permit & HTTP_PERMIT_SPACES))
+		return http_next_phase(h, HTTP_PHASE_NAME_SPACE, i);
+	if (w->data[i] != ':')
+		return bad_name(h, w->data[i], false);
+	*at = i + 1;
+	return http_next_phase(h, HTTP_PHASE_SPACE, i + 1);
+}
+
+/* White space between name and colon, which is permitted here. */
+static enum http_verdict
+take_name_space(struct http_head *h, const struct http_window *w,
+    uint32_t *at, uint32_t limit)
+{
+	uint32_t i = *at;
+
+	while (i < w->end && is_blank(w->data[i]))
+		i++;
+	*at = i;
+	if (i - h->line_at > limit)
+		return field_too_long(h);
+	if (i == w->end)
+		return HTTP_MORE;
+	if (w->data[i] != ':')
+		return bad_name(h, w->data[i], false);
 	*at = i + 1;
 	return http_next_phase(h, HTTP_PHASE_SPACE, i + 1);
 }
@@ -173,25 +205,58 @@ take_value(struct http_head *h, const struct http_window *w, uint32_t *at,
 	return http_next_phase(h, HTTP_PHASE_VALUE_LF, i + 1);
 }
 
+/* The field that was read is complete, and *at behind its line. */
 static inline enum http_verdict
-take_value_lf(struct http_head *h, const struct http_window *w, uint32_t *at)
+finish_field(struct http_head *h, const struct http_window *w, uint32_t at)
 {
 	struct http_field *f = &h->fields[h->field_count];
-	struct span name;
+	struct span name = http_span(w->data, f->name);
 
-	if (*at == w->end)
-		return HTTP_MORE;
-	if (w->data[*at] != '\n')
-		return http_head_fail(h, 400, "CR without LF");
-	name = http_span(w->data, f->name);
 	f->id = (uint8_t)http_field_id(name.ptr, name.len);
 	if (f->id != HTTP_F_OTHER &&
 	    http_head_field_done(h, w->data, f) != HTTP_DONE)
 		return HTTP_BAD;
 	h->field_count++;
+	h->line_at = at;
+	return http_next_phase(h, HTTP_PHASE_NAME, at);
+}
+
+static inline enum http_verdict
+take_value_lf(struct http_head *h, const struct http_window *w, uint32_t *at,
+    const struct http_limits *limits)
+{
+	if (*at == w->end)
+		return HTTP_MORE;
+	if (w->data[*at] != '\n')
+		return http_head_fail(h, 400, "CR without LF");
 	*at += 1;
-	h->line_at = *at;
-	return http_next_phase(h, HTTP_PHASE_NAME, *at);
+	if (limits->permit & HTTP_PERMIT_FOLDING) {
+		/* The value may go on: where it began is still needed. */
+		h->phase = HTTP_PHASE_FOLD;
+		return HTTP_DONE;
+	}
+	return finish_field(h, w, *at);
+}
+
+/* The line that begins here is a field of its own, or more of the last. */
+static enum http_verdict
+take_fold(struct http_head *h, const struct http_window *w, const uint32_t *at)
+{
+	struct http_field *f = &h->fields[h->field_count];
+
+	if (*at == w->end)
+		return HTTP_MORE;
+	if (is_blank(w->data[*at])) {
+		http_rewrite(w, *at - 2, ' ');
+		http_rewrite(w, *at - 1, ' ');
+		return http_next_phase(h, HTTP_PHASE_VALUE, f->value.at);
+	}
+	/* The first line may have been empty. */
+	while (f->value.len > 0 && is_blank(w->data[f->value.at])) {
+		f->value.at++;
+		f->value.len--;
+	}
+	return finish_field(h, w, *at);
 }
 
 static enum http_verdict
@@ -220,15 +285,19 @@ take_phase(struct http_head *h, const struct http_window *w, uint32_t *at,
 	case HTTP_PHASE_METHOD:
 	case HTTP_PHASE_TARGET:
 	case HTTP_PHASE_VERSION:
-		return http_head_line(h, w, at, limits->line);
+		return http_head_line(h, w, at, limits);
 	case HTTP_PHASE_NAME:
 		return take_name(h, w, at, limits);
+	case HTTP_PHASE_NAME_SPACE:
+		return take_name_space(h, w, at, limits->field_size);
 	case HTTP_PHASE_SPACE:
 		return take_space(h, w, at, limits->field_size);
 	case HTTP_PHASE_VALUE:
 		return take_value(h, w, at, limits->field_size);
 	case HTTP_PHASE_VALUE_LF:
-		return take_value_lf(h, w, at);
+		return take_value_lf(h, w, at, limits);
+	case HTTP_PHASE_FOLD:
+		return take_fold(h, w, at);
 	case HTTP_PHASE_END_LF:
 		return take_end(h, w, at);
 	case HTTP_PHASE_DONE:

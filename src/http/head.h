@@ -24,12 +24,24 @@ enum http_verdict {
 	HTTP_BAD,  /* to be refused, with the status that was left */
 };
 
+/* What is refused otherwise: bits, from the settings permit_* and so on. */
+enum http_permit {
+	HTTP_PERMIT_FOLDING = 1, /* fields that go on in the next line */
+	HTTP_PERMIT_SPACES = 2,  /* between the name of a field and ':' */
+	HTTP_PERMIT_METHOD = 4,  /* any token */
+	HTTP_PERMIT_VERSION = 8, /* any digits */
+	HTTP_CASEFOLD_METHOD = 16, /* in upper case from then on */
+};
+
 /* Limits, from the settings of the same names.  All in bytes but fields. */
 struct http_limits {
 	uint32_t line;       /* request line, without CR LF */
 	uint32_t fields;     /* how many */
 	uint32_t field_size; /* one field line, without CR LF */
+	uint32_t permit;     /* enum http_permit */
 };
+
+struct http_cgi;
 
 /* A run of bytes of the buffer. */
 struct http_part {
@@ -74,12 +86,15 @@ struct http_head {
 	int64_t content_length; /* -1: none given */
 	int32_t host;           /* index of the Host field, -1: none */
 	uint8_t minor;          /* 0 or 1; HTTP/1.2 and above count as 1 */
+	uint8_t version[2];     /* the digits as received, when permitted
+				   and not those of 1.x; else 0 */
 	bool line_done;         /* method .. minor above are valid */
 	bool chunked;           /* the body is chunked */
 	bool keep_alive;        /* the client wants the connection kept */
 	bool expect_continue;
 	bool upgrade;           /* has Upgrade, named by Connection */
 	uint32_t length;        /* bytes of the whole head, after HTTP_DONE */
+	const struct http_cgi *cgi; /* of http/uwsgi.h, or NULL: it was HTTP */
 
 	/* After HTTP_BAD. */
 	uint16_t status;  /* 400, 414, 417, 431, 501, 505; 503: no memory */
@@ -108,6 +123,9 @@ void http_head_reset(struct http_head *h);
 void http_head_fini(struct http_head *h);
 
 /*
+ * With HTTP_PERMIT_FOLDING and HTTP_CASEFOLD_METHOD the bytes are changed,
+ * so they must be the caller's to write.
+ *
  * Looks at data[0..len), of which the first bytes are those of the calls
  * before.  HTTP_DONE: h->length bytes are the head, what is behind is body
  * or the next request.  HTTP_BAD: h->status and h->reason say why; the

@@ -171,6 +171,32 @@ take_method(struct http_head *h, const struct http_window *w, uint32_t *at,
 	return http_next_phase(h, HTTP_PHASE_TARGET, i + 1);
 }
 
+/* As take_method(), where any token is permitted. */
+static enum http_verdict
+take_any_method(struct http_head *h, const struct http_window *w,
+    uint32_t *at, const struct http_limits *limits)
+{
+	uint32_t i = *at;
+
+	while (i < w->end &&
+	       !(http_bytes[(unsigned char)w->data[i]] & HTTP_B_NOT_TOKEN)) {
+		if ((limits->permit & HTTP_CASEFOLD_METHOD) &&
+		    HTTP_IS_LOWER(w->data[i]))
+			http_rewrite(w, i, (char)(w->data[i] & ~0x20));
+		i++;
+	}
+	*at = i;
+	if (i - h->line_at > limits->line)
+		return line_too_long(h);
+	if (i == w->end)
+		return HTTP_MORE;
+	if (w->data[i] != ' ' || i == h->line_at)
+		return http_head_fail(h, 400, "invalid method");
+	h->method = http_part(h->line_at, i);
+	*at = i + 1;
+	return http_next_phase(h, HTTP_PHASE_TARGET, i + 1);
+}
+
 /* Every x86-64 has SSE2: no choice at run time is needed here. */
 #if defined(__SSE2__)
 #define MARK_STEP 16
@@ -258,9 +284,9 @@ version_byte_ok(uint32_t place, char c)
 /* Reads as far as it can; the line is what stands before CR LF. */
 static enum http_verdict
 take_version_bytes(struct http_head *h, const struct http_window *w,
-    uint32_t *at, uint32_t limit)
+    uint32_t *at, const struct http_limits *limits)
 {
-	uint32_t i = *at;
+	uint32_t i = *at, limit = limits->line;
 
 	if (i == h->part_at && w->end - i >= VERSION_LEN &&
 	    i + VERSION_CR - h->line_at <= limit &&
@@ -275,7 +301,8 @@ take_version_bytes(struct http_head *h, const struct http_window *w,
 			return line_too_long(h);
 		if (!version_byte_ok(place, w->data[i]))
 			return http_head_fail(h, 400, "invalid version");
-		if (place == VERSION_CR && w->data[h->part_at + 5] != '1')
+		if (place == VERSION_CR && w->data[h->part_at + 5] != '1' &&
+		    !(limits->permit & HTTP_PERMIT_VERSION))
 			return http_head_fail(h, 505, "unknown version");
 	}
 	*at = i;
@@ -288,13 +315,19 @@ take_version_bytes(struct http_head *h, const struct http_window *w,
 
 static enum http_verdict
 take_version(struct http_head *h, const struct http_window *w, uint32_t *at,
-    uint32_t limit)
+    const struct http_limits *limits)
 {
-	enum http_verdict v = take_version_bytes(h, w, at, limit);
+	enum http_verdict v = take_version_bytes(h, w, at, limits);
+	const char *digits = w->data + h->part_at + 5;
 
 	if (v != HTTP_DONE)
 		return v;
-	h->minor = w->data[h->part_at + 7] != '0';
+	h->minor = digits[2] != '0';
+	if (digits[0] != '1') {
+		h->version[0] = (uint8_t)digits[0];
+		h->version[1] = (uint8_t)digits[2];
+		h->minor = digits[0] != '0';
+	}
 	v = http_head_target(h, w->data);
 	if (v != HTTP_DONE)
 		return v;
@@ -305,7 +338,7 @@ take_version(struct http_head *h, const struct http_window *w, uint32_t *at,
 
 static inline enum http_verdict
 take_phase(struct http_head *h, const struct http_window *w, uint32_t *at,
-    uint32_t limit)
+    const struct http_limits *limits)
 {
 	switch ((enum http_phase)h->phase) {
 	case HTTP_PHASE_START:
@@ -313,23 +346,25 @@ take_phase(struct http_head *h, const struct http_window *w, uint32_t *at,
 	case HTTP_PHASE_START_LF:
 		return take_start_lf(h, w, at);
 	case HTTP_PHASE_METHOD:
-		return take_method(h, w, at, limit);
+		if (limits->permit & HTTP_PERMIT_METHOD)
+			return take_any_method(h, w, at, limits);
+		return take_method(h, w, at, limits->line);
 	case HTTP_PHASE_TARGET:
-		return take_target(h, w, at, limit);
+		return take_target(h, w, at, limits->line);
 	default:
-		return take_version(h, w, at, limit);
+		return take_version(h, w, at, limits);
 	}
 }
 
 enum http_verdict
 http_head_line(struct http_head *h, const struct http_window *w,
-    uint32_t *at_io, uint32_t limit)
+    uint32_t *at_io, const struct http_limits *limits)
 {
 	uint32_t at = *at_io;
 	enum http_verdict v;
 
 	do
-		v = take_phase(h, w, &at, limit);
+		v = take_phase(h, w, &at, limits);
 	while (v == HTTP_DONE && h->phase <= HTTP_PHASE_VERSION);
 	*at_io = at;
 	return v;

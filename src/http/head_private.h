@@ -15,9 +15,11 @@ enum http_phase {
 	HTTP_PHASE_TARGET,
 	HTTP_PHASE_VERSION, /* with CR LF */
 	HTTP_PHASE_NAME,    /* at the beginning of a line or in a name */
+	HTTP_PHASE_NAME_SPACE, /* between name and colon, where permitted */
 	HTTP_PHASE_SPACE,   /* between colon and value */
 	HTTP_PHASE_VALUE,
 	HTTP_PHASE_VALUE_LF,
+	HTTP_PHASE_FOLD,    /* behind a line, where folding is permitted */
 	HTTP_PHASE_END_LF,
 	HTTP_PHASE_DONE,
 	HTTP_PHASE_BAD,
@@ -61,7 +63,18 @@ enum http_verdict http_head_target(struct http_head *h, const char *data);
 
 /* The phases up to HTTP_PHASE_VERSION, from *at_io on. */
 enum http_verdict http_head_line(struct http_head *h,
-    const struct http_window *w, uint32_t *at_io, uint32_t limit);
+    const struct http_window *w, uint32_t *at_io,
+    const struct http_limits *limits);
+
+/*
+ * A byte of the caller's buffer becomes another one: only where a setting
+ * permits what that mends.
+ */
+static inline void
+http_rewrite(const struct http_window *w, uint32_t at, char c)
+{
+	((char *)(uintptr_t)w->data)[at] = c;
+}
 
 static inline enum http_verdict
 http_next_phase(struct http_head *h, enum http_phase phase, uint32_t part_at)

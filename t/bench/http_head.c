@@ -141,7 +141,7 @@ sample_make(struct sample *s, const char *name, const char *text, size_t count)
 	}
 }
 
-static const struct http_limits limits = { 4094, 100, 8190 };
+static const struct http_limits limits = { 4094, 100, 8190, 0 };
 
 /* --- the comparison ------------------------------------------------------ */
 

@@ -13,8 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct http_limits usual = { 4094, 100, 8190 };
-static const struct http_limits tight = { 40, 4, 30 };
+static const struct http_limits usual = { 4094, 100, 8190, 0 };
+static const struct http_limits tight = { 40, 4, 30, 0 };
 
 /* Bytes at the end of a block of their own: reading beyond is noticed. */
 static enum http_verdict

@@ -15,7 +15,7 @@
 
 #include "http/chunked.h"
 
-static const struct http_limits usual = { 4094, 100, 8190 };
+static const struct http_limits usual = { 4094, 100, 8190, 0 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -300,7 +300,7 @@ expect(const char *before, size_t n, char c, const char *after, int status,
 static void
 bounded(void **state)
 {
-	static const struct http_limits limits = { 100, 3, 20 };
+	static const struct http_limits limits = { 100, 3, 20, 0 };
 
 	(void)state;
 	expect("5;", 1000, 'a', "\r\nhello\r\n0\r\n\r\n", 0, &limits);

@@ -16,7 +16,7 @@
 
 #include "http/head_private.h"
 
-static const struct http_limits usual = { 4094, 100, 8190 };
+static const struct http_limits usual = { 4094, 100, 8190, 0 };
 
 struct text {
 	const char *ptr;
@@ -873,7 +873,7 @@ repeat(char *out, const char *before, char c, size_t count, const char *after)
 static void
 long_lines(void **state)
 {
-	static const struct http_limits limits = { 50, 3, 40 };
+	static const struct http_limits limits = { 50, 3, 40, 0 };
 	char out[400];
 
 	(void)state;
@@ -916,14 +916,14 @@ long_lines(void **state)
 static void
 many_fields(void **state)
 {
-	static const struct http_limits limits = { 50, 3, 40 };
+	static const struct http_limits limits = { 50, 3, 40, 0 };
 	static const struct verdict cases[] = {
 		{ 0, TEXT("GET / HTTP/1.0\r\nA:\r\nA:\r\nA:\r\n\r\n") },
 		{ 431, TEXT("GET / HTTP/1.0\r\nA:\r\nA:\r\nA:\r\nA:\r\n\r\n") },
 		{ 431, TEXT("GET / HTTP/1.0\r\nA:\r\nA:\r\nA:\r\nA") },
 		{ 1, TEXT("GET / HTTP/1.0\r\nA:\r\nA:\r\nA:\r\n\r") },
 	};
-	struct http_limits more = { 50, 1000, 40 };
+	struct http_limits more = { 50, 1000, 40, 0 };
 	char out[10000] = "GET / HTTP/1.0\r\n";
 	size_t len = strlen(out);
 
@@ -944,7 +944,7 @@ many_fields(void **state)
 static void
 bounds_the_whole(void **state)
 {
-	static const struct http_limits limits = { 50, 3, 40 };
+	static const struct http_limits limits = { 50, 3, 40, 0 };
 	const size_t max = http_head_max(&limits);
 	char out[400] = "\r\n\r\nGET /";
 	struct http_head h = { 0 };
@@ -1060,7 +1060,7 @@ random_heads(void **state)
 		"Transfer-Encoding: chunked\r\n", "Connection: close\r\n",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "\t", "_", "#", "\x80",
 		"\x7f", "\x01", "X-Y: z\r\n" };
-	static const struct http_limits limits = { 100, 6, 80 };
+	static const struct http_limits limits = { 100, 6, 80, 0 };
 	uint32_t seed = 1;
 
 	(void)state;
