@@ -7,6 +7,7 @@
 #include "app/trust.h"
 #include "http/head.h"
 #include "http/uri.h"
+#include "http/uwsgi.h"
 
 static struct bicorn_str
 str_of(const char *data, struct http_part part)
@@ -59,6 +60,13 @@ fill_path(struct request *r, const struct http_head *h, const char *data)
 {
 	struct bicorn_str raw = str_of(data, h->path);
 
+	if (h->cgi != NULL && h->cgi->path_given) {
+		r->view.path = raw;
+		r->view.raw_path = str_of(data, h->cgi->raw_path);
+		if (h->cgi->raw_path.len == 0)
+			r->view.raw_path = raw;
+		return true;
+	}
 	/* "http://example.org" and CONNECT have no path of their own. */
 	if (raw.len == 0)
 		raw = (struct bicorn_str){ "/", 1 };
@@ -74,6 +82,26 @@ fill_path(struct request *r, const struct http_head *h, const char *data)
 	return true;
 }
 
+static void
+fill_protocol(struct request *r, const struct http_head *h, const char *data)
+{
+	struct bicorn_request *v = &r->view;
+
+	v->protocol = (struct bicorn_str){
+		h->minor == 0 ? "HTTP/1.0" : "HTTP/1.1", 8
+	};
+	if (h->cgi != NULL) {
+		v->protocol = (struct bicorn_str){ "HTTP/1.1", 8 };
+		if (h->cgi->protocol.len > 0)
+			v->protocol = str_of(data, h->cgi->protocol);
+	} else if (h->version[0] != 0) {
+		memcpy(r->protocol, "HTTP/0.0", 8);
+		r->protocol[5] = (char)h->version[0];
+		r->protocol[7] = (char)h->version[1];
+		v->protocol = (struct bicorn_str){ r->protocol, 8 };
+	}
+}
+
 bool
 request_fill(struct request *r, const struct http_head *h, const char *data,
     const struct trust *trust, const struct trust_result *trusted)
@@ -84,9 +112,7 @@ request_fill(struct request *r, const struct http_head *h, const char *data,
 	v->method = str_of(data, h->method);
 	v->target = str_of(data, h->target);
 	v->query = str_of(data, h->query);
-	v->protocol = (struct bicorn_str){
-		h->minor == 0 ? "HTTP/1.0" : "HTTP/1.1", 8
-	};
+	fill_protocol(r, h, data);
 	v->host = (struct bicorn_str){ "", 0 };
 	if (h->authority.len > 0)
 		v->host = str_of(data, h->authority);

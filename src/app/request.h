@@ -20,6 +20,7 @@ struct request {
 	struct bicorn_request view;
 	struct bicorn_header *headers; /* heap; view.headers points here */
 	size_t room;
+	char protocol[8];   /* one that is not usual */
 	struct buf decoded; /* the path, where it holds a '%' */
 };
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/forwarded.h"
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/span.h"
@@ -30,8 +31,10 @@ struct trust {
 	size_t scheme_count;
 	struct span *forwarders;
 	size_t forwarder_count;
-	uint64_t scheme_lengths; /* bit n: a name of n bytes (63: or more) */
-	uint32_t scheme_initials; /* bit c % 32: a name that begins with c */
+	struct span remote;      /* remote_addr_header; len 0: none */
+	bool remote_is_rfc;      /* it is Forwarded */
+	uint64_t lengths;  /* of the names that count: bit n for n bytes, 63 */
+	uint32_t initials; /* for more; bit c % 32: one begins with c */
 	enum header_map map;
 	bool forward_any; /* forwarder_headers holds "*" */
 };
@@ -47,6 +50,14 @@ static unsigned
 initial_bit(char c)
 {
 	return (unsigned char)c % 32;
+}
+
+/* A field of that name is of interest. */
+static void
+note_name(struct trust *t, struct span name)
+{
+	t->lengths |= UINT64_C(1) << length_bit(name.len);
+	t->initials |= UINT32_C(1) << initial_bit(name.ptr[0]);
 }
 
 static int
@@ -97,8 +108,7 @@ add_scheme(struct trust *t, const char *item, struct err *err)
 	t->scheme_count++;
 	if (f->name.ptr == NULL || f->value.ptr == NULL)
 		return no_memory(err);
-	t->scheme_lengths |= UINT64_C(1) << length_bit(name.len);
-	t->scheme_initials |= UINT32_C(1) << initial_bit(name.ptr[0]);
+	note_name(t, name);
 	return 0;
 }
 
@@ -141,6 +151,22 @@ parse_forwarders(const struct settings *s, struct trust *t, struct err *err)
 	return 0;
 }
 
+static int
+parse_remote(const struct settings *s, struct trust *t, struct err *err)
+{
+	struct span name = span_of(s->remote_addr_header);
+
+	if (name.len == 0)
+		return 0;
+	t->remote.ptr = span_dup(name);
+	if (t->remote.ptr == NULL)
+		return no_memory(err);
+	t->remote.len = name.len;
+	t->remote_is_rfc = span_ieq(name, SPAN("Forwarded"));
+	note_name(t, name);
+	return 0;
+}
+
 int
 trust_new(const struct settings *s, struct trust **out, struct err *err)
 {
@@ -156,7 +182,7 @@ trust_new(const struct settings *s, struct trust **out, struct err *err)
 		goto out;
 	}
 	if (parse_map(s, t, err) != 0 || parse_schemes(s, t, err) != 0 ||
-	    parse_forwarders(s, t, err) != 0)
+	    parse_forwarders(s, t, err) != 0 || parse_remote(s, t, err) != 0)
 		goto out;
 	*out = t;
 	t = NULL;
@@ -180,6 +206,7 @@ trust_free(struct trust **tp)
 	}
 	for (size_t i = 0; i < t->forwarder_count; i++)
 		free((char *)t->forwarders[i].ptr);
+	free((char *)t->remote.ptr);
 	free(t->schemes);
 	free(t->forwarders);
 	addr_list_free(&t->proxies);
@@ -207,11 +234,11 @@ stated_scheme(const struct trust *t, const struct http_field *f,
 
 /* Cheap, and false for nearly every field that is met. */
 static bool
-may_state_scheme(const struct trust *t, const struct http_field *f,
+may_matter(const struct trust *t, const struct http_field *f,
     const char *data)
 {
-	return (t->scheme_lengths >> length_bit(f->name.len) & 1) != 0 &&
-	    (t->scheme_initials >> initial_bit(data[f->name.at]) & 1) != 0;
+	return (t->lengths >> length_bit(f->name.len) & 1) != 0 &&
+	    (t->initials >> initial_bit(data[f->name.at]) & 1) != 0;
 }
 
 static bool
@@ -245,13 +272,9 @@ trust_hides(const struct trust *t, const struct trust_result *r,
 	return t->map != MAP_DANGEROUS;
 }
 
-/* A field that one of the rules is about, of a peer known to be trusted. */
 static enum http_verdict
-apply_scheme(const struct trust *t, const struct http_field *f,
-    const char *data, struct trust_result *out)
+take_scheme(enum trust_scheme scheme, struct trust_result *out)
 {
-	enum trust_scheme scheme = stated_scheme(t, f, data);
-
 	if (scheme == TRUST_SCHEME_NONE)
 		return HTTP_DONE;
 	if (out->scheme != TRUST_SCHEME_NONE && out->scheme != scheme) {
@@ -262,24 +285,106 @@ apply_scheme(const struct trust *t, const struct http_field *f,
 	return HTTP_DONE;
 }
 
+/* --- where the client is -------------------------------------------------- */
+
+/* What a proxy says of the one in front of it. */
+struct hop {
+	struct addr addr;
+	bool known; /* addr is one */
+	enum trust_scheme scheme;
+};
+
+static struct hop
+read_hop(const struct trust *t, struct span item)
+{
+	struct hop h = { .scheme = TRUST_SCHEME_NONE };
+	struct span node = item, proto = SPAN_NONE;
+
+	if (t->remote_is_rfc && !forwarded_element(item, &node, &proto))
+		return h;
+	if (proto.ptr != NULL)
+		h.scheme = span_ieq(proto, SPAN("https")) ?
+		    TRUST_SCHEME_HTTPS :
+		    TRUST_SCHEME_HTTP;
+	h.known = node.ptr != NULL && forwarded_address(node, &h.addr);
+	return h;
+}
+
+/*
+ * From the last item of the last such field backwards, as long as who said
+ * it is a proxy that is believed.  One that does not say an address is the
+ * end of what is known.
+ */
+static enum http_verdict
+walk(const struct trust *t, const struct addr *peer,
+    const struct http_head *h, const char *data, struct trust_result *out)
+{
+	struct hop at = { .addr = *peer, .known = true };
+	enum trust_scheme scheme = TRUST_SCHEME_NONE;
+	bool moved = false;
+
+	for (uint32_t i = h->field_count; i > 0 && at.known; i--) {
+		const struct http_field *f = &h->fields[i - 1];
+		struct span list = http_span(data, f->value), item;
+		struct hop next;
+
+		if (!span_ieq(http_span(data, f->name), t->remote))
+			continue;
+		while (at.known && addr_list_has(t->proxies, &at.addr) &&
+		    forwarded_last(&list, &item)) {
+			if (item.len == 0)
+				continue;
+			next = read_hop(t, item);
+			if (next.scheme != TRUST_SCHEME_NONE)
+				scheme = next.scheme;
+			at.known = next.known;
+			if (!next.known)
+				break;
+			at.addr = next.addr;
+			moved = true;
+		}
+	}
+	if (moved) {
+		out->remote_len = (uint8_t)addr_text(&at.addr, out->remote);
+		out->remote_port = addr_port(&at.addr);
+	}
+	return take_scheme(scheme, out);
+}
+
+/* --- all fields ----------------------------------------------------------- */
+
+/* Not all of it: some is large, and meaningful only with a length. */
+static void
+forget(struct trust_result *out)
+{
+	out->scheme = TRUST_SCHEME_NONE;
+	out->peer_trusted = out->hides = false;
+	out->reason = NULL;
+	out->remote_len = 0;
+}
+
 enum http_verdict
-trust_apply(const struct trust *t, const struct addr *peer,
+trust_apply(const struct trust *t, const struct trust_peers *peers,
     const struct http_head *h, const char *data, struct trust_result *out)
 {
 	bool asked = false; /* the list is searched when a field needs it */
+	bool tells = false; /* there is a field with the client's address */
 
-	*out = (struct trust_result){ .scheme = TRUST_SCHEME_NONE };
+	forget(out);
 	for (uint32_t i = 0; i < h->field_count; i++) {
 		const struct http_field *f = &h->fields[i];
 
-		if (!f->underscore && !may_state_scheme(t, f, data))
+		if (!f->underscore && !may_matter(t, f, data))
 			continue;
 		if (!asked)
-			out->peer_trusted = addr_list_has(t->proxies, peer);
+			out->peer_trusted = addr_list_has(t->proxies,
+			    peers->hop);
 		asked = true;
 		if (out->peer_trusted &&
-		    apply_scheme(t, f, data, out) != HTTP_DONE)
+		    take_scheme(stated_scheme(t, f, data), out) != HTTP_DONE)
 			return HTTP_BAD;
+		tells = tells || (t->remote.len > 0 &&
+			span_ieq(http_span(data, f->name), t->remote));
 		if (!trust_hides(t, out, f, data))
 			continue;
 		if (t->map == MAP_REFUSE) {
@@ -288,5 +393,5 @@ trust_apply(const struct trust *t, const struct addr *peer,
 		}
 		out->hides = true;
 	}
-	return HTTP_DONE;
+	return tells ? walk(t, peers->peer, h, data, out) : HTTP_DONE;
 }

@@ -3,17 +3,17 @@
 #define BICORN_APP_TRUST_H
 
 /*
- * What a proxy in front may tell: the scheme that the client used, and
- * fields whose names hold an underscore, which an environ cannot tell from
+ * What a proxy in front may tell: the scheme that the client used, where it
+ * is, and fields whose names hold an underscore, which an environ cannot tell from
  * the ones with a hyphen.  Compiled once from the settings, then constant:
  * any thread.
  */
 
 #include <stdbool.h>
 
+#include "base/addr.h"
 #include "http/head.h"
 
-struct addr;
 struct err;
 struct settings;
 struct trust;
@@ -31,11 +31,22 @@ struct trust_result {
 	bool peer_trusted;  /* meaningful only with hides */
 	bool hides;         /* trust_hides() is to be asked for each field */
 	const char *reason; /* after HTTP_BAD: static text for the log */
+
+	/* Of the client, as remote_addr_header tells. */
+	uint8_t remote_len;  /* 0: it does not */
+	unsigned remote_port; /* 0: not known */
+	char remote[ADDR_TEXT_MAX];
+};
+
+/* Who is at the other end. */
+struct trust_peers {
+	const struct addr *hop;  /* of the socket: who sent the fields */
+	const struct addr *peer; /* ... or for whom, by the PROXY protocol */
 };
 
 /*
- * Reads forwarded_allow_ips, secure_scheme_headers, forwarder_headers and
- * header_map.  s is not kept.  The caller frees with trust_free().
+ * Reads forwarded_allow_ips, secure_scheme_headers, forwarder_headers,
+ * remote_addr_header and header_map.  s is not kept.  The caller frees with trust_free().
  */
 int trust_new(const struct settings *s, struct trust **out, struct err *err);
 void trust_free(struct trust **tp);
@@ -46,8 +57,8 @@ void trust_free(struct trust **tp);
  * about the scheme, or a name with an underscore under header_map refuse.
  * Costs one comparison per field where none is of interest.
  */
-enum http_verdict trust_apply(const struct trust *t, const struct addr *peer,
-    const struct http_head *h, const char *data, struct trust_result *out);
+enum http_verdict trust_apply(const struct trust *t,
+    const struct trust_peers *peers, const struct http_head *h, const char *data, struct trust_result *out);
 
 /* Whether that peer is one of forwarded_allow_ips. */
 bool trust_peer(const struct trust *t, const struct addr *peer);

@@ -136,6 +136,26 @@ parse_address(struct span text, struct network *n)
 	return inet_pton(n->v6 ? AF_INET6 : AF_INET, buf, n->bytes) == 1;
 }
 
+bool
+addr_parse(struct span text, unsigned port, struct addr *out)
+{
+	struct network n;
+
+	*out = (struct addr){ .any.sa_family = AF_UNSPEC };
+	if (!parse_address(text, &n))
+		return false;
+	if (n.v6) {
+		out->v6.sin6_family = AF_INET6;
+		out->v6.sin6_port = htons((uint16_t)port);
+		memcpy(&out->v6.sin6_addr, n.bytes, 16);
+	} else {
+		out->v4.sin_family = AF_INET;
+		out->v4.sin_port = htons((uint16_t)port);
+		memcpy(&out->v4.sin_addr, n.bytes, 4);
+	}
+	return true;
+}
+
 static int
 parse_network(const char *item, struct network *n, struct err *err)
 {

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <netinet/in.h>
 
+#include "base/span.h"
+
 struct err;
 
 /* The peer of a connection; family AF_UNSPEC stands for a unix socket. */
@@ -28,6 +30,9 @@ struct addr {
 size_t addr_text(const struct addr *a, char out[ADDR_TEXT_MAX]);
 
 unsigned addr_port(const struct addr *a);
+
+/* A numeric address, of either version, and nothing else; false: it is none. */
+bool addr_parse(struct span text, unsigned port, struct addr *out);
 
 /*
  * A list of networks: "127.0.0.1", "10.0.0.0/8", "::1", "*" for all.  Unix

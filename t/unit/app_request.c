@@ -39,12 +39,13 @@ fill(struct request *r, struct http_head *h, const char *text,
     struct trust *t)
 {
 	const struct addr nobody = { 0 };
+	const struct trust_peers peers = { &nobody, &nobody };
 	struct trust_result found;
 
 	http_head_reset(h);
 	assert_int_equal(http_head_parse(h, text, strlen(text), &limits),
 	    HTTP_DONE);
-	assert_int_equal(trust_apply(t, &nobody, h, text, &found), HTTP_DONE);
+	assert_int_equal(trust_apply(t, &peers, h, text, &found), HTTP_DONE);
 	assert_true(request_fill(r, h, text, t, &found));
 }
 

@@ -94,11 +94,12 @@ apply(const struct settings *s, const char *from, const char *const *lines,
 {
 	struct trust *t = new_trust(s);
 	struct addr a = peer(from);
+	const struct trust_peers peers = { &a, &a };
 	struct request r;
 	enum http_verdict verdict;
 
 	fill(&r, lines);
-	verdict = trust_apply(t, &a, &r.head, r.data, out);
+	verdict = trust_apply(t, &peers, &r.head, r.data, out);
 	if (verdict == HTTP_BAD)
 		assert_non_null(out->reason);
 	trust_free(&t);
@@ -167,11 +168,12 @@ hides(const struct settings *s, const char *from, const char *const *lines,
 {
 	struct trust *t = new_trust(s);
 	struct addr a = peer(from);
+	const struct trust_peers peers = { &a, &a };
 	struct trust_result out;
 	struct request r;
 
 	fill(&r, lines);
-	assert_int_equal(trust_apply(t, &a, &r.head, r.data, &out), HTTP_DONE);
+	assert_int_equal(trust_apply(t, &peers, &r.head, r.data, &out), HTTP_DONE);
 	assert_int_equal(out.hides, strchr(expected, '1') != NULL);
 	for (uint32_t i = 0; out.hides && i < r.head.field_count; i++)
 		assert_int_equal(
