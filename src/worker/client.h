@@ -43,6 +43,7 @@ struct peer;
 struct record_line;
 
 enum client_state {
+	CLIENT_PROXY,     /* a PROXY header comes first, or may */
 	CLIENT_HANDSHAKE, /* the transport opens */
 	CLIENT_IDLE,      /* between two requests: holds no buffer */
 	CLIENT_HEAD,      /* the head of a request has begun */

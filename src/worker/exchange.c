@@ -41,6 +41,7 @@ exchange_init(struct exchange *x, struct worker *w,
 void
 exchange_fini(struct exchange *x)
 {
+	free(x->variables);
 	request_fini(&x->request);
 	buf_fini(&x->out);
 	buf_fini(&x->trailers_out);
@@ -48,26 +49,6 @@ exchange_fini(struct exchange *x)
 }
 
 /* --- beginning and end ---------------------------------------------------- */
-
-static struct bicorn_str
-str_from(const char *text)
-{
-	return (struct bicorn_str){ text, strlen(text) };
-}
-
-static void
-fill_addresses(struct bicorn_request *v, const struct client *c)
-{
-	const struct listener *l = c->conn.listener;
-
-	v->peer_address =
-	    (struct bicorn_str){ c->conn.peer_text, c->conn.peer_len };
-	v->peer_port = addr_port(&c->conn.peer);
-	v->local_address = str_from(l->host);
-	v->local_port = l->port;
-	v->local_unix = l->is_unix;
-	v->tls = c->conn.tls != NULL;
-}
 
 static void
 fill_scheme(struct bicorn_request *v, const struct inbound *in)
@@ -139,7 +120,7 @@ exchange_begin(struct exchange *x, struct client *c)
 	    x->w->trust, &in->trust);
 	if (filled)
 		fill_id(x);
-	fill_addresses(v, c);
+	exchange_fill_addresses(v, c);
 	fill_scheme(v, in);
 	v->content_length = in->complete ? (int64_t)in->body_total
 					 : in->head.content_length;
@@ -544,5 +525,6 @@ lent_init(struct worker *w)
 		.error = lent_error,
 		.note = lent_note,
 		.notes = lent_notes,
+		.variables = exchange_variables,
 	};
 }

@@ -58,6 +58,8 @@ struct exchange {
 	struct bicorn_header *trailers_in; /* heap, or NULL */
 	struct ident id;      /* with the setting request_id */
 	struct buf notes;     /* for the access log, see record.c */
+	struct bicorn_header *variables; /* heap, kept for the next one */
+	size_t variable_room;
 	int64_t started_us;
 	int64_t started_wall;
 	int64_t queue_us;     /* it waited so long for this thread */
@@ -125,6 +127,13 @@ int response_page(struct exchange *x, unsigned status, const char *why,
 
 /* Answers a page that says what went wrong; closes the connection. */
 void response_error(struct exchange *x, unsigned status, const char *text);
+
+/* Who talks to whom, as far as that is known. */
+void exchange_fill_addresses(struct bicorn_request *v, const struct client *c);
+
+/* One of the functions that are lent: bicorn_variables(). */
+size_t exchange_variables(struct bicorn_exchange *pub,
+    const struct bicorn_header **out);
 
 /* The table that is lent to applications, filled in. */
 void lent_init(struct worker *w);

@@ -9,9 +9,13 @@
 #include "base/must.h"
 #include "base/span.h"
 #include "conf/conf.h"
+#include "http/uwsgi.h"
 #include "log/log.h"
 #include "net/conn.h"
+#include "net/listen.h"
+#include "net/proxy.h"
 #include "worker/client.h"
+#include "worker/front.h"
 #include "worker/redirect.h"
 #include "worker/spool.h"
 #include "worker/worker_private.h"
@@ -86,6 +90,9 @@ inbound_take(struct worker *w, const struct client *c)
 void
 inbound_free(struct inbound *in)
 {
+	if (in->cgi != NULL)
+		http_cgi_fini(in->cgi);
+	free(in->cgi);
 	buf_fini(&in->in);
 	buf_fini(&in->trailer);
 	http_head_fini(&in->head);
@@ -330,6 +337,32 @@ send_continue(struct worker *w, struct client *c)
 	outbound_flush(&c->out, &w->keep, &c->conn, &put);
 }
 
+/* What proxies have to say, in the head and in front of it. */
+static enum http_verdict
+learn(struct worker *w, struct client *c, struct inbound *in)
+{
+	const struct proxy_info *proxy = c->conn.proxy;
+	const struct trust_peers peers = { front_hop(c), &c->conn.peer };
+	const struct http_cgi *cgi = in->head.cgi;
+	bool https;
+
+	if (cgi != NULL) {
+		/* Its variables say it all; the fields are the client's. */
+		https = cgi->https ||
+		    (!cgi->scheme_given && c->conn.tls != NULL);
+		in->trust = (struct trust_result){ .scheme = https ?
+			    TRUST_SCHEME_HTTPS : TRUST_SCHEME_HTTP };
+		return HTTP_DONE;
+	}
+	if (trust_apply(w->trust, &peers, &in->head, in->in.data,
+		&in->trust) == HTTP_BAD)
+		return HTTP_BAD;
+	if (proxy != NULL && proxy->ssl &&
+	    in->trust.scheme == TRUST_SCHEME_NONE)
+		in->trust.scheme = TRUST_SCHEME_HTTPS;
+	return HTTP_DONE;
+}
+
 /* The head is complete: is the request one to go on with? */
 static enum inbound_verdict
 head_complete(struct worker *w, struct client *c, struct inbound *in)
@@ -338,8 +371,7 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 	enum inbound_verdict v;
 	unsigned status;
 
-	if (trust_apply(w->trust, &c->conn.peer, h, in->in.data,
-		&in->trust) == HTTP_BAD)
+	if (learn(w, c, in) == HTTP_BAD)
 		return refuse(in, 400, in->trust.reason);
 	in->head_done = true;
 	status = redirect_status(w, c);
@@ -368,11 +400,39 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 	return v;
 }
 
+/* And makes in ready for that; otherwise in->refusal says why not. */
+static bool
+may_speak_uwsgi(struct worker *w, struct client *c, struct inbound *in)
+{
+	if (!front_may_uwsgi(w, c)) {
+		refuse(in, 403, "a uwsgi request of who may not send any");
+		return false;
+	}
+	if (in->cgi == NULL)
+		in->cgi = calloc(1, sizeof(*in->cgi));
+	else
+		http_cgi_reset(in->cgi);
+	if (in->cgi != NULL)
+		return true;
+	refuse(in, 503, "out of memory");
+	return false;
+}
+
 static enum inbound_verdict
 head_parse(struct worker *w, struct client *c, struct inbound *in)
 {
-	switch (http_head_parse(&in->head, in->in.data, in->in.len,
-	    &w->limits)) {
+	enum http_verdict v;
+
+	if (c->conn.listener->uwsgi) {
+		if (!may_speak_uwsgi(w, c, in))
+			return INBOUND_REFUSE;
+		v = http_uwsgi_parse(&in->head, in->cgi, in->in.data,
+		    in->in.len, &w->limits);
+	} else {
+		v = http_head_parse(&in->head, in->in.data, in->in.len,
+		    &w->limits);
+	}
+	switch (v) {
 	case HTTP_MORE:
 		return INBOUND_MORE;
 	case HTTP_BAD:

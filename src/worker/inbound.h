@@ -23,6 +23,7 @@
 #include "score/counts.h"
 
 struct client;
+struct http_cgi;
 struct worker;
 
 struct inbound {
@@ -30,6 +31,7 @@ struct inbound {
 	struct buf in;
 	struct http_head head;
 	struct http_chunked chunked;
+	struct http_cgi *cgi; /* heap, once it had a uwsgi request */
 	struct trust_result trust;
 	struct buf trailer;   /* of a chunked body: raw lines */
 	bool head_done;

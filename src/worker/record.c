@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "http/uwsgi.h"
 #include "log/access.h"
 #include "log/statsd.h"
 #include "tls/tls.h"
@@ -142,7 +143,7 @@ request_variable(struct source_of_fields *s, struct span name)
 		if (span_ieq(name, span_variables[i].name))
 			return (struct span){ str->ptr, str->len };
 	}
-	if (span_ieq(name, SPAN("REMOTE_PORT")) && !v->local_unix)
+	if (span_ieq(name, SPAN("REMOTE_PORT")) && v->peer_port > 0)
 		return number(s, v->peer_port);
 	if (span_ieq(name, SPAN("SERVER_PORT")) && !v->local_unix)
 		return number(s, v->local_port);
@@ -181,6 +182,16 @@ process_variable(struct span name)
 	return span_of(getenv(text));
 }
 
+/* What a proxy says of the client, once the request was understood. */
+static struct span
+remote_of(const struct client *c, const struct exchange *x)
+{
+	if (x != NULL)
+		return (struct span){ x->request.view.peer_address.ptr,
+			x->request.view.peer_address.len };
+	return (struct span){ c->conn.peer_text, c->conn.peer_len };
+}
+
 /* {name}e is a variable of the request, else of the process. */
 static struct span
 variable(struct source_of_fields *s, struct span name)
@@ -192,8 +203,7 @@ variable(struct source_of_fields *s, struct span name)
 	if (found.ptr != NULL)
 		return found;
 	if (span_ieq(name, SPAN("REMOTE_ADDR")))
-		return (struct span){ s->c->conn.peer_text,
-			s->c->conn.peer_len };
+		return remote_of(s->c, s->x);
 	if (s->x != NULL)
 		found = request_variable(s, name);
 	if (found.ptr == NULL)
@@ -220,6 +230,14 @@ lookup(void *arg, char kind, struct span name)
 	}
 }
 
+static struct span
+protocol_of(const struct http_head *h, const char *data)
+{
+	if (h->cgi != NULL && h->cgi->protocol.len > 0)
+		return http_span(data, h->cgi->protocol);
+	return h->minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
+}
+
 static void
 fill_line(struct access_record *r, const struct inbound *in)
 {
@@ -234,7 +252,7 @@ fill_line(struct access_record *r, const struct inbound *in)
 	r->target = http_span(data, h->target);
 	r->path = http_span(data, h->path);
 	r->query = http_span(data, h->query);
-	r->protocol = h->minor == 0 ? SPAN("HTTP/1.0") : SPAN("HTTP/1.1");
+	r->protocol = protocol_of(h, data);
 }
 
 /* What is known of a request whose output is not all sent. */
@@ -290,7 +308,7 @@ record_exchange(const struct exchange *x, bool left)
 	const struct bicorn_request *v = &x->request.view;
 	struct source_of_fields from = { .c = x->c, .x = x };
 	struct access_record r = {
-		.remote = { x->c->conn.peer_text, x->c->conn.peer_len },
+		.remote = remote_of(x->c, x),
 		/* 499: the client did not take all of the response. */
 		.status = x->broken ? 499 : x->status,
 		.body_bytes = x->put,

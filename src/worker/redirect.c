@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "http/uri.h"
+#include "http/uwsgi.h"
 #include "net/listen.h"
 #include "worker/client.h"
 #include "worker/inbound.h"
@@ -62,7 +63,9 @@ redirect_field(const struct client *c, struct buf *b)
 	struct span host = host_of(in), path, query;
 	bool ok;
 
-	path = http_span(in->in.data, h->path);
+	/* PATH_INFO is decoded, and may hold anything. */
+	path = http_span(in->in.data,
+	    h->cgi != NULL ? h->cgi->raw_path : h->path);
 	query = http_span(in->in.data, h->query);
 	if (path.len == 0 || path.ptr[0] != '/')
 		path = SPAN("/");

@@ -28,6 +28,7 @@ connection_state(const struct client *c)
 	if (atomic_load_explicit(&c->owner, memory_order_acquire) != 0)
 		return SCORE_ACTIVE;
 	switch (c->state) {
+	case CLIENT_PROXY:
 	case CLIENT_HANDSHAKE:
 		return SCORE_HANDSHAKE;
 	case CLIENT_IDLE:

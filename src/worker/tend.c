@@ -296,6 +296,9 @@ tend_client(struct acceptor *a, struct client *c)
 	if (c->opening && c->state != CLIENT_HANDSHAKE)
 		evict_opened(a, c);
 	switch (c->state) {
+	case CLIENT_PROXY:
+		tend_announced(a, c);
+		return;
 	case CLIENT_HANDSHAKE:
 		handshake(a, c);
 		return;
@@ -350,6 +353,10 @@ tend_expired(struct acceptor *a, struct client *c)
 	case CLIENT_HEAD:
 	case CLIENT_BODY:
 		refuse_late(a, c);
+		return;
+	case CLIENT_PROXY:
+		tally(a->w, COUNT_TIMEOUT_HEAD);
+		tend_close(a, c);
 		return;
 	case CLIENT_HANDSHAKE:
 		tally(a->w, COUNT_TIMEOUT_HANDSHAKE);

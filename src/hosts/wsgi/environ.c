@@ -17,6 +17,12 @@
 /* Texts longer than this are dropped after the request. */
 #define TEXT_KEEP 1024
 
+/* What only some proxies say: bicorn_variables(). */
+struct variables {
+	const struct bicorn_header *items;
+	size_t count;
+};
+
 static const char *const key_texts[] = {
 #define KEY(name, text) text,
 	WSGI_KEYS(KEY)
@@ -186,7 +192,7 @@ set_addresses(struct wsgi_thread *t, const struct bicorn_request *r)
 {
 	if (text_set(t, KEY_REMOTE_ADDR, r->peer_address) < 0)
 		return -1;
-	if (r->peer_address.len > 0 && port_set(t, KEY_REMOTE_PORT,
+	if (r->peer_port > 0 && port_set(t, KEY_REMOTE_PORT,
 	    r->peer_port, &t->remote_port) < 0)
 		return -1;
 	if (r->local_unix)
@@ -253,19 +259,18 @@ mounted(struct bicorn_str path, struct bicorn_str script)
 	    script.ptr[script.len - 1] == '/';
 }
 
-/* Splits the path into SCRIPT_NAME and PATH_INFO. */
+/*
+ * Splits the path as received into SCRIPT_NAME and PATH_INFO, as gunicorn
+ * does: who says where the application is mounted has to be right.
+ */
 static int
-set_script(struct wsgi_thread *t, const struct bicorn_request *r,
+split_raw(struct wsgi_thread *t, const struct bicorn_request *r,
     struct bicorn_str script)
 {
 	struct bicorn_str rest = r->raw_path, path;
 	char *out;
 	int rc;
 
-	if (text_set(t, KEY_SCRIPT_NAME, script) < 0)
-		return -1;
-	if (script.len == 0 || bicorn_str_eq(rest, "*"))
-		return 0;
 	if (!mounted(rest, script)) {
 		PyErr_Format(PyExc_ValueError,
 		    "the path is not below SCRIPT_NAME %R",
@@ -286,21 +291,64 @@ set_script(struct wsgi_thread *t, const struct bicorn_request *r,
 	return rc;
 }
 
-/* A proxy that is trusted may say where the application is mounted. */
-static struct bicorn_str
-script_name(const struct wsgi *w, const struct bicorn_request *r)
+/* ... where a proxy may have taken it off already. */
+static int
+split_if_there(struct wsgi_thread *t, const struct bicorn_request *r,
+    struct bicorn_str script)
 {
-	size_t i;
+	struct bicorn_str rest = r->path;
 
-	for (i = 0; i < r->header_count; i++)
-		if (r->headers[i].name.len == sizeof("SCRIPT_NAME") - 1 &&
-		    bicorn_str_ieq(r->headers[i].name, "SCRIPT_NAME"))
-			return r->headers[i].value;
-	return w->script_name;
+	if (!mounted(rest, script))
+		return 0;
+	rest.ptr += script.len;
+	rest.len -= script.len;
+	return text_set(t, KEY_PATH_INFO, rest);
+}
+
+static struct bicorn_str
+find(const struct bicorn_header *items, size_t count, const char *name)
+{
+	size_t i, len = strlen(name);
+
+	for (i = 0; i < count; i++)
+		if (items[i].name.len == len &&
+		    bicorn_str_ieq(items[i].name, name))
+			return items[i].value;
+	return bicorn_str(NULL);
+}
+
+/*
+ * SCRIPT_NAME: what a uwsgi request says, which has the path to go with it;
+ * a proxy that is trusted; the environment; the setting root_path.
+ */
+static int
+set_script(struct wsgi_thread *t, const struct bicorn_request *r,
+    const struct variables *v)
+{
+	struct bicorn_str script = find(v->items, v->count, "SCRIPT_NAME");
+	bool cgi = script.ptr != NULL, strict = !cgi;
+
+	if (script.len > 0)
+		return text_set(t, KEY_SCRIPT_NAME, script);
+	if (!cgi)
+		script = find(r->headers, r->header_count, "SCRIPT_NAME");
+	if (script.ptr == NULL || cgi)
+		script = t->wsgi->script_name;
+	if (script.len == 0 && t->wsgi->root_path.len > 0) {
+		script = t->wsgi->root_path;
+		strict = false;
+	}
+	if (text_set(t, KEY_SCRIPT_NAME, script) < 0)
+		return -1;
+	if (script.len == 0 || bicorn_str_eq(r->raw_path, "*"))
+		return 0;
+	return strict ? split_raw(t, r, script) :
+			split_if_there(t, r, script);
 }
 
 static int
-set_texts(struct wsgi_thread *t, const struct bicorn_request *r)
+set_texts(struct wsgi_thread *t, const struct bicorn_request *r,
+    const struct variables *v)
 {
 	if (text_set(t, KEY_REQUEST_METHOD, r->method) < 0 ||
 	    text_set(t, KEY_QUERY_STRING, r->query) < 0 ||
@@ -308,7 +356,7 @@ set_texts(struct wsgi_thread *t, const struct bicorn_request *r)
 	    text_set(t, KEY_URL_SCHEME, r->scheme) < 0 ||
 	    set_target(t, r) < 0 || set_addresses(t, r) < 0)
 		return -1;
-	return set_script(t, r, script_name(t->wsgi, r));
+	return set_script(t, r, v);
 }
 
 /* A field that came before: joined as a list, cookies as cookies. */
@@ -400,13 +448,54 @@ add_tls(struct wsgi_thread *t, PyObject *env, struct bicorn_exchange *x)
 	return 0;
 }
 
+static bool
+begins(struct bicorn_str s, const char *with)
+{
+	size_t len = strlen(with);
+
+	return s.len >= len && memcmp(s.ptr, with, len) == 0;
+}
+
+/* Keys of these names are objects of the server's own. */
+static bool
+is_reserved(struct bicorn_str name)
+{
+	return begins(name, "wsgi.") || begins(name, "bicorn.") ||
+	    begins(name, "gunicorn.") || bicorn_str_eq(name, "SCRIPT_NAME");
+}
+
+static int
+add_variables(PyObject *env, const struct variables *v)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < v->count; i++) {
+		const struct bicorn_header *h = &v->items[i];
+		PyObject *key;
+
+		if (is_reserved(h->name))
+			continue;
+		key = PyUnicode_DecodeLatin1(h->name.ptr,
+		    (Py_ssize_t)h->name.len, NULL);
+		if (key == NULL)
+			return -1;
+		rc = set_steal(env, key, PyUnicode_DecodeLatin1(h->value.ptr,
+		    (Py_ssize_t)h->value.len, NULL));
+		Py_DECREF(key);
+	}
+	return rc;
+}
+
 PyObject *
 environ_new(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
 	const struct bicorn_request *r = x->request;
+	struct variables v;
 	PyObject *env;
 
-	if (set_texts(t, r) < 0)
+	v.count = bicorn_variables(x, &v.items);
+	if (set_texts(t, r, &v) < 0)
 		return NULL;
 	env = PyDict_Copy(t->environ);
 	if (env == NULL)
@@ -417,10 +506,11 @@ environ_new(struct wsgi_thread *t, struct bicorn_exchange *x)
 		Py_DECREF(env);
 		return NULL;
 	}
-	if ((r->peer_address.len == 0 &&
+	if ((r->peer_port == 0 &&
 	    PyDict_DelItem(env, t->wsgi->keys[KEY_REMOTE_PORT]) < 0) ||
 	    add_fields(t, env, r) < 0 ||
-	    (r->tls && add_tls(t, env, x) < 0))
+	    (r->tls && add_tls(t, env, x) < 0) ||
+	    add_variables(env, &v) < 0)
 		Py_CLEAR(env);
 	return env;
 }
