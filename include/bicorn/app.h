@@ -37,7 +37,9 @@
  *	1.0 (2026-11)  first
  *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_note(),
  *	               bicorn_notes(), bicorn_variables(),
- *	               bicorn_request.id
+ *	               bicorn_request.id;
+ *	               moments: events, event(), helper(); settings(), files();
+ *	               bicorn_load.flags, .number and .arbiter
  */
 
 #include <stdarg.h>
@@ -143,13 +145,107 @@ struct bicorn_load {
 	void *app;          /* out: passed to every later call */
 	char *error;        /* out: why it failed, one line, terminated */
 	size_t error_size;
+
+	/* Since 1.1. */
+	uint32_t flags;     /* BICORN_LOAD_... */
+	unsigned number;    /* of the worker, counted over all of them */
+	int arbiter;        /* process id of the arbiter */
 };
+
+#define BICORN_LOAD_CHECK 1u   /* only to see whether it works */
+#define BICORN_LOAD_PRELOAD 2u /* workers will be forked from this process */
 
 /* What load() returns. */
 enum bicorn_load_result {
 	BICORN_LOADED = 0,
 	BICORN_LOAD_FAILED = 3,   /* the application failed to start */
 	BICORN_LOAD_NOT_FOUND = 4 /* there is no such application */
+};
+
+/*
+ * Moments in the life of the server, gunicorn's hooks (since 1.1).  An
+ * application hears of those whose bits are in bicorn_app.events.
+ *
+ * The arbiter runs no code of applications: its moments are heard by a
+ * helper process, which has opened the module but not called load(), so app
+ * is what helper() left there, or NULL.  They come one after another, each
+ * soon after it happened; only ON_STARTING is waited for before the start
+ * goes on, ON_EXIT and PRE_EXEC before the end, for some seconds.  The
+ * helper leaves behind the last of them, or with a new one of a reload.
+ */
+enum bicorn_moment {
+	/* In the worker, on the thread of load(). */
+	BICORN_POST_FORK,        /* before load(), app is NULL; not 0: the
+				    worker fails to boot */
+	BICORN_POST_WORKER_INIT, /* all is loaded; not 0: as above */
+	BICORN_WORKER_INT,       /* INT or QUIT: it leaves at once */
+	BICORN_WORKER_EXIT,      /* it leaves; before unload() */
+
+	/* In the worker, on a thread of the server's own. */
+	BICORN_WORKER_ABORT,     /* the arbiter takes it for dead: ends when
+				    this returns */
+
+	/* In the worker, around handle(), on its thread. */
+	BICORN_PRE_REQUEST,      /* not 0: answered with 500, without handle() */
+	BICORN_POST_REQUEST,     /* the response is made; see status */
+
+	/* In the helper process. */
+	BICORN_ON_STARTING,      /* before the sockets are opened; not 0: the
+				    start fails */
+	BICORN_WHEN_READY,       /* all workers are, for the first time */
+	BICORN_ON_RELOAD,        /* new settings were read */
+	BICORN_PRE_FORK,         /* a worker is about to be forked */
+	BICORN_CHILD_EXIT,       /* a worker has ended */
+	BICORN_NWORKERS_CHANGED, /* another number of workers is wanted */
+	BICORN_PRE_EXEC,         /* a new executable is about to be started */
+	BICORN_ON_EXIT           /* the arbiter is about to leave */
+};
+
+/* The bit of a moment in bicorn_app.events. */
+#define BICORN_MOMENT(moment) ((uint32_t)1 << (moment))
+
+/* Handed to bicorn_app.event(); valid until it returns. */
+struct bicorn_event {
+	size_t size;
+	const struct bicorn_server *server;
+	enum bicorn_moment moment;
+	int arbiter;           /* process id of the arbiter */
+	int worker;            /* ... of the worker, 0: none yet */
+	unsigned number;       /* of the worker, counted over all of them */
+	int status;            /* CHILD_EXIT: as of waitpid(2); POST_REQUEST:
+				  that of the response, 0: none was made */
+	unsigned workers;      /* how many are wanted */
+	unsigned workers_before; /* NWORKERS_CHANGED */
+	struct bicorn_exchange *exchange; /* PRE_REQUEST, POST_REQUEST: only
+				  request, app and thread are for use */
+};
+
+/* A value that a settings file has given. */
+enum bicorn_value {
+	BICORN_VALUE_NONE,
+	BICORN_VALUE_TRUTH,    /* "true" or "false" */
+	BICORN_VALUE_NUMBER,
+	BICORN_VALUE_TEXT,
+	BICORN_VALUE_LIST,
+	BICORN_VALUE_HOOK,     /* a function: "own", or "imported" */
+	BICORN_VALUE_VARIABLE, /* of the environment: "NAME=VALUE", or "NAME"
+				  that was removed */
+	BICORN_VALUE_OTHER,    /* its type */
+	BICORN_VALUE_SOURCE    /* the file that the lines are of */
+};
+
+/* Handed to bicorn_app.settings(). */
+struct bicorn_settings {
+	size_t size;
+	const struct bicorn_server *server;
+	const char *name;  /* a path, "python:MODULE" or "paste=FILE.ini#NAME" */
+	char *error;       /* out: why it failed, one line, terminated */
+	size_t error_size;
+
+	/* To be called for each value; line is 0 when unknown. */
+	void (*take)(struct bicorn_settings *s, const char *name,
+	    unsigned line, enum bicorn_value kind, const char *const *texts,
+	    size_t count);
 };
 
 /* What an application exports.  Only handle is required. */
@@ -197,6 +293,33 @@ struct bicorn_app {
 	 * say; the server then writes the addresses on the thread's stack.
 	 */
 	int (*dump)(void *app, void *thread, int fd);
+
+	/* --- since 1.1 --- */
+
+	/* Which moments event() is called for: bits, BICORN_MOMENT(). */
+	uint32_t events;
+
+	/* Hears of a moment.  Returns 0; what else means is said there. */
+	int (*event)(void *app, const struct bicorn_event *e);
+
+	/*
+	 * Prepares for the moments of the helper process, in place of load();
+	 * target is the settings file.  Returns enum bicorn_load_result.
+	 */
+	int (*helper)(struct bicorn_load *l);
+
+	/*
+	 * Reads a settings file, in a process of its own and in place of
+	 * load().  Returns 0, or -1 and the error.
+	 */
+	int (*settings)(struct bicorn_settings *s);
+
+	/*
+	 * With --reload: calls add() for each file that the application is
+	 * made of.  Asked about once a second, on a thread of the server's.
+	 */
+	void (*files)(void *app, void (*add)(void *arg, const char *path),
+	    void *arg);
 };
 
 /*

@@ -127,7 +127,8 @@ find_wsgi(const struct settings *s, char *out, size_t room, struct err *err)
 
 	if (*built == '\0') {
 		err_set(err, "%s: this bicorn was built without Python "
-		    "(configure --with-python builds the WSGI host)", s->app);
+		    "(configure --with-python builds the WSGI host)",
+		    s->app != NULL ? s->app : "settings in Python");
 		return -1;
 	}
 	if (python_tag(s, tag, sizeof(tag), &venv, err) != 0)
@@ -212,7 +213,7 @@ open_object(const char *path, const char *symbol, struct app *out,
 
 static int
 call_load(const struct settings *s, const struct bicorn_server *server,
-    struct app *a, struct err *err)
+    const struct app_start *start, struct app *a, struct err *err)
 {
 	char why[512] = "";
 	struct bicorn_load l = {
@@ -222,6 +223,9 @@ call_load(const struct settings *s, const struct bicorn_server *server,
 		.threads = (unsigned)s->threads,
 		.error = why,
 		.error_size = sizeof(why),
+		.flags = start->flags,
+		.number = start->number,
+		.arbiter = start->arbiter,
 	};
 	int rc;
 
@@ -237,11 +241,79 @@ call_load(const struct settings *s, const struct bicorn_server *server,
 	return rc == BICORN_LOAD_NOT_FOUND ? EXIT_APP : BICORN_LOAD_FAILED;
 }
 
-int
-app_load(const struct settings *s, const struct bicorn_server *server,
+/* Finds and opens what t means. */
+static int
+open_target(const struct settings *s, const struct target *t,
     struct app *out, struct err *err)
 {
 	char path[PATH_MAX + 64];
+
+	if (find_object(s, t, path, sizeof(path), err) != 0)
+		return -1;
+	return open_object(path, t->symbol != NULL ? t->symbol : "bicorn_app",
+	    out, err);
+}
+
+int
+app_open(const struct settings *s, struct app *out, struct err *err)
+{
+	struct target t;
+	int rc = -1;
+
+	*out = (struct app){ 0 };
+	if (target_read(s->app, &t) == 0)
+		rc = open_target(s, &t, out, err);
+	else
+		err_set(err, "%s: out of memory", s->app);
+	target_fini(&t);
+	return rc;
+}
+
+int
+app_open_python(const struct settings *s, struct app *out, struct err *err)
+{
+	const struct target wsgi = { .kind = TARGET_WSGI };
+
+	*out = (struct app){ 0 };
+	return open_target(s, &wsgi, out, err);
+}
+
+int
+app_event(const struct app *a, const struct bicorn_event *e)
+{
+	if (a->ops == NULL || !app_hears(a, e->moment))
+		return 0;
+	return a->ops->event(a->instance, e);
+}
+
+/*
+ * The fork is over, and nothing of the application has run yet.  A host
+ * does the same in load(), once it can.
+ */
+static int
+tell_forked(const struct settings *s, const struct bicorn_server *server,
+    const struct app_start *start, const struct app *a, struct err *err)
+{
+	const struct bicorn_event e = {
+		.size = sizeof(e),
+		.server = server,
+		.moment = BICORN_POST_FORK,
+		.arbiter = start->arbiter,
+		.worker = (int)getpid(),
+		.number = start->number,
+		.workers = (unsigned)s->workers,
+	};
+
+	if (start->flags != 0 || app_event(a, &e) == 0)
+		return 0;
+	err_set(err, "%s: post_fork failed", s->app);
+	return BICORN_LOAD_FAILED;
+}
+
+int
+app_load(const struct settings *s, const struct bicorn_server *server,
+    const struct app_start *start, struct app *out, struct err *err)
+{
 	struct target t;
 	int rc = EXIT_APP;
 
@@ -250,9 +322,7 @@ app_load(const struct settings *s, const struct bicorn_server *server,
 		err_set(err, "%s: out of memory", s->app);
 		return BICORN_LOAD_FAILED;
 	}
-	if (find_object(s, &t, path, sizeof(path), err) != 0 ||
-	    open_object(path, t.symbol != NULL ? t.symbol : "bicorn_app", out,
-		err) != 0)
+	if (open_target(s, &t, out, err) != 0)
 		goto out;
 
 	/* The application keeps it as long as it lives. */
@@ -261,7 +331,9 @@ app_load(const struct settings *s, const struct bicorn_server *server,
 		err_set(err, "%s: out of memory", s->app);
 		goto out;
 	}
-	rc = call_load(s, server, out, err);
+	rc = tell_forked(s, server, start, out, err);
+	if (rc == 0)
+		rc = call_load(s, server, start, out, err);
 out:
 	target_fini(&t);
 	return rc;

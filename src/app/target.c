@@ -67,7 +67,13 @@ target_read(const char *app, struct target *out)
 	bool named = false;
 
 	*out = (struct target){ 0 };
-	for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
+	if (!strncmp(app, "paste=", strlen("paste="))) {
+		/* The WSGI host knows what to make of it. */
+		out->kind = TARGET_WSGI;
+		named = true;
+	}
+	for (size_t i = 0; !named && i < sizeof(hosts) / sizeof(*hosts);
+	     i++)
 		if (!strncmp(app, hosts[i].prefix.ptr, hosts[i].prefix.len)) {
 			out->kind = hosts[i].kind;
 			app += hosts[i].prefix.len;

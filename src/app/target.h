@@ -7,7 +7,8 @@
  *	PATH.so[:SYMBOL]           an application in C
  *	an existing directory with a '/' in the name: its files
  *	anything else              WSGI, MODULE[:EXPR]
- * and HOST=TARGET says it outright: wsgi=, native=, static=.
+ * and HOST=TARGET says it outright: wsgi=, native=, static=.  paste=FILE.ini
+ * is what the setting paste becomes, for the WSGI host as it is.
  */
 
 enum target_kind {

@@ -175,6 +175,8 @@ next_deadline(const struct arbiter *a)
 		due = a->stop_ms;
 	if (logs_deadline(a) < due)
 		due = logs_deadline(a);
+	if (a->certificates.due_ms < due)
+		due = a->certificates.due_ms;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct generation *g = lists[i]; g != NULL;
@@ -194,6 +196,7 @@ sleep_until(struct arbiter *a, int64_t due)
 		{ .fd = a->signals.fd, .events = POLLIN },
 		{ .fd = -1, .events = POLLIN },
 		{ .fd = -1, .events = POLLIN },
+		{ .fd = a->certificates.fd, .events = POLLIN },
 	};
 	int64_t ms;
 
@@ -204,7 +207,7 @@ sleep_until(struct arbiter *a, int64_t due)
 	if (due > a->looked_ms + SLEEP_MAX_MS)
 		due = a->looked_ms + SLEEP_MAX_MS;
 	ms = due - clock_ms();
-	poll(fds, 3, ms < 0 ? 0 : (int)ms);
+	poll(fds, sizeof(fds) / sizeof(fds[0]), ms < 0 ? 0 : (int)ms);
 	a->due_ms = due > a->looked_ms ? due : a->looked_ms;
 	take_event(a->serving);
 	take_event(a->candidate);
@@ -281,6 +284,7 @@ do_what_is_due(struct arbiter *a)
 	}
 	if (a->candidate != NULL)
 		children_maintain(a, a->candidate, now_ms);
+	certificates_due(a, now_ms);
 	stop_continue(a, now_ms);
 	upgrade_continue(a);
 	free_retired(a);
@@ -355,6 +359,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 	};
 	struct err err = { "" };
 
+	certificates_init(&a.certificates);
 	if (boot_start(&a, s, &err) == 0) {
 		title_set(title, "bicorn: master [%s]",
 		    generation_name(a.serving));

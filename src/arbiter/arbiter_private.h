@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "arbiter/certificates.h"
 #include "arbiter/daemon.h"
 #include "arbiter/notify.h"
 #include "arbiter/oom.h"
@@ -51,6 +52,7 @@ struct arbiter {
 	struct signals signals;
 	struct daemon daemon;
 	struct notify notify;
+	struct certificates_watch certificates;
 
 	struct oom oom;
 	struct upgrade upgrade;

@@ -108,6 +108,7 @@ open_pidfile(struct arbiter *a, const struct settings *s, struct err *err)
 int
 boot_start(struct arbiter *a, struct settings *s, struct err *err)
 {
+	const struct sockets_peers none = { { NULL, NULL } };
 	struct generation *g;
 
 	a->uid = s->uid;
@@ -121,12 +122,15 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 	}
 	if (generation_new(++a->generations, s, &g, err) != 0)
 		return -1;
-	if (open_sockets(a, g, err) != 0) {
+	if (open_sockets(a, g, err) != 0 ||
+	    certificates_load(a, g, err) != 0) {
+		sockets_close(&g->sockets, &none);
 		generation_free(&g);
 		return -1;
 	}
 	upgrade_done(a);
 	a->serving = g;
+	certificates_watch_files(a);
 	announce(a);
 	return 0;
 }
@@ -138,6 +142,7 @@ boot_undo(struct arbiter *a)
 	upgrade_fini(a);
 	pidfile_close(&a->pidfile);
 	activation_free(&a->inherited);
+	certificates_fini(&a->certificates);
 	signals_fini(&a->signals);
 	origin_fini(&a->origin);
 	ledger_free(&a->ledger);

@@ -43,6 +43,7 @@ forget_others(struct arbiter *a, const struct generation *mine)
 		next = g->next;
 		generation_free(&g);
 	}
+	fd_close(&a->certificates.fd);
 	fd_close(&a->origin.fd);
 	fd_close(&a->daemon.report);
 	fd_close(&a->upgrade.counters);
@@ -62,9 +63,35 @@ stdin_from_null(struct err *err)
 	return 0;
 }
 
+/* NAME=VALUE, or NAME that is to go, as the settings file left them. */
+static int
+take_over(const struct strlist *list, struct err *err)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *equals = strchr(list->items[i], '=');
+		char *name = strndup(list->items[i], equals != NULL ?
+			(size_t)(equals - list->items[i]) :
+			strlen(list->items[i]));
+		int rc = -1;
+
+		if (name != NULL && equals != NULL)
+			rc = setenv(name, equals + 1, 1);
+		else if (name != NULL)
+			rc = unsetenv(name);
+		free(name);
+		if (rc != 0) {
+			err_sys(err, "environment of the settings file");
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int
 child_environment(const struct settings *s, struct err *err)
 {
+	if (take_over(&s->file_env, err) != 0)
+		return -1;
 	for (size_t i = 0; i < s->raw_env.count; i++) {
 		const char *item = s->raw_env.items[i];
 		const char *equals = strchr(item, '=');
@@ -87,7 +114,7 @@ child_environment(const struct settings *s, struct err *err)
 }
 
 static int
-prepare(struct generation *g, struct err *err)
+prepare(struct arbiter *a, struct generation *g, struct err *err)
 {
 	const struct settings *s = g->settings;
 	const struct privileges kept = {
@@ -99,6 +126,7 @@ prepare(struct generation *g, struct err *err)
 
 	if (stdin_from_null(err) != 0 || child_environment(s, err) != 0 ||
 	    sockets_again(&g->sockets, s, err) != 0 ||
+	    certificates_confine(a, g, err) != 0 ||
 	    privileges_drop(&kept, err) != 0)
 		return -1;
 	umask(s->umask_mode);
@@ -121,6 +149,8 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 		.listeners = g->sockets.items,
 		.listener_count = g->sockets.count,
 		.access = g->access,
+		.vault = g->certificates.vault,
+		.tickets = a->certificates.ticket_keys,
 		.board = g->board,
 		.slot = slot,
 		.generation = g->number,
@@ -136,7 +166,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	forget_others(a, g);
 	prctl(PR_SET_NAME, "bicorn-worker");
 	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
-	if (prepare(g, &err) != 0) {
+	if (prepare(a, g, &err) != 0) {
 		log_error("%s", err.text);
 		scoreboard_why(g->board, slot, err.text);
 		code = WORKER_EXIT_BOOT;

@@ -72,6 +72,7 @@ generation_free(struct generation **gp)
 	if (g == NULL)
 		return;
 	sockets_forget(&g->sockets);
+	certificates_free(&g->certificates);
 	access_free(&g->access);
 	scoreboard_free(&g->board);
 	free(g->children);

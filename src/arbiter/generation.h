@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "arbiter/backoff.h"
+#include "arbiter/certificates.h"
 #include "arbiter/sockets.h"
 
 struct access_log;
@@ -50,6 +51,7 @@ struct generation {
 	size_t room;               /* slots */
 	size_t limit;              /* what wanted may grow to */
 
+	struct certificates certificates;
 	struct sockets sockets; /* empty at first, and once retired */
 	struct child *children; /* room of them */
 	size_t wanted;          /* workers that there should be */

@@ -18,6 +18,7 @@
 #include "conf/table.h"
 #include "log/log.h"
 #include "score/ledger.h"
+#include "worker/helper.h"
 
 static bool
 same_text(const char *a, const char *b)
@@ -54,7 +55,7 @@ read_settings(const struct arbiter *a, struct settings **out, struct err *err)
 	*out = NULL;
 	if (origin_enter(&a->origin, err) != 0)
 		return -1;
-	rc = settings_load(a->argc, a->argv, out, &action, &status, err);
+	rc = settings_load(a->argc, a->argv, helper_evaluate, out, &action, &status, err);
 	if (origin_leave(&a->origin, rc == 0 ? err : &ignored) != 0)
 		rc = -1;
 	if (rc != 0)
@@ -84,6 +85,7 @@ make_candidate(struct arbiter *a, struct generation **out, struct err *err)
 	if (generation_new(a->generations + 1, s, &g, err) != 0)
 		return -1;
 	if (sockets_open(&g->sockets, &a->inherited, s, &peers, err) == 0 &&
+	    certificates_load(a, g, err) == 0 &&
 	    logs_open(s, a->serving->settings, err) == 0) {
 		*out = g;
 		return 0;
@@ -128,6 +130,7 @@ reload_begin(struct arbiter *a)
 	}
 	a->generations = g->number;
 	a->candidate = g;
+	certificates_watch_files(a);
 	generation_log_settings(g->settings);
 	limits_raise(g->settings);
 }
@@ -145,6 +148,7 @@ reload_finish(struct arbiter *a)
 	    generation_name(a->serving));
 	generation_announce(a->serving);
 	sockets_give(&a->serving->sockets, a->serving->settings);
+	certificates_watch_files(a);
 	stop_retire(a, old);
 }
 
@@ -157,5 +161,6 @@ reload_abandon(struct arbiter *a, const char *why)
 	if (logs_open(a->serving->settings, g->settings, &err) != 0)
 		log_error("%s", err.text);
 	stop_retire(a, g);
+	certificates_watch_files(a);
 	refuse(a, why);
 }

@@ -37,8 +37,10 @@ stop_retire(struct arbiter *a, struct generation *g)
 	g->retired = true;
 	g->next = a->retired;
 	a->retired = g;
-	children_dismiss(g, SIGTERM,
-	    clock_ms() + g->settings->graceful_timeout_ms);
+	/* In a hurry, a TERM in front would hide the INT that follows. */
+	if (a->stop < STOP_QUICK)
+		children_dismiss(g, SIGTERM,
+		    clock_ms() + g->settings->graceful_timeout_ms);
 }
 
 /* Workers that have no handler yet would dump their core on SIGQUIT. */

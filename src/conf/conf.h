@@ -63,6 +63,9 @@ struct settings {
 	const char *app;         /* the target; NULL when none was named */
 	const char *file;        /* the file that was read, NULL: none */
 	bool tls;                /* there is a certificate: certfile, certdir */
+	const char *file_path;   /* absolute, where that is in Python; NULL */
+	struct strlist file_env; /* what it changed in the environment:
+				    NAME=VALUE, or NAME */
 	bool workers_auto;       /* workers was "auto" */
 	mode_t umask_mode;       /* umask, read */
 	uid_t uid;               /* user, looked up; -1: as started */
@@ -77,6 +80,38 @@ struct settings {
 	struct strlist addresses;        /* as many: the specs of those */
 	struct strlist warnings; /* lines for the log, at level warning */
 };
+
+/* A value of a settings file that is in Python; as enum bicorn_value. */
+enum conf_kind {
+	CONF_NONE,
+	CONF_TRUTH,
+	CONF_NUMBER,
+	CONF_TEXT,
+	CONF_LIST,
+	CONF_HOOK,
+	CONF_VARIABLE,
+	CONF_OTHER,
+	CONF_SOURCE,
+};
+
+struct conf_value {
+	const char *name;
+	unsigned line; /* 0: unknown */
+	enum conf_kind kind;
+	struct strlist texts;
+};
+
+/* Takes one value; 0 or -1. */
+typedef int (*conf_take_fn)(void *arg, const struct conf_value *v,
+    struct err *err);
+
+/*
+ * Reads a settings file in Python, or the server section of paste=FILE, in
+ * another process, and calls take for each value.  base are the settings as
+ * far as they are known.  0, or -1 and err, which may be take's.
+ */
+typedef int (*conf_evaluate_fn)(const struct settings *base,
+    const char *name, conf_take_fn take, void *arg, struct err *err);
 
 /* What the command line asks for besides settings. */
 enum conf_action {
@@ -95,10 +130,12 @@ enum conf_action {
  * what would be right.  For CONF_HELP and CONF_VERSION nothing is read and
  * *out stays NULL; for CONF_PRINT there may be no app.  argv is not changed
  * and not kept, so a reload calls it again with the same one.  Relative
- * paths are those of the current directory at that time.
+ * paths are those of the current directory at that time.  Without evaluate
+ * there are no settings in Python.
  */
-int settings_load(int argc, char *const *argv, struct settings **out,
-    enum conf_action *action_out, int *status_out, struct err *err);
+int settings_load(int argc, char *const *argv, conf_evaluate_fn evaluate,
+    struct settings **out, enum conf_action *action_out, int *status_out,
+    struct err *err);
 
 void settings_free(struct settings **sp);
 
@@ -106,7 +143,8 @@ void settings_free(struct settings **sp);
  * The value of a setting as plain text: "true" or "false", a whole number
  * (of workers even for "auto"), seconds ("30", "0.5"), bytes, text, lists
  * joined with ',' (one inside an item as "\,"); NULL when there is none of
- * that name or it is unset.  Any thread; owned by s.
+ * that name or it is unset.  "config" is the settings file, if it is in
+ * Python, and names of hooks say where they are.  Any thread; owned by s.
  */
 const char *settings_text(const struct settings *s, const char *name);
 

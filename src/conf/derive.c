@@ -393,6 +393,22 @@ check_request_id(struct store *st, struct err *err)
 	    "without request_id there is no id to send", err);
 }
 
+/* --paste names an application too: paste=FILE.ini#NAME. */
+static int
+derive_app(struct store *st, struct err *err)
+{
+	struct settings *s = &st->settings;
+
+	s->app = s->wsgi_app;
+	if (s->paste == NULL)
+		return 0;
+	s->app = arena_fmt(&st->arena, "paste=%s", s->paste);
+	if (s->app != NULL)
+		return 0;
+	err_set(err, "out of memory");
+	return -1;
+}
+
 void
 derive_proxy(struct store *st)
 {
@@ -407,7 +423,8 @@ derive(struct store *st, struct err *err)
 {
 	struct settings *s = &st->settings;
 
-	s->app = s->wsgi_app;
+	if (derive_app(st, err) != 0)
+		return -1;
 	rules_umask(s->umask, &s->umask_mode);
 	rules_log_level(s->loglevel, &s->log_level);
 	derive_proxy(st);

@@ -12,6 +12,7 @@
 #include "conf/expand.h"
 #include "conf/file_private.h"
 #include "conf/foreign.h"
+#include "conf/python.h"
 #include "conf/rules.h"
 #include "conf/store.h"
 #include "conf/suggest.h"
@@ -312,19 +313,11 @@ file_apply_text(struct store *st, const char *name, const char *text,
 	return rc;
 }
 
-static bool
-ends_with(const char *text, const char *end)
-{
-	size_t a = strlen(text), b = strlen(end);
-
-	return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 /* The file that is read when none was named; NULL: there is none. */
 static const char *
 usual_path(void)
 {
-	static const char *const paths[] = { NAME,
+	static const char *const paths[] = { NAME, "gunicorn.conf.py",
 		BICORN_SYSCONFDIR "/" NAME };
 
 	/* One that is there but cannot be read is an error, not skipped. */
@@ -350,19 +343,16 @@ read_file(struct store *st, const char *path, struct err *err)
 }
 
 int
-file_apply(struct store *st, const char *path, struct err *err)
+file_apply(struct store *st, const char *path, const struct python *p,
+    struct err *err)
 {
-	if (path == NULL) {
+	if (path == NULL)
 		path = usual_path();
-		return path != NULL ? read_file(st, path, err) : 0;
-	}
-	if (strncmp(path, "python:", strlen("python:")) == 0 ||
-	    ends_with(path, ".py")) {
-		err_set(err, "%s: settings in Python are not read; write "
-			     "a " NAME, path);
-		return -1;
-	}
+	if (path == NULL)
+		return 0;
 	if (strncmp(path, "file:", strlen("file:")) == 0)
 		path += strlen("file:");
+	if (python_is_named(path))
+		return python_apply(st, path, p, err);
 	return read_file(st, path, err);
 }

@@ -10,13 +10,16 @@
 #include <stddef.h>
 
 struct err;
+struct python;
 struct store;
 
 /*
- * Reads the file: path, or when that is NULL ./bicorn.conf or else the
- * system's, where there is one; settings.file says which.  0, or -1.
+ * Reads the file: path, or when that is NULL ./bicorn.conf or else
+ * ./gunicorn.conf.py or else the system's, where there is one;
+ * settings.file says which.  0, or -1.
  */
-int file_apply(struct store *st, const char *path, struct err *err);
+int file_apply(struct store *st, const char *path, const struct python *p,
+    struct err *err);
 
 /* The same for a text in memory. */
 int file_apply_text(struct store *st, const char *name, const char *text,

@@ -150,6 +150,15 @@ check_log_level(const char *text, struct err *err)
 }
 
 static int
+check_engine(const char *text, struct err *err)
+{
+	if (strcmp(text, "auto") == 0 || strcmp(text, "poll") == 0 ||
+	    strcmp(text, "inotify") == 0)
+		return 0;
+	return must_be(err, "auto, inotify or poll");
+}
+
+static int
 check_header_map(const char *text, struct err *err)
 {
 	if (strcmp(text, "drop") == 0 || strcmp(text, "refuse") == 0 ||
@@ -458,6 +467,8 @@ static const struct {
 } rules[] = {
 	{ SETTING_bind, check_bind },
 	{ SETTING_raw_env, check_env },
+	{ SETTING_reload_engine, check_engine },
+	{ SETTING_raw_paste_global_conf, check_env },
 	{ SETTING_health_path, check_path },
 	{ SETTING_umask, check_umask },
 	{ SETTING_socket_mode, check_mode },

@@ -12,6 +12,7 @@
 #include "conf/env.h"
 #include "conf/file.h"
 #include "conf/groups.h"
+#include "conf/python.h"
 #include "conf/store.h"
 #include "conf/value.h"
 #include "conf/words.h"
@@ -24,6 +25,7 @@ struct lines {
 	struct arena arena;
 	struct cli argv;
 	struct cli cmd_args;
+	conf_evaluate_fn evaluate;
 };
 
 static int
@@ -95,26 +97,6 @@ wanted_action(const struct lines *l)
 					    l->cmd_args.action;
 }
 
-/* All sources in rising precedence; *status_out says whose fault it is. */
-static int
-apply_all(struct store *st, const struct lines *l, int *status_out,
-    struct err *err)
-{
-	*status_out = STATUS_SETTING;
-	if (apply_defaults(st, err) != 0 ||
-	    file_apply(st, named_file(l), err) != 0 ||
-	    env_apply(st, err) != 0)
-		return -1;
-	*status_out = STATUS_COMMAND_LINE;
-	if (cli_apply(&l->cmd_args, st, err) != 0 ||
-	    cli_apply(&l->argv, st, err) != 0)
-		return -1;
-	*status_out = STATUS_SETTING;
-	if (env_fallback(st, err) != 0)
-		return -1;
-	return derive(st, err);
-}
-
 /* The texts of settings_text(), made once so that any thread may ask. */
 static int
 make_texts(struct store *st, struct err *err)
@@ -140,6 +122,57 @@ make_texts(struct store *st, struct err *err)
 	return ok ? 0 : -1;
 }
 
+/*
+ * The settings without those of the file, for the Python that reads it: it
+ * runs in a virtual environment, and finds modules, as the workers will.
+ */
+static int
+make_base(struct store *base, void *arg, struct err *err)
+{
+	const struct lines *l = arg;
+
+	if (apply_defaults(base, err) != 0 || env_apply(base, err) != 0 ||
+	    cli_apply(&l->cmd_args, base, err) != 0 ||
+	    cli_apply(&l->argv, base, err) != 0 ||
+	    env_fallback(base, err) != 0)
+		return -1;
+	base->settings.app = base->settings.wsgi_app;
+	return make_texts(base, err);
+}
+
+/* All sources in rising precedence; *status_out says whose fault it is. */
+static int
+apply_all(struct store *st, struct lines *l, int *status_out,
+    struct err *err)
+{
+	const struct python p = { l->evaluate, make_base, l };
+
+	*status_out = STATUS_SETTING;
+	if (apply_defaults(st, err) != 0 ||
+	    file_apply(st, named_file(l), &p, err) != 0 ||
+	    env_apply(st, err) != 0)
+		return -1;
+	*status_out = STATUS_COMMAND_LINE;
+	if (cli_apply(&l->cmd_args, st, err) != 0 ||
+	    cli_apply(&l->argv, st, err) != 0)
+		return -1;
+	*status_out = STATUS_SETTING;
+	if (python_paste(st, &p, err) != 0 || env_fallback(st, err) != 0)
+		return -1;
+	return derive(st, err);
+}
+
+/* What settings_text() says of names that are no settings. */
+static const char *
+other_text(const struct store *st, const char *name)
+{
+	const struct foreign *f = foreign_find(name);
+
+	if (strcmp(name, "config") == 0)
+		return st->settings.file_path;
+	return f != NULL ? st->foreign[f - foreign_table].text : NULL;
+}
+
 static int
 need_app(const struct settings *s, enum conf_action action, int *status_out,
     struct err *err)
@@ -154,7 +187,7 @@ need_app(const struct settings *s, enum conf_action action, int *status_out,
 
 /* Everything behind the command lines, when settings are wanted. */
 static int
-load(const struct lines *l, enum conf_action action, struct settings **out,
+load(struct lines *l, enum conf_action action, struct settings **out,
     int *status_out, struct err *err)
 {
 	struct store *st = calloc(1, sizeof(*st));
@@ -178,11 +211,13 @@ load(const struct lines *l, enum conf_action action, struct settings **out,
 }
 
 int
-settings_load(int argc, char *const *argv, struct settings **out,
-    enum conf_action *action_out, int *status_out, struct err *err)
+settings_load(int argc, char *const *argv, conf_evaluate_fn evaluate,
+    struct settings **out, enum conf_action *action_out, int *status_out,
+    struct err *err)
 {
 	struct lines l = { .argv = { .kind = SOURCE_ARGV },
-		.cmd_args = { .kind = SOURCE_CMD_ARGS } };
+		.cmd_args = { .kind = SOURCE_CMD_ARGS },
+		.evaluate = evaluate };
 	struct err unused;
 	int rc;
 
@@ -219,6 +254,6 @@ settings_text(const struct settings *s, const char *name)
 	const struct setting *row = setting_find(name);
 
 	if (row == NULL)
-		return NULL;
+		return other_text(store_of_const(s), name);
 	return store_of_const(s)->slots[setting_id(row)].text;
 }

@@ -99,7 +99,14 @@ setting_is_of_listener(const struct setting *s)
 bool
 setting_is_of_tls(const struct setting *s)
 {
-	return strcmp(s->section, "TLS") == 0;
+	switch (setting_id(s)) {
+	case SETTING_max_handshakes:
+	case SETTING_tls_ticket_lifetime:
+	case SETTING_tls_ticket_keys:
+		return false; /* these are about all listeners */
+	default:
+		return strcmp(s->section, "TLS") == 0;
+	}
 }
 
 bool

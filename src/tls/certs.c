@@ -13,6 +13,7 @@
 #include "base/span.h"
 #include "tls/bundle.h"
 #include "tls/compat.h"
+#include "tls/pbes2.h"
 #include "tls/tls_private.h"
 
 /* Context-specific, number 2 of GeneralName: RFC 5280, 4.2.1.6. */
@@ -256,7 +257,8 @@ parse_chain(const struct making *m, struct cert *cert,
 static int
 no_key(const struct making *m, const struct bundle_entry *e, int rc)
 {
-	if (rc == MBEDTLS_ERR_PK_PASSWORD_REQUIRED)
+	if (rc == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || (m->passphrase == NULL &&
+	    strstr(e->text, "BEGIN ENCRYPTED PRIVATE KEY") != NULL))
 		err_set(m->err, "keyfile = %s: is encrypted; name a "
 		    "keyfile_passphrase_file", e->name);
 	else if (rc == MBEDTLS_ERR_PK_PASSWORD_MISMATCH)
@@ -279,7 +281,12 @@ parse_key(const struct making *m, struct cert *cert,
 	const char *pass = m->passphrase != NULL ? m->passphrase->text : NULL;
 	size_t pass_len = m->passphrase != NULL ? m->passphrase->len : 0;
 	int rc = compat_parse_key(&cert->key, (const unsigned char *)e->text,
-	    bundle_library_len(e), (const unsigned char *)pass, pass_len, tls_random);
+	    bundle_library_len(e), (const unsigned char *)pass, pass_len,
+	    tls_random);
+
+	if (rc != 0 && pass != NULL && pbes2_parse_key(&cert->key, e,
+		m->passphrase, &rc))
+		return rc == 0 ? 0 : no_key(m, e, rc);
 
 	return rc == 0 ? 0 : no_key(m, e, rc);
 }

@@ -16,6 +16,11 @@
 #include <psa/crypto.h>
 #endif
 
+/* What 3.x hides, 2.28 does not. */
+#ifndef MBEDTLS_PRIVATE
+#define MBEDTLS_PRIVATE(member) member
+#endif
+
 typedef int compat_rng_fn(void *arg, unsigned char *out, size_t len);
 
 /* Whether an attribute of a name is the common one. */
@@ -208,10 +213,118 @@ compat_is_1_3(const mbedtls_ssl_context *ssl)
 static inline bool
 compat_is_merged(const mbedtls_x509_name *n)
 {
-#if MBEDTLS_VERSION_NUMBER >= 0x03000000
 	return n->MBEDTLS_PRIVATE(next_merged) != 0;
+}
+
+/* --- session tickets ------------------------------------------------------ */
+
+#ifndef MBEDTLS_ERR_SSL_SESSION_TICKET_EXPIRED
+#define MBEDTLS_ERR_SSL_SESSION_TICKET_EXPIRED MBEDTLS_ERR_SSL_INVALID_MAC
+#endif
+
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+
+#include <mbedtls/gcm.h>
+
+/* AES-256-GCM, where the bytes are; the tag goes behind. */
+static inline int
+compat_seal(const unsigned char key[32], const unsigned char *nonce,
+    size_t nonce_len, const unsigned char *binding, size_t binding_len,
+    unsigned char *data, size_t len, unsigned char *tag, size_t tag_len)
+{
+	mbedtls_gcm_context gcm;
+	int rc;
+
+	mbedtls_gcm_init(&gcm);
+	rc = mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 256);
+	if (rc == 0)
+		rc = mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, len,
+		    nonce, nonce_len, binding, binding_len, data, data,
+		    tag_len, tag);
+	mbedtls_gcm_free(&gcm);
+	return rc;
+}
+
+static inline int
+compat_open(const unsigned char key[32], const unsigned char *nonce,
+    size_t nonce_len, const unsigned char *binding, size_t binding_len,
+    unsigned char *data, size_t len, const unsigned char *tag, size_t tag_len)
+{
+	mbedtls_gcm_context gcm;
+	int rc;
+
+	mbedtls_gcm_init(&gcm);
+	rc = mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, key, 256);
+	if (rc == 0)
+		rc = mbedtls_gcm_auth_decrypt(&gcm, len, nonce, nonce_len,
+		    binding, binding_len, tag, tag_len, data, data);
+	mbedtls_gcm_free(&gcm);
+	return rc;
+}
+
 #else
-	return n->next_merged != 0;
+
+static inline psa_status_t
+compat_import(const unsigned char key[32], psa_key_usage_t usage,
+    psa_key_id_t *id_out)
+{
+	psa_key_attributes_t attributes = PSA_KEY_ATTRIBUTES_INIT;
+
+	psa_set_key_usage_flags(&attributes, usage);
+	psa_set_key_algorithm(&attributes, PSA_ALG_GCM);
+	psa_set_key_type(&attributes, PSA_KEY_TYPE_AES);
+	return psa_import_key(&attributes, key, 32, id_out);
+}
+
+/* The tag follows the bytes, which is how these functions have it. */
+static inline int
+compat_seal(const unsigned char key[32], const unsigned char *nonce,
+    size_t nonce_len, const unsigned char *binding, size_t binding_len,
+    unsigned char *data, size_t len, unsigned char *tag, size_t tag_len)
+{
+	psa_key_id_t id;
+	size_t done = 0;
+	psa_status_t rc = compat_import(key, PSA_KEY_USAGE_ENCRYPT, &id);
+
+	(void)tag;
+	if (rc != PSA_SUCCESS)
+		return -1;
+	rc = psa_aead_encrypt(id, PSA_ALG_GCM, nonce, nonce_len, binding,
+	    binding_len, data, len, data, len + tag_len, &done);
+	psa_destroy_key(id);
+	return rc == PSA_SUCCESS ? 0 : -1;
+}
+
+static inline int
+compat_open(const unsigned char key[32], const unsigned char *nonce,
+    size_t nonce_len, const unsigned char *binding, size_t binding_len,
+    unsigned char *data, size_t len, const unsigned char *tag, size_t tag_len)
+{
+	psa_key_id_t id;
+	size_t done = 0;
+	psa_status_t rc = compat_import(key, PSA_KEY_USAGE_DECRYPT, &id);
+
+	(void)tag;
+	if (rc != PSA_SUCCESS)
+		return -1;
+	rc = psa_aead_decrypt(id, PSA_ALG_GCM, nonce, nonce_len, binding,
+	    binding_len, data, len + tag_len, data, len, &done);
+	psa_destroy_key(id);
+	return rc == PSA_SUCCESS ? 0 : -1;
+}
+
+#endif
+
+/* Of TLS 1.3: one ticket a connection, and fresh secrets each time. */
+static inline void
+compat_conf_resumption(mbedtls_ssl_config *conf)
+{
+#if COMPAT_HAS_1_3 && defined(MBEDTLS_SSL_SESSION_TICKETS)
+	mbedtls_ssl_conf_new_session_tickets(conf, 1);
+	mbedtls_ssl_conf_tls13_key_exchange_modes(conf,
+	    MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ALL);
+#else
+	(void)conf;
 #endif
 }
 

@@ -16,7 +16,7 @@ struct tls;
 
 struct session {
 	mbedtls_ssl_context ssl;
-	struct tls *tls;
+	struct tls *tls; /* what it was begun with; in use */
 	int fd;
 	bool drained;    /* the last recv() found less than it could take */
 	bool satisfied;  /* there is something to return: do not ask in vain */

@@ -27,6 +27,7 @@ tls_config_of(const struct settings *s, struct tls_config *out)
 #ifdef HAVE_TLS
 
 #include <mbedtls/error.h>
+#include <mbedtls/md.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +41,15 @@ tls_config_of(const struct settings *s, struct tls_config *out)
 #include "tls/ciphers.h"
 #include "tls/compat.h"
 #include "tls/session.h"
+#include "tls/tickets.h"
 #include "tls/tls_private.h"
 
 #define ALPN_MOST 8
 
 struct tls {
+	_Atomic unsigned users; /* connections, and who made it */
 	mbedtls_ssl_config conf;
+	struct tickets *tickets; /* NULL: none are made */
 	struct certs *certs;
 	mbedtls_x509_crt ca;
 	mbedtls_x509_crl crl;
@@ -186,6 +190,62 @@ set_clients(const struct making *m)
 	return 0;
 }
 
+/* --- session tickets ------------------------------------------------------ */
+
+/*
+ * A ticket opens no listener that demands something else of its clients, and
+ * none of before their authorities or lists were changed.
+ */
+static int
+bind_to_clients(const struct making *m, unsigned char out[32])
+{
+	const mbedtls_md_info_t *sha = mbedtls_md_info_from_type(
+	    MBEDTLS_MD_SHA256);
+	const char *reqs = m->config->cert_reqs;
+	mbedtls_md_context_t md;
+	struct bundle_entry e;
+	unsigned verify = 0;
+	unsigned char byte;
+	int rc;
+
+	if (reqs != NULL)
+		rules_cert_reqs(reqs, &verify);
+	byte = (unsigned char)verify;
+	mbedtls_md_init(&md);
+	rc = mbedtls_md_setup(&md, sha, 0);
+	if (rc == 0)
+		rc = mbedtls_md_starts(&md);
+	if (rc == 0)
+		rc = mbedtls_md_update(&md, &byte, 1);
+	for (size_t at = 0; rc == 0 && verify != 0 &&
+	     bundle_next(m->bundle, &at, &e);)
+		if (e.kind == BUNDLE_CA || e.kind == BUNDLE_CRL)
+			rc = mbedtls_md_update(&md,
+			    (const unsigned char *)e.text, e.len);
+	if (rc == 0)
+		rc = mbedtls_md_finish(&md, out);
+	mbedtls_md_free(&md);
+	return rc;
+}
+
+static int
+set_tickets(const struct making *m)
+{
+	unsigned char binding[32];
+
+	if (m->config->tickets == NULL)
+		return 0;
+	if (bind_to_clients(m, binding) == 0)
+		m->t->tickets = tickets_new(m->config->tickets, binding,
+		    sizeof(binding));
+	if (m->t->tickets == NULL) {
+		err_set(m->err, "TLS: out of memory");
+		return -1;
+	}
+	tickets_configure(m->t->tickets, &m->t->conf);
+	return 0;
+}
+
 /* --- certificates of ours ------------------------------------------------- */
 
 /* Applications see it: only what may be in the name of a host. */
@@ -315,7 +375,9 @@ configure(const struct making *m)
 	if (set_version(m) != 0 || set_arithmetic(m) != 0 ||
 	    set_alpn(m) != 0 || set_certificates(m) != 0)
 		return -1;
-	return set_clients(m);
+	if (set_clients(m) != 0)
+		return -1;
+	return set_tickets(m);
 }
 
 int
@@ -330,6 +392,7 @@ tls_new(const struct tls_config *c, const struct tls_bundle *b,
 		free(m.t);
 		return -1;
 	}
+	m.t->users = 1;
 	mbedtls_ssl_config_init(&m.t->conf);
 	mbedtls_x509_crt_init(&m.t->ca);
 	mbedtls_x509_crl_init(&m.t->crl);
@@ -347,15 +410,23 @@ tls_free(struct tls **tp)
 	struct tls *t = *tp;
 
 	*tp = NULL;
-	if (t == NULL)
+	if (t == NULL || atomic_fetch_sub(&t->users, 1) > 1)
 		return;
 	mbedtls_ssl_config_free(&t->conf);
+	tickets_free(&t->tickets);
 	certs_free(&t->certs);
 	mbedtls_x509_crl_free(&t->crl);
 	mbedtls_x509_crt_free(&t->ca);
 	for (size_t i = 0; i < ALPN_MOST; i++)
 		free(t->alpn[i]);
 	free(t);
+}
+
+struct tls *
+tls_use(struct tls *t)
+{
+	atomic_fetch_add(&t->users, 1);
+	return t;
 }
 
 void *

@@ -17,6 +17,7 @@
 #include "base/span.h"
 #include "conf/conf.h"
 
+struct bulletin;
 struct conn;
 struct err;
 struct tls;
@@ -41,6 +42,12 @@ struct tls_config {
 	const char *curves;  /* "X25519:P-256", in order of preference */
 	const char *tls_min_version; /* "1.2", "1.3" */
 	struct strlist alpn;
+
+	/*
+	 * Keys of session tickets, ticket_keys.h; NULL: none are made.  The
+	 * only part that must live as long as the context.
+	 */
+	const struct bulletin *tickets;
 };
 
 /* A warning for the operator, one line. */
@@ -81,7 +88,8 @@ void tls_bundle_paths(const struct tls_bundle *b,
  * certificates belong together, that names of ciphers exist.  warn, which may
  * be NULL, hears of certificates that are out of date.  Constant from then
  * on: any thread may use it; neither c nor b is needed further.  The caller
- * frees with tls_free() after the last connection.
+ * frees with tls_free(), at any time: connections keep it as long as they
+ * need it.
  */
 int tls_new(const struct tls_config *c, const struct tls_bundle *b,
     tls_warn_fn *warn, void *arg, struct tls **out, struct err *err);

@@ -11,6 +11,9 @@ struct tls;
 /* The library's configuration, a mbedtls_ssl_config; borrowed. */
 void *tls_ssl_config(struct tls *t);
 
+/* One user more, who will call tls_free(). */
+struct tls *tls_use(struct tls *t);
+
 /* The kernel's generator, which needs no state and no lock. */
 int tls_random(void *arg, unsigned char *out, size_t len);
 

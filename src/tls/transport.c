@@ -305,6 +305,7 @@ tls_fini(struct conn *c)
 	free(s->unfit);
 	free(s->name);
 	free(s->ahead);
+	tls_free(&s->tls);
 	free(s);
 	c->tls = NULL;
 }
@@ -392,8 +393,8 @@ tls_attach(struct tls *t, struct conn *c)
 		free(s);
 		return false;
 	}
+	s->tls = tls_use(t);
 	s->fd = c->fd;
-	s->tls = t;
 	compat_set_session(&s->ssl, s);
 	mbedtls_ssl_set_verify(&s->ssl, refuse_look, s);
 	mbedtls_ssl_set_bio(&s->ssl, s, on_send, on_recv, NULL);

@@ -11,7 +11,6 @@
 #include "conf/conf.h"
 #include "log/log.h"
 #include "net/listen.h"
-#include "tls/tls.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
@@ -22,9 +21,7 @@
 
 /* Accepted at once, before the clients that are here get a turn. */
 #define ACCEPT_BURST 32
-/* A pause when this worker has more clients than another one. */
-#define PAUSE_BALANCE_MS 2
-/* ... and when the system has no descriptor or memory left. */
+/* A pause when the system has no descriptor or memory left ... */
 #define PAUSE_RESOURCE_MS 100
 /* ... and when none of its clients could make room. */
 #define PAUSE_FULL_MS WHEEL_TICK_MS
@@ -40,54 +37,6 @@ static bool
 is_full(const struct acceptor *a)
 {
 	return held(a) >= (uint64_t)a->w->settings->worker_connections;
-}
-
-static bool
-is_full_of_handshakes(const struct acceptor *a)
-{
-	return a->opening_count >= a->w->settings->max_handshakes;
-}
-
-/* The fewest connections that another worker of this generation holds. */
-static uint32_t
-least_of_others(const struct acceptor *a)
-{
-	const struct heritage *h = a->w->heritage;
-	uint32_t least = UINT32_MAX;
-
-	for (size_t i = 0; i < scoreboard_workers(h->board); i++) {
-		struct score_worker *s = scoreboard_worker(h->board, i);
-		uint32_t n;
-
-		if (i == h->slot ||
-		    atomic_load_explicit(&s->state, memory_order_relaxed) !=
-			WORKER_READY ||
-		    atomic_load_explicit(&s->generation,
-			memory_order_relaxed) != h->generation)
-			continue;
-		n = atomic_load_explicit(&s->connections,
-		    memory_order_relaxed);
-		if (n < least)
-			least = n;
-	}
-	return least;
-}
-
-/*
- * The kernel wakes whichever worker waited first, so at low load one worker
- * would get nearly all connections, and keep them.  A worker that holds
- * clearly more than another one leaves the next to the others for a moment;
- * what they leave, because they are stopped or busy, it takes all the same.
- */
-static bool
-has_its_share(const struct acceptor *a)
-{
-	uint32_t mine = held(a), least;
-
-	if (mine < 2 || a->w->settings->reuse_port || a->left_over)
-		return false;
-	least = least_of_others(a);
-	return least != UINT32_MAX && mine > least + 1 + least / 16;
 }
 
 static void
@@ -155,19 +104,6 @@ complain(struct acceptor *a, const char *what)
 	log_warning("Accepting pauses: %s", what);
 }
 
-/* Under TLS a handshake comes first. */
-static bool
-start_tls(struct acceptor *a, struct client *c)
-{
-	const struct listener *l = c->conn.listener;
-
-	if (!l->tls || a->w->tls == NULL)
-		return true;
-	c->state = CLIENT_HANDSHAKE;
-	errno = ENOMEM;
-	return tls_attach(a->w->tls[l->number], &c->conn);
-}
-
 /* False when the address of c has as many connections as it may. */
 static bool
 enter_address(struct acceptor *a, struct client *c)
@@ -195,11 +131,26 @@ begin(struct acceptor *a, struct client *c)
 {
 	const struct settings *s = a->w->settings;
 
-	c->state = CLIENT_IDLE;
+	/* Under TLS a handshake comes first, once the client says something. */
+	c->state = c->conn.listener->tls ? CLIENT_HANDSHAKE : CLIENT_IDLE;
 	c->fresh = true;
 	c->deadline_ms = a->now_ms +
 	    (c->conn.listener->tls ? s->handshake_timeout_ms
 				   : s->header_timeout_ms);
+}
+
+/*
+ * For one handshake too many the oldest that waits for its client is given
+ * up; when all wait for this machine, that has to come first.
+ */
+static void
+bound_handshakes(struct acceptor *a, struct client *c)
+{
+	bool full = a->opening_count >= a->w->settings->max_handshakes;
+
+	if (full && !evict_opening(a))
+		pause_for(a, PAUSE_FULL_MS);
+	evict_opens(a, c);
 }
 
 /* A PROXY header comes first, from who may send one or not. */
@@ -219,12 +170,10 @@ accept_admit(struct acceptor *a, struct client *c)
 		tally(a->w, COUNT_REFUSED_ADDRESS);
 		return false;
 	}
-	if (start_tls(a, c)) {
-		tend_timer(a, c);
-		return true;
-	}
-	complain(a, strerror(errno));
-	return false;
+	if (c->state == CLIENT_HANDSHAKE)
+		bound_handshakes(a, c);
+	tend_timer(a, c);
+	return true;
 }
 
 /* 1: took one, 0: nothing there, -1: cannot at present. */
@@ -257,46 +206,70 @@ accept_one(struct acceptor *a, const struct listener *l)
 		tally(a->w, COUNT_REFUSED_ADDRESS);
 		return 1;
 	}
-	if ((c->state != CLIENT_PROXY && !start_tls(a, c)) || !watch(a, c)) {
+	if (!watch(a, c)) {
 		complain(a, strerror(errno));
 		turn_away(a, c);
 		return -1;
 	}
 	enter(a, c);
 	if (c->state == CLIENT_HANDSHAKE)
-		evict_opens(a, c);
+		bound_handshakes(a, c);
 	tend_timer(a, c);
 	return 1;
 }
 
-void
-accept_some(struct acceptor *a, const struct listener *l)
+/* 1: took one, 0: there is none or it is not for us, -1: cannot now. */
+static int
+take_next(struct acceptor *a, const struct listener *l)
 {
-	for (int i = 0; i < ACCEPT_BURST; i++) {
-		if (!a->registered || a->resume_ms > a->now_ms)
-			return;
-		if (has_its_share(a)) {
-			pause_for(a, PAUSE_BALANCE_MS);
-			a->left_over = true;
-			return;
-		}
-		a->left_over = false;
-		if (is_full(a) && !evict_one(a)) {
-			a->evict_ms = a->now_ms + PAUSE_FULL_MS;
-			return;
-		}
-		if (l->tls && is_full_of_handshakes(a) && !evict_opening(a)) {
-			pause_for(a, PAUSE_FULL_MS);
-			return;
-		}
-		switch (accept_one(a, l)) {
-		case 0:
-			return;
-		case -1:
-			pause_for(a, PAUSE_RESOURCE_MS);
-			return;
-		}
+	int rc;
+
+	if (a->resume_ms > a->now_ms || spread_leaves(a))
+		return 0;
+	if (is_full(a) && !evict_one(a)) {
+		a->evict_ms = a->now_ms + PAUSE_FULL_MS;
+		return 0;
 	}
+	rc = accept_one(a, l);
+	if (rc < 0)
+		pause_for(a, PAUSE_RESOURCE_MS);
+	return rc;
+}
+
+static bool set_listening(struct acceptor *a, struct listening *l, bool on);
+
+/*
+ * The kernel wakes whoever has waited for the longest time since this was
+ * called last: each worker in turn, while all have as much to do.
+ */
+static void
+line_up(struct acceptor *a, struct listening *l)
+{
+	if (!a->spread || !l->registered)
+		return;
+	l->registered = false;
+	set_listening(a, l, false);
+	l->registered = set_listening(a, l, true);
+	if (!l->registered)
+		a->unsettled = true;
+}
+
+void
+accept_some(struct acceptor *a, struct listening *l)
+{
+	unsigned before = a->taken;
+
+	for (int i = 0; i < ACCEPT_BURST && take_next(a, l->listener) > 0; i++)
+		a->taken++;
+	if (a->taken != before)
+		line_up(a, l);
+}
+
+void
+accept_from_all(struct acceptor *a)
+{
+	for (size_t i = 0; i < a->listening_count; i++)
+		accept_some(a, &a->listening[i]);
 }
 
 /*
@@ -356,8 +329,10 @@ accept_adjust(struct acceptor *a)
 {
 	bool full = is_full(a), wanted;
 
+	a->taken = 0;
 	if (a->drain_end_ms != CLOCK_NEVER)
 		return;
+	spread_resume(a);
 	wanted = a->resume_ms <= a->now_ms &&
 	    (!full || a->evict_ms <= a->now_ms);
 	if (atomic_load_explicit(&a->w->hungry, memory_order_relaxed) != full)
@@ -365,6 +340,9 @@ accept_adjust(struct acceptor *a)
 	/* One may have been closed before that, by one who saw no hunger. */
 	if (full && !is_full(a))
 		wanted = a->resume_ms <= a->now_ms;
+	/* What was left would have shown itself in this round. */
+	if (wanted && a->registered)
+		a->left_times = 0;
 	if (wanted == a->registered && !a->unsettled)
 		return;
 	a->unsettled = false;

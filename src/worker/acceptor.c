@@ -81,6 +81,28 @@ add_listeners(struct acceptor *a)
 	return 0;
 }
 
+/*
+ * Connections are shared among workers that listen on the same sockets.
+ * What one leaves wakes one of the others.
+ */
+static int
+share_listeners(struct acceptor *a)
+{
+	const struct settings *s = a->w->settings;
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE,
+		.data.ptr = &a->left,
+	};
+
+	a->spread = s->accept_balance && !s->reuse_port;
+	a->starved_ms = CLOCK_NEVER;
+	a->left.kind = SOURCE_LEFT;
+	if (!a->spread)
+		return 0;
+	return epoll_ctl(a->epoll, EPOLL_CTL_ADD,
+	    scoreboard_left(a->w->heritage->board), &ev);
+}
+
 struct acceptor *
 acceptor_new(struct worker *w, struct err *err)
 {
@@ -97,7 +119,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
-	    add_listeners(a) == 0 && count_addresses(a) == 0)
+	    add_listeners(a) == 0 && share_listeners(a) == 0 && count_addresses(a) == 0)
 		return a;
 failed:
 	err_sys(err, "acceptor");
@@ -292,7 +314,10 @@ dispatch(struct acceptor *a, const struct epoll_event *ev)
 		client_event(a, (struct client *)(void *)s, ev->events);
 		return;
 	case SOURCE_LISTENER:
-		accept_some(a, ((struct listening *)(void *)s)->listener);
+		accept_some(a, (struct listening *)(void *)s);
+		return;
+	case SOURCE_LEFT:
+		spread_look(a);
 		return;
 	case SOURCE_WAKE:
 		if (read(a->w->wake_fd, &count, sizeof(count)) < 0)
@@ -438,6 +463,7 @@ heed_signals(struct acceptor *a)
 		watchdog_dump(w->watchdog);
 	if (signals_seen(SIGNALS_QUIT)) {
 		signals_tell();
+		worker_tell(w, BICORN_WORKER_INT);
 		return true;
 	}
 	if (signals_seen(SIGNALS_DRAIN) || is_orphan(a))

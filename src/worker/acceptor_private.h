@@ -67,7 +67,12 @@ struct acceptor {
 	int64_t evict_after_ms; /* who did nothing for so long has to go */
 	int64_t hard_times_ms;  /* until then; then that is long again */
 	int64_t evicted;        /* since that was last changed */
-	bool left_over;       /* the others had the chance to take the next */
+	bool spread;          /* connections may be left to other workers */
+	unsigned left_times;  /* so often they could have taken the next */
+	bool starved;         /* it pauses until a thread is free */
+	int64_t starved_ms;   /* no thread was free since; CLOCK_NEVER */
+	unsigned taken;       /* accepted in this round */
+	struct source left;   /* SOURCE_LEFT */
 	struct peers *peers;  /* NULL: addresses do not count */
 	int64_t complained_ms; /* the last warning about accept() */
 
@@ -87,7 +92,10 @@ void status_update(struct acceptor *a);
 /* --- accept.c ------------------------------------------------------------- */
 
 /* Accepts what this worker ought to take from l. */
-void accept_some(struct acceptor *a, const struct listener *l);
+void accept_some(struct acceptor *a, struct listening *l);
+
+/* The same from all that it listens on. */
+void accept_from_all(struct acceptor *a);
 
 /* Listens, or does not, as load and limits say; every round. */
 void accept_adjust(struct acceptor *a);
@@ -100,6 +108,20 @@ void accept_stop(struct acceptor *a);
  * when it has to go.
  */
 bool accept_admit(struct acceptor *a, struct client *c);
+
+/* --- spread.c ------------------------------------------------------------- */
+
+/*
+ * True when the next connection is not for this worker now; accepting then
+ * pauses.
+ */
+bool spread_leaves(struct acceptor *a);
+
+/* Another worker left a connection, perhaps to this one. */
+void spread_look(struct acceptor *a);
+
+/* Ends a pause when what it was made for has happened; every round. */
+void spread_resume(struct acceptor *a);
 
 /* --- announce.c ----------------------------------------------------------- */
 

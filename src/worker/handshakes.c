@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "conf/conf.h"
 #include "worker/client.h"
+#include "worker/contexts.h"
 #include "worker/queue.h"
 #include "worker/serve.h"
 #include "worker/tally.h"
@@ -26,6 +27,10 @@ struct handshakes {
 static void
 step(struct worker *w, struct client *c)
 {
+	if (c->conn.tls == NULL && !contexts_attach(w->contexts, &c->conn)) {
+		client_finish(w, c);
+		return;
+	}
 	switch (c->conn.transport->handshake(&c->conn)) {
 	case IO_OK:
 		tally(w, COUNT_HANDSHAKES_FULL);
@@ -75,7 +80,7 @@ handshakes_start(struct worker *w, struct handshakes **out, struct err *err)
 	if (h == NULL)
 		goto out;
 	h->w = w;
-	h->queue = queue_new(1);
+	h->queue = queue_new(1, NULL);
 	if (h->queue == NULL)
 		goto out;
 	rc = pthread_create(&h->id, NULL, handshakes_main, h);

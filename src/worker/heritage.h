@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 struct access_log;
+struct bulletin;
 struct listener;
 struct scoreboard;
 struct settings;
@@ -21,6 +22,8 @@ struct heritage {
 	struct listener *const *listeners;
 	size_t listener_count;
 	struct access_log *access; /* NULL: no access log */
+	struct bulletin *vault;   /* bundles of the listeners; NULL: no TLS */
+	struct bulletin *tickets; /* keys of session tickets; NULL: no TLS */
 	struct scoreboard *board;
 	size_t slot;               /* of the board: this worker's */
 	unsigned generation;

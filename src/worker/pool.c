@@ -55,6 +55,16 @@ name_thread(const struct pool_thread *t)
 	pthread_setname_np(pthread_self(), name);
 }
 
+/* This thread is free: there is room for another connection. */
+static void
+feed_acceptor(struct worker *w)
+{
+	if (atomic_load_explicit(&w->starved, memory_order_relaxed) &&
+	    queue_length(w->queue) == 0 &&
+	    atomic_exchange(&w->starved, false))
+		worker_wake(w);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -74,6 +84,7 @@ thread_main(void *arg)
 
 		while ((c = queue_pop(t->w->queue, busy_us)) != NULL) {
 			serve_client(&t->x, c);
+			feed_acceptor(t->w);
 			busy_us = t->x.ended_us - t->x.started_us;
 		}
 		if (APP_HAS(t->w->app.ops, thread_stop))

@@ -5,10 +5,12 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/lock.h"
 #include "base/must.h"
 #include "worker/client.h"
+#include "worker/scoreboard.h"
 #include "worker/worker_private.h"
 
 /*
@@ -32,29 +34,33 @@ struct line {
 struct queue {
 	/* Constant after queue_new(). */
 	unsigned threads;
+	struct score_load *load; /* where the counts are */
 
 	struct lock lock;  /* rank LOCK_QUEUE: taken last, held briefly */
 	struct cond ready; /* one wake at a time, all on close */
 
-	/* Guarded by lock; length and sleeping are also read without it. */
+	/* Guarded by lock, as the counts, which are also read without it. */
 	struct line first;  /* what the acceptor brought */
 	struct line second; /* pipelined behind what was just answered */
 	unsigned turn;      /* counts what is taken while both are busy */
-	_Atomic size_t length; /* of both */
-	_Atomic unsigned sleeping;
-	int64_t busy_us_16; /* a client keeps a thread so long, times 16 */
 	bool waking; /* a sleeper was woken and has not yet run */
 	bool closed;
+
+	struct score_load own; /* for a queue that nobody else looks at */
 };
 
 struct queue *
-queue_new(unsigned threads)
+queue_new(unsigned threads, struct score_load *load)
 {
-	struct queue *q = calloc(1, sizeof(*q));
+	struct queue *q;
 
-	if (q == NULL)
+	/* Aligned as the counts want it. */
+	if (posix_memalign((void **)&q, _Alignof(struct queue),
+		sizeof(*q)) != 0)
 		return NULL;
+	memset(q, 0, sizeof(*q));
 	q->threads = threads;
+	q->load = load != NULL ? load : &q->own;
 	lock_init(&q->lock, LOCK_QUEUE);
 	cond_init(&q->ready);
 	return q;
@@ -63,25 +69,33 @@ queue_new(unsigned threads)
 static size_t
 length_of(const struct queue *q)
 {
-	return atomic_load_explicit(&q->length, memory_order_relaxed);
+	return atomic_load_explicit(&q->load->queued, memory_order_relaxed);
+}
+
+static int64_t
+busy_of(const struct queue *q)
+{
+	return atomic_load_explicit(&q->load->busy_us_16,
+	    memory_order_relaxed);
 }
 
 static void
 length_set(struct queue *q, size_t length)
 {
-	atomic_store_explicit(&q->length, length, memory_order_relaxed);
+	atomic_store_explicit(&q->load->queued, (uint32_t)length,
+	    memory_order_relaxed);
 }
 
 static unsigned
 sleeping_of(const struct queue *q)
 {
-	return atomic_load_explicit(&q->sleeping, memory_order_relaxed);
+	return atomic_load_explicit(&q->load->sleeping, memory_order_relaxed);
 }
 
 static void
 sleeping_set(struct queue *q, unsigned sleeping)
 {
-	atomic_store_explicit(&q->sleeping, sleeping, memory_order_relaxed);
+	atomic_store_explicit(&q->load->sleeping, sleeping, memory_order_relaxed);
 }
 
 static bool claim_wake_locked(struct queue *q, int64_t patience_us)
@@ -95,7 +109,7 @@ claim_wake_locked(struct queue *q, int64_t patience_us)
 
 	if (q->waking || length_of(q) == 0 || sleeping_of(q) == 0)
 		return false;
-	if (up > 0 && (int64_t)length_of(q) * q->busy_us_16 <=
+	if (up > 0 && (int64_t)length_of(q) * busy_of(q) <=
 	    patience_us * 16 * up)
 		return false;
 	q->waking = true;
@@ -110,7 +124,9 @@ static void
 note_busy_locked(struct queue *q, int64_t busy_us)
 {
 	if (busy_us >= 0)
-		q->busy_us_16 += busy_us - q->busy_us_16 / 16;
+		atomic_store_explicit(&q->load->busy_us_16,
+		    busy_of(q) + busy_us - busy_of(q) / 16,
+		    memory_order_relaxed);
 }
 
 static void
@@ -167,7 +183,7 @@ static bool
 is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
 {
 	return length_of(q) == 0 && !q->closed && busy_us >= 0 &&
-	    q->busy_us_16 < PATIENCE_US * 16;
+	    busy_of(q) < PATIENCE_US * 16;
 }
 
 static struct client *take_locked(struct queue *q) REQUIRES(q->lock);

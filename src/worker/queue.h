@@ -16,12 +16,15 @@
 
 struct client;
 struct queue;
+struct score_load;
 
 /*
- * For a pool of that many threads.  Returns NULL when out of memory.  The
- * caller frees with queue_free().
+ * For a pool of that many threads.  How many clients wait and threads sleep
+ * is counted in *load, which is zero and outlives the queue; NULL: nobody
+ * else is to see it.  Returns NULL when out of memory.  The caller frees with
+ * queue_free().
  */
-struct queue *queue_new(unsigned threads);
+struct queue *queue_new(unsigned threads, struct score_load *load);
 
 /*
  * Hands a chain of `count` clients, linked through client.next, to the pool,

@@ -31,6 +31,7 @@ struct scoreboard {
 	char *dumps;
 	int fd;
 	int event;
+	int left;
 };
 
 #define PAGE_BYTES 4096
@@ -87,11 +88,12 @@ scoreboard_new(size_t workers, size_t threads, struct err *err)
 	}
 	b->workers = workers;
 	b->threads = threads;
-	b->fd = b->event = -1;
+	b->fd = b->event = b->left = -1;
 	b->bytes = lay_out(b);
 	b->fd = memfd_create("bicorn-scoreboard", MFD_CLOEXEC);
 	b->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (b->fd < 0 || b->event < 0 ||
+	b->left = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (b->fd < 0 || b->event < 0 || b->left < 0 ||
 	    ftruncate(b->fd, (off_t)b->bytes) != 0 || map(b) != 0) {
 		err_sys(err, "scoreboard of %zu bytes", b->bytes);
 		scoreboard_free(&b);
@@ -130,7 +132,7 @@ scoreboard_attach(int fd, struct err *err)
 		return NULL;
 	}
 	b->fd = fd;
-	b->event = -1;
+	b->event = b->left = -1;
 	if (fd_pread_all(fd, &head, sizeof(head), 0) == sizeof(head) &&
 	    is_sound(b, &head)) {
 		b->workers = head.workers;
@@ -156,6 +158,7 @@ scoreboard_free(struct scoreboard **bp)
 		munmap(b->base, b->bytes);
 	fd_close(&b->fd);
 	fd_close(&b->event);
+	fd_close(&b->left);
 	free(b);
 }
 
@@ -277,6 +280,31 @@ scoreboard_notify(const struct scoreboard *b)
 	ssize_t n = write(b->event, &one, sizeof(one));
 
 	(void)n; /* a full counter is readable as well */
+}
+
+int
+scoreboard_left(const struct scoreboard *b)
+{
+	return b->left;
+}
+
+void
+scoreboard_leave(struct scoreboard *b, size_t slot)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	atomic_store_explicit(&scoreboard_head(b)->left_by, (uint32_t)slot,
+	    memory_order_relaxed);
+	n = write(b->left, &one, sizeof(one));
+	(void)n; /* then they take it when they come by */
+}
+
+size_t
+scoreboard_left_by(struct scoreboard *b)
+{
+	return atomic_load_explicit(&scoreboard_head(b)->left_by,
+	    memory_order_relaxed);
 }
 
 static uint8_t

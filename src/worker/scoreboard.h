@@ -65,6 +65,17 @@ struct score_thread {
 	_Atomic uint64_t words[SCORE_WORDS]; /* a struct score_text */
 };
 
+/*
+ * How much a worker has to do.  It is the queue's own count, kept where the
+ * other workers see it: written under the queue's lock.
+ */
+struct score_load {
+	_Alignas(64) _Atomic uint32_t queued; /* requests without a thread */
+	_Atomic uint32_t sleeping;            /* threads without a request */
+	_Atomic int64_t busy_us_16; /* a client keeps a thread so long, on
+				       average, times 16; 0: not known */
+};
+
 struct score_worker {
 	/* Written by the arbiter, before the fork and after the reaping. */
 	_Alignas(64) _Atomic pid_t pid;
@@ -108,6 +119,8 @@ struct score_worker {
 
 	/* Written by those who look on: another number asks for a dump. */
 	_Alignas(64) _Atomic uint32_t dump_wanted;
+
+	struct score_load load;
 };
 
 /* A dump of a worker's stacks is cut at this size. */
@@ -126,6 +139,9 @@ struct score_head {
 
 	/* By the arbiter: enum log_level + 1, 0: that of the settings. */
 	_Atomic uint32_t log_level;
+
+	/* Who left the last connection: written by any worker. */
+	_Alignas(64) _Atomic uint32_t left_by;
 };
 
 struct scoreboard;
@@ -181,6 +197,17 @@ uint64_t scoreboard_requests(struct scoreboard *b, size_t worker);
  */
 int scoreboard_event(const struct scoreboard *b);
 void scoreboard_notify(const struct scoreboard *b);
+
+/*
+ * The worker in that slot leaves a connection to the others: one that waits
+ * for the eventfd scoreboard_left() wakes up.  Nobody reads that, it is
+ * watched for edges; who left may be told as well.
+ */
+void scoreboard_leave(struct scoreboard *b, size_t slot);
+int scoreboard_left(const struct scoreboard *b);
+
+/* Who left the last one. */
+size_t scoreboard_left_by(struct scoreboard *b);
 
 /* Writing one's line: what this thread now runs, and that it is done. */
 void score_begin(struct score_thread *t, const char *method,

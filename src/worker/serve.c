@@ -15,6 +15,7 @@
 #include "worker/client.h"
 #include "worker/exchange.h"
 #include "worker/ident.h"
+#include "worker/heritage.h"
 #include "worker/inbound.h"
 #include "worker/pages.h"
 #include "worker/loan.h"
@@ -200,10 +201,42 @@ answer_health(struct worker *w, struct client *c, int64_t now_ms)
 
 /* --- one request ---------------------------------------------------------- */
 
+/* Before and after handle(), for applications that want to hear of it. */
+static int
+tell_request(struct exchange *x, enum bicorn_moment moment)
+{
+	const struct bicorn_event e = {
+		.size = sizeof(e),
+		.server = x->pub.server,
+		.moment = moment,
+		.arbiter = (int)x->w->heritage->arbiter,
+		.worker = (int)atomic_load_explicit(&x->w->score->pid,
+		    memory_order_relaxed),
+		.number = atomic_load_explicit(&x->w->score->number,
+		    memory_order_relaxed),
+		.status = (int)x->status,
+		.workers = (unsigned)x->w->settings->workers,
+		.exchange = &x->pub,
+	};
+
+	return app_event(&x->w->app, &e);
+}
+
+static void
+handle(struct exchange *x)
+{
+	if (!x->w->hears_requests)
+		x->w->app.ops->handle(&x->pub);
+	else if (tell_request(x, BICORN_PRE_REQUEST) == 0)
+		x->w->app.ops->handle(&x->pub);
+	else
+		response_error(x, 500, "");
+}
+
 static void
 run_application(struct exchange *x)
 {
-	x->w->app.ops->handle(&x->pub);
+	handle(x);
 	x->ended_us = 0;
 	switch (x->state) {
 	case RESPONSE_NONE:
@@ -248,6 +281,8 @@ serve_one(struct exchange *x, struct client *c)
 	tally_exchange(x);
 	record_exchange(x,
 	    !outbound_empty(&c->out) && !x->broken && !is_cut(x));
+	if (x->w->hears_requests)
+		tell_request(x, BICORN_POST_REQUEST);
 	exchange_end(x);
 }
 

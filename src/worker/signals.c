@@ -19,6 +19,8 @@ static atomic_int signals_wake_fd = -1;
 static atomic_int signals_owner; /* the worker's pid */
 static atomic_int signals_arbiter;
 static _Atomic(struct score_worker *) signals_score;
+static void (*_Atomic signals_abort)(void *arg);
+static void *_Atomic signals_abort_arg;
 
 static void
 raise_flag(enum signals_flag flag)
@@ -46,6 +48,18 @@ default_action(int sig)
 
 	sigaction(sig, &sa, NULL);
 	raise(sig);
+	errno = saved;
+}
+
+static void
+on_abort(void)
+{
+	void (*act)(void *arg) = atomic_load(&signals_abort);
+	int saved = errno;
+
+	if (act == NULL)
+		_exit(WORKER_EXIT_ABORTED);
+	act(atomic_load(&signals_abort_arg));
 	errno = saved;
 }
 
@@ -94,7 +108,8 @@ on_signal(int sig, siginfo_t *info, void *context)
 		raise_flag(SIGNALS_DUMP);
 		break;
 	case SIGABRT:
-		_exit(WORKER_EXIT_ABORTED);
+		on_abort();
+		break;
 	}
 }
 
@@ -177,6 +192,13 @@ signals_tell(void)
 	sender_text(&sender, text);
 	log_info("Worker (pid:%d) leaves: it was sent SIG%s by %s",
 	    (int)getpid(), name, text);
+}
+
+void
+signals_on_abort(void (*act)(void *arg), void *arg)
+{
+	atomic_store(&signals_abort_arg, arg);
+	atomic_store(&signals_abort, act);
 }
 
 bool

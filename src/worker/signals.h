@@ -37,6 +37,12 @@ void signals_install(int wake_fd, struct score_worker *score, pid_t arbiter);
 /* Says in the log who, if not the arbiter, told the worker to leave. */
 void signals_tell(void);
 
+/*
+ * On SIGABRT act(arg) is called, in the handler, instead of ending the
+ * process: it sees to that.
+ */
+void signals_on_abort(void (*act)(void *arg), void *arg);
+
 /* Whether the signal came. */
 bool signals_seen(enum signals_flag flag);
 

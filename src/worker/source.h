@@ -8,6 +8,7 @@ enum source_kind {
 	SOURCE_CLIENT,
 	SOURCE_LISTENER,
 	SOURCE_WAKE,
+	SOURCE_LEFT, /* another worker left a connection to us */
 };
 
 struct source {

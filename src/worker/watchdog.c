@@ -22,6 +22,7 @@
 #include "worker/pool.h"
 #include "worker/scoreboard.h"
 #include "worker/tally.h"
+#include "worker/worker.h"
 #include "worker/worker_private.h"
 
 enum step {
@@ -52,6 +53,7 @@ struct watchdog {
 	_Atomic bool dump_all;
 	_Atomic uint32_t dump_asked; /* for the scoreboard; 0: nothing yet */
 	_Atomic bool leave;
+	_Atomic bool aborts;
 
 	size_t stuck; /* the acceptor's */
 	struct watched threads[];
@@ -161,6 +163,10 @@ watchdog_main(void *arg)
 			must(errno == EINTR);
 		if (atomic_load(&d->leave))
 			break;
+		if (atomic_load(&d->aborts)) {
+			worker_tell(d->w, BICORN_WORKER_ABORT);
+			_exit(WORKER_EXIT_ABORTED);
+		}
 		if (atomic_exchange(&d->dump_all, false))
 			dump_all(d);
 		dump_to_board(d);
@@ -168,6 +174,15 @@ watchdog_main(void *arg)
 			interrupt(d, i);
 	}
 	return NULL;
+}
+
+void
+watchdog_abort(void *arg)
+{
+	struct watchdog *d = arg;
+
+	atomic_store(&d->aborts, true);
+	sem_post(&d->work);
 }
 
 /* --- the acceptor --------------------------------------------------------- */

@@ -43,6 +43,12 @@ void watchdog_dump(struct watchdog *d);
  */
 void watchdog_dump_board(struct watchdog *d, uint32_t asked);
 
+/*
+ * Async-signal-safe: has the application told that the worker is given up
+ * (worker_abort), and the process ended.  arg is the watchdog.
+ */
+void watchdog_abort(void *arg);
+
 /* Requests that no interruption has ended. */
 size_t watchdog_stuck(const struct watchdog *d);
 

@@ -16,9 +16,8 @@
 #include "log/access.h"
 #include "log/log.h"
 #include "log/statsd.h"
-#include "net/listen.h"
-#include "tls/tls.h"
 #include "worker/acceptor.h"
+#include "worker/contexts.h"
 #include "worker/exchange.h"
 #include "worker/front.h"
 #include "worker/handshakes.h"
@@ -134,60 +133,6 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 	return trust_new(s, &w->trust, err);
 }
 
-/* From the files: this process must be able to read them. */
-static int
-load_tls(const struct settings *s, struct tls **out, struct err *err)
-{
-	struct tls_bundle *bundle = NULL;
-	struct tls_config config;
-	int rc;
-
-	*out = NULL;
-	tls_config_of(s, &config);
-	if (tls_load(&config, NULL, NULL, &bundle, err) != 0)
-		return -1;
-	rc = tls_new(&config, bundle, NULL, NULL, out, err);
-	tls_bundle_free(&bundle);
-	return rc;
-}
-
-/* A context for each listener that speaks TLS. */
-static int
-open_tls(struct worker *w, const struct heritage *h, struct err *err)
-{
-	for (size_t i = 0; i < h->listener_count; i++) {
-		const struct listener *l = h->listeners[i];
-
-		if (!l->tls)
-			continue;
-		if (w->tls == NULL)
-			w->tls = calloc(h->listener_count, sizeof(*w->tls));
-		if (w->tls == NULL) {
-			err_sys(err, "TLS");
-			return -1;
-		}
-		if (load_tls(l->settings, &w->tls[l->number], err) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Only whether that would work. */
-static int
-check_tls(const struct settings *s, struct err *err)
-{
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < s->addresses.count; i++) {
-		struct tls *t = NULL;
-
-		if (s->listens[i].tls)
-			rc = load_tls(s->listens[i].settings, &t, err);
-		tls_free(&t);
-	}
-	return rc;
-}
-
 static void
 free_spare(struct inbound *in)
 {
@@ -207,13 +152,39 @@ worker_fini(struct worker *w)
 	queue_free(&w->queue);
 	pages_free(&w->pages);
 	free(w->notes);
-	for (size_t i = 0; w->tls != NULL && i < w->heritage->listener_count;
-	     i++)
-		tls_free(&w->tls[i]);
-	free(w->tls);
+	contexts_free(&w->contexts);
 	trust_free(&w->trust);
 	fronts_free(&w->fronts);
 	fd_close(&w->wake_fd);
+}
+
+int
+worker_tell(struct worker *w, enum bicorn_moment moment)
+{
+	const struct bicorn_event e = {
+		.size = sizeof(e),
+		.server = &w->lent.table,
+		.moment = moment,
+		.arbiter = (int)w->heritage->arbiter,
+		.worker = (int)getpid(),
+		.number = atomic_load_explicit(&w->score->number,
+		    memory_order_relaxed),
+		.workers = (unsigned)w->settings->workers,
+	};
+
+	return app_event(&w->app, &e);
+}
+
+/* The last step of the boot belongs to the application. */
+static int
+tell_booted(struct worker *w, struct err *err)
+{
+	w->hears_requests = app_hears(&w->app, BICORN_PRE_REQUEST) ||
+	    app_hears(&w->app, BICORN_POST_REQUEST);
+	if (worker_tell(w, BICORN_POST_WORKER_INIT) == 0)
+		return 0;
+	err_set(err, "%s: post_worker_init failed", w->settings->app);
+	return WORKER_EXIT_BOOT;
 }
 
 /* Everything up to the application; the slot says that we live. */
@@ -221,34 +192,39 @@ static int
 boot(struct worker *w, const struct heritage *h, struct acceptor **a,
     struct err *err)
 {
+	struct app_start start = { 0 };
 	int rc;
 
 	if (worker_init(w, h->settings, err) != 0)
 		return WORKER_EXIT_BOOT;
 	w->heritage = h;
 	w->statsd = log_statsd();
-	if (set_notes(w, h->access, err) != 0 || open_tls(w, h, err) != 0 ||
+	if (set_notes(w, h->access, err) != 0 ||
+	    contexts_new(h, &w->contexts, err) != 0 ||
 	    fronts_new(h, &w->fronts, err) != 0)
 		return WORKER_EXIT_BOOT;
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->counts = scoreboard_shared_counts(h->board, h->slot);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	w->queue = queue_new((unsigned)h->settings->threads);
+	w->queue = queue_new((unsigned)h->settings->threads,
+	    &w->score->load);
 	if (w->wake_fd < 0 || w->queue == NULL) {
 		err_sys(err, "worker");
 		return WORKER_EXIT_BOOT;
 	}
-	rc = app_load(h->settings, &w->lent.table, &w->app, err);
+	start.number = atomic_load(&w->score->number);
+	start.arbiter = (int)h->arbiter;
+	rc = app_load(h->settings, &w->lent.table, &start, &w->app, err);
 	if (rc != 0)
 		return rc;
 	if (pool_start(w, &w->pool, err) != 0)
 		return WORKER_EXIT_BOOT;
 	if (watchdog_start(w, &w->watchdog, err) != 0)
 		return WORKER_EXIT_BOOT;
-	if (w->tls != NULL && handshakes_start(w, &w->handshakes, err) != 0)
+	if (w->contexts != NULL && handshakes_start(w, &w->handshakes, err) != 0)
 		return WORKER_EXIT_BOOT;
 	*a = acceptor_new(w, err);
-	return *a != NULL ? 0 : WORKER_EXIT_BOOT;
+	return *a != NULL ? tell_booted(w, err) : WORKER_EXIT_BOOT;
 }
 
 static void
@@ -285,19 +261,25 @@ worker_main(const struct heritage *h)
 		return rc;
 	}
 	signals_install(w.wake_fd, w.score, h->arbiter);
+	if (app_hears(&w.app, BICORN_WORKER_ABORT))
+		signals_on_abort(watchdog_abort, w.watchdog);
 	report_ready(&w);
 	if (acceptor_run(a)) {
+		signals_on_abort(NULL, NULL);
 		/* The watchdog looks at the pool. */
 		watchdog_stop(&w.watchdog);
 		handshakes_stop(&w.handshakes);
 		queue_close(w.queue);
 		pool_join(&w.pool);
+		worker_tell(&w, BICORN_WORKER_EXIT);
 		app_unload(&w.app);
 		acceptor_free(&a);
 		worker_fini(&w);
+	} else {
+		/* Threads are in the application: the process just ends. */
+		worker_tell(&w, BICORN_WORKER_EXIT);
 	}
 	statsd_flush(w.statsd);
-	/* Otherwise threads are in the application: the process just ends. */
 	log_info("Worker exiting (pid: %d)", (int)getpid());
 	return WORKER_EXIT_OK;
 }
@@ -305,12 +287,13 @@ worker_main(const struct heritage *h)
 int
 worker_check(const struct settings *s, struct err *err)
 {
+	const struct app_start start = { .flags = BICORN_LOAD_CHECK };
 	struct worker w;
 	int rc;
 
-	if (worker_init(&w, s, err) != 0 || check_tls(s, err) != 0)
+	if (worker_init(&w, s, err) != 0 || contexts_check(s, err) != 0)
 		return WORKER_EXIT_BOOT;
-	rc = app_load(s, &w.lent.table, &w.app, err);
+	rc = app_load(s, &w.lent.table, &start, &w.app, err);
 	if (rc == 0)
 		app_unload(&w.app);
 	worker_fini(&w);

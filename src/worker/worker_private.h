@@ -19,6 +19,7 @@
 
 struct acceptor;
 struct client;
+struct contexts;
 struct handshakes;
 struct fronts;
 struct heritage;
@@ -30,7 +31,6 @@ struct score_counts;
 struct score_worker;
 struct settings;
 struct statsd;
-struct tls;
 struct trust;
 struct watchdog;
 struct worker;
@@ -48,8 +48,8 @@ struct worker {
 	const struct settings *settings;
 	struct http_limits limits;
 	struct trust *trust;
+	struct contexts *contexts; /* NULL: no TLS.  The handshakes' own */
 	struct fronts *fronts;
-	struct tls **tls; /* by listener.number; NULL: none speaks TLS */
 	struct lent lent;
 	struct app app;
 	struct queue *queue;
@@ -64,6 +64,7 @@ struct worker {
 	size_t first_len;
 	struct score_worker *score;
 	struct score_counts *counts; /* what no thread of the pool counts */
+	bool hears_requests; /* the application is told before and after */
 	int wake_fd; /* eventfd that wakes the acceptor */
 	int epoll;   /* the acceptor's; here to end a registration */
 	uint64_t max_requests; /* jitter included; 0: no limit */
@@ -80,6 +81,7 @@ struct worker {
 	_Atomic int64_t buffered; /* bytes of memory in requests and output */
 	_Atomic bool draining;  /* answers say Connection: close */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */
+	_Atomic bool starved;   /* the acceptor waits for a free thread */
 	_Atomic uint64_t served; /* counted when max_requests is set */
 };
 
@@ -99,6 +101,12 @@ worker_draining(struct worker *w)
 {
 	return atomic_load_explicit(&w->draining, memory_order_relaxed);
 }
+
+/*
+ * Tells the application of a moment of this worker, if it wants to hear of
+ * it; what it returned, or 0.
+ */
+int worker_tell(struct worker *w, enum bicorn_moment moment);
 
 /* The service stops, and not only this worker: what health_path tells. */
 bool worker_stopping(const struct worker *w);

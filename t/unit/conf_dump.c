@@ -49,7 +49,7 @@ load(int argc, const char *const *argv)
 	struct err err = { "" };
 	int status;
 
-	if (settings_load(argc, (char *const *)(uintptr_t)argv, &s, &action,
+	if (settings_load(argc, (char *const *)(uintptr_t)argv, NULL, &s, &action,
 		&status, &err) != 0)
 		fail_msg("%s", err.text);
 	return s;

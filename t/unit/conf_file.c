@@ -301,7 +301,7 @@ file_refused(const char *path, const char *expected)
 	struct err err = { "" };
 	struct store st = { 0 };
 
-	assert_int_equal(file_apply(&st, path, &err), -1);
+	assert_int_equal(file_apply(&st, path, NULL, &err), -1);
 	if (strstr(err.text, expected) == NULL)
 		fail_msg("%s: not %s", err.text, expected);
 	fini(&st);
@@ -323,7 +323,7 @@ test_include(void **state)
 	put("etc/d/sub", "max_requests = 9\n");
 	put("etc/[x]/y.conf", "@include \"*.cfg\"\n");
 	put("etc/[x]/z.cfg", "\n\n\nproc_name = \"z\"");
-	if (file_apply(&st, "etc/main.conf", &err) != 0)
+	if (file_apply(&st, "etc/main.conf", NULL, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(st.settings.threads, 2);
 	assert_int_equal(st.settings.workers, 3);
@@ -369,17 +369,17 @@ test_files(void **state)
 	put("bomb.conf", "@include \"bomb*.conf\"\n@include \"bomb*.conf\"\n");
 	file_refused("bomb.conf", "bomb.conf, line");
 	/* None is named, and there is none. */
-	assert_int_equal(file_apply(&st, NULL, &err), 0);
+	assert_int_equal(file_apply(&st, NULL, NULL, &err), 0);
 	assert_null(st.settings.file);
 	put("bicorn.conf", "threads = 9");
-	assert_int_equal(file_apply(&st, NULL, &err), 0);
+	assert_int_equal(file_apply(&st, NULL, NULL, &err), 0);
 	assert_string_equal(st.settings.file, "bicorn.conf");
 	assert_int_equal(st.settings.threads, 9);
 	fini(&st);
-	assert_int_equal(file_apply(&st, "file:bicorn.conf", &err), 0);
+	assert_int_equal(file_apply(&st, "file:bicorn.conf", NULL, &err), 0);
 	fini(&st);
 	put("bicorn.conf", "");
-	assert_int_equal(file_apply(&st, NULL, &err), 0);
+	assert_int_equal(file_apply(&st, NULL, NULL, &err), 0);
 	fini(&st);
 }
 

@@ -74,7 +74,7 @@ load(struct run *r, const char *line)
 	for (char *w = strtok(copy, " "); w != NULL; w = strtok(NULL, " "))
 		argv[argc++] = w;
 	memset(r, 0, sizeof(*r));
-	return settings_load(argc, argv, &r->s, &r->action, &r->status,
+	return settings_load(argc, argv, NULL, &r->s, &r->action, &r->status,
 	    &r->err);
 }
 
@@ -396,7 +396,7 @@ test_actions(void **state)
 	assert_non_null(loaded(&r, "--check-config a")->app);
 	assert_int_equal(r.action, CONF_CHECK);
 	settings_free(&r.s);
-	assert_int_equal(settings_load(0, NULL, &r.s, &r.action, &r.status,
+	assert_int_equal(settings_load(0, NULL, NULL, &r.s, &r.action, &r.status,
 	    NULL), -1);
 }
 

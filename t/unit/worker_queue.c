@@ -34,7 +34,7 @@ close_and_free(struct queue *q)
 static void
 test_order(void **state)
 {
-	struct queue *q = queue_new(1);
+	struct queue *q = queue_new(1, NULL);
 	struct client c[5] = { 0 };
 
 	(void)state;
@@ -59,7 +59,7 @@ test_order(void **state)
 static void
 test_close(void **state)
 {
-	struct queue *q = queue_new(1);
+	struct queue *q = queue_new(1, NULL);
 	struct client c[2] = { 0 };
 
 	(void)state;
@@ -76,7 +76,7 @@ test_close(void **state)
 static void
 test_expire(void **state)
 {
-	struct queue *q = queue_new(1);
+	struct queue *q = queue_new(1, NULL);
 	struct client c[5] = { 0 }, *first;
 
 	(void)state;
@@ -113,7 +113,7 @@ test_expire(void **state)
 static void
 test_second_turns(void **state)
 {
-	struct queue *q = queue_new(1);
+	struct queue *q = queue_new(1, NULL);
 	struct client again[3] = { 0 }, fresh[100] = { 0 }, *c;
 	int before = 0, seen = 0;
 
@@ -145,7 +145,7 @@ test_second_turns(void **state)
 static void
 test_vanished(void **state)
 {
-	struct queue *q = queue_new(1);
+	struct queue *q = queue_new(1, NULL);
 	struct client c[8];
 
 	(void)state;
@@ -265,7 +265,7 @@ nudge(void *arg)
 static void
 test_crowd(void **state)
 {
-	struct crowd crowd = { .q = queue_new(CONSUMERS) };
+	struct crowd crowd = { .q = queue_new(CONSUMERS, NULL) };
 	pthread_t producers[PRODUCERS], consumers[CONSUMERS], nudger;
 
 	(void)state;
@@ -333,7 +333,7 @@ static void
 test_nobody_sleeps_for_ever(void **state)
 {
 	struct client c[6] = { 0 };
-	struct stuck s = { .q = queue_new(4) };
+	struct stuck s = { .q = queue_new(4, NULL) };
 	pthread_t threads[4];
 
 	(void)state;
@@ -361,7 +361,7 @@ static void
 test_one_wakes_one(void **state)
 {
 	struct client c = { 0 };
-	struct stuck s = { .q = queue_new(2), .go = true };
+	struct stuck s = { .q = queue_new(2, NULL), .go = true };
 	pthread_t threads[2];
 
 	(void)state;

@@ -15,6 +15,7 @@
 #include "deadline.h"
 #include "environ.h"
 #include "errors.h"
+#include "hooks.h"
 #include "input.h"
 #include "report.h"
 #include "response.h"
@@ -105,7 +106,8 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	if (thread_begin(t, x) == 0)
 		env = environ_new(t, x);
 	deadline_begin(t, x->number);
-	if (env != NULL)
+	if (env != NULL && (!t->wsgi->request_hooks ||
+	    hooks_before(t, x, env) == 0))
 		rc = run(t, env);
 	deadline_end(t);
 	if (rc < 0)
@@ -146,6 +148,13 @@ handle_exchange(struct bicorn_exchange *x)
 	serve(t, x);
 	PyEval_SaveThread();
 	finish(t, x);
+	if (t->wsgi->request_hooks) {
+		/* The client does not wait for what comes now. */
+		bicorn_finish(x);
+		PyEval_RestoreThread(t->state);
+		hooks_after(t);
+		PyEval_SaveThread();
+	}
 	/* Small things can wait for the next request, large ones not. */
 	if (t->response.parts.bytes > KEEP_BYTES) {
 		PyEval_RestoreThread(t->state);

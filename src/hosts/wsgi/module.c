@@ -20,11 +20,13 @@
 #include "filewrapper.h"
 #include "fork.h"
 #include "handle.h"
+#include "hooks.h"
 #include "input.h"
 #include "interpreter.h"
 #include "logconfig.h"
 #include "names.h"
 #include "report.h"
+#include "support.h"
 #include "target.h"
 #include "thread.h"
 
@@ -145,6 +147,11 @@ drop(struct wsgi *w)
 		Py_CLEAR(w->keys[i]);
 	Py_CLEAR(w->names);
 	Py_CLEAR(w->environ);
+	Py_CLEAR(w->hooks);
+	Py_CLEAR(w->spew);
+	Py_CLEAR(w->failure);
+	Py_CLEAR(w->page_files);
+	Py_CLEAR(w->support);
 	Py_CLEAR(w->close);
 	Py_CLEAR(w->format_exception);
 	Py_CLEAR(w->call_type);
@@ -168,8 +175,10 @@ wsgi_free(struct wsgi *w)
 static void
 give_up(struct wsgi *w)
 {
-	PyObject *run = import_attr("atexit", "_run_exitfuncs"), *done = NULL;
+	PyObject *run, *done = NULL;
 
+	hooks_give_up(w);
+	run = import_attr("atexit", "_run_exitfuncs");
 	if (run != NULL)
 		done = PyObject_CallObject(run, NULL);
 	Py_XDECREF(done);
@@ -180,13 +189,76 @@ give_up(struct wsgi *w)
 	PyEval_SaveThread();
 }
 
+static int
+start_spew(struct wsgi *w)
+{
+	PyObject *set = NULL, *done = NULL;
+
+	if (!support_is_on(w->server, "spew"))
+		return 0;
+	if (support_of(w) == NULL)
+		return -1;
+	w->spew = PyObject_CallMethod(w->support, "spew", NULL);
+	if (w->spew != NULL)
+		set = import_attr("threading", "settrace");
+	if (set != NULL)
+		done = PyObject_CallFunctionObjArgs(set, w->spew, NULL);
+	Py_XDECREF(set);
+	Py_XDECREF(done);
+	return done != NULL ? spew_thread(w) : -1;
+}
+
+/*
+ * With --reload: compiled files are not kept, as they are told from stale
+ * ones by whole seconds.
+ */
+static int
+prepare_reload(const struct bicorn_load *l)
+{
+	if (!support_is_on(l->server, "reload"))
+		return 0;
+	return PySys_SetObject("dont_write_bytecode", Py_True);
+}
+
+/*
+ * With --reload, an application that does not load is stood in for by a page
+ * that says why, until somebody mends it.
+ */
+static int
+stand_in(struct wsgi *w, const struct bicorn_load *l, int rc)
+{
+	PyObject *both = NULL;
+
+	if (!support_is_on(w->server, "reload") ||
+	    (l->flags & BICORN_LOAD_CHECK) != 0)
+		return rc;
+	if (w->failure == NULL)
+		w->failure = PyObject_CallFunction(PyExc_RuntimeError, "s",
+		    l->error);
+	if (w->failure != NULL && support_of(w) != NULL)
+		both = PyObject_CallMethod(w->support, "error_page", "O",
+		    w->failure);
+	if (both == NULL || !PyArg_ParseTuple(both, "OO", &w->application,
+	    &w->page_files)) {
+		report_exception(w, "no page could be made");
+		return rc;
+	}
+	Py_INCREF(w->application);
+	Py_INCREF(w->page_files);
+	Py_DECREF(both);
+	bicorn_logf(w->server, BICORN_LOG_ERROR, "%s; a page says so until "
+	    "it is mended", l->error);
+	return BICORN_LOADED;
+}
+
 /* With the interpreter lock.  Returns enum bicorn_load_result. */
 static int
 load_application(struct wsgi *w, struct bicorn_load *l)
 {
 	int rc;
 
-	if (prepare(w) < 0) {
+	if (prepare(w) < 0 || prepare_reload(l) < 0 || start_spew(w) < 0 ||
+	    hooks_start(w, l) < 0) {
 		report_line(l->error, l->error_size);
 		return BICORN_LOAD_FAILED;
 	}
@@ -197,6 +269,8 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 		return BICORN_LOAD_FAILED;
 	}
 	rc = target_load(w, l->target, l->error, l->error_size);
+	if (rc != BICORN_LOADED)
+		rc = stand_in(w, l, rc);
 	if (rc == BICORN_LOADED && take_script_name(w) < 0) {
 		snprintf(l->error, l->error_size, "out of memory");
 		rc = BICORN_LOAD_FAILED;
@@ -266,6 +340,38 @@ wsgi_thread_stop(void *app, void *thread)
 	thread_free(&t);
 }
 
+/* The strings of a list. */
+static void
+add_files(PyObject *list, void (*add)(void *arg, const char *path), void *arg)
+{
+	Py_ssize_t i;
+
+	for (i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+		PyObject *bytes = PyUnicode_EncodeFSDefault(
+		    PyList_GET_ITEM(list, i));
+
+		if (bytes != NULL)
+			add(arg, PyBytes_AS_STRING(bytes));
+		Py_XDECREF(bytes);
+	}
+	PyErr_Clear();
+}
+
+static void
+wsgi_files(void *app, void (*add)(void *arg, const char *path), void *arg)
+{
+	PyGILState_STATE gil = PyGILState_Ensure();
+	struct wsgi *w = app;
+	PyObject *list = NULL;
+
+	if (support_of(w) != NULL)
+		list = PyObject_CallMethod(w->support, "module_files", NULL);
+	add_files(list, add, arg);
+	add_files(w->page_files, add, arg);
+	Py_XDECREF(list);
+	PyGILState_Release(gil);
+}
+
 BICORN_APP(
 	.handle = handle_exchange,
 	.load = wsgi_load,
@@ -273,4 +379,9 @@ BICORN_APP(
 	.thread_start = wsgi_thread_start,
 	.thread_stop = wsgi_thread_stop,
 	.interrupt = deadline_interrupt,
-	.dump = deadline_dump)
+	.dump = deadline_dump,
+	.events = HOOKS_EVENTS,
+	.event = hooks_event,
+	.helper = hooks_helper,
+	.settings = support_settings,
+	.files = wsgi_files)

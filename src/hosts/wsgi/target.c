@@ -17,6 +17,7 @@
 
 #include "factory.h"
 #include "report.h"
+#include "support.h"
 
 struct target {
 	struct wsgi *w;
@@ -120,6 +121,21 @@ is_path(const struct target *t)
 	return BICORN_LOAD_FAILED;
 }
 
+/* Keeps the exception that is set, and leaves it set. */
+static void
+keep_failure(struct wsgi *w)
+{
+	PyObject *type, *value, *tb;
+
+	PyErr_Fetch(&type, &value, &tb);
+	PyErr_NormalizeException(&type, &value, &tb);
+	if (tb != NULL && value != NULL)
+		PyException_SetTraceback(value, tb);
+	Py_XINCREF(value);
+	Py_XSETREF(w->failure, value);
+	PyErr_Restore(type, value, tb);
+}
+
 /* The module did not load, and the exception is set. */
 static int
 import_failed(const struct target *t)
@@ -128,6 +144,7 @@ import_failed(const struct target *t)
 		PyErr_Clear();
 		return BICORN_LOAD_FAILED;
 	}
+	keep_failure(t->w);
 	if (!is_missing(t))
 		log_traceback(t);
 	report_line(t->error, t->error_size);
@@ -193,6 +210,26 @@ load(const struct target *t)
 	return rc;
 }
 
+/* The application of paste=FILE.ini#NAME. */
+static int
+load_paste(struct wsgi *w, const char *uri, char *error, size_t error_size)
+{
+	struct target t = { .w = w, .error = error, .error_size = error_size };
+	PyObject *app = NULL, *name = PyUnicode_DecodeFSDefault(uri);
+
+	if (support_of(w) != NULL && name != NULL)
+		app = PyObject_CallMethod(w->support, "paste_app", "O", name);
+	Py_XDECREF(name);
+	if (app == NULL) {
+		keep_failure(w);
+		log_traceback(&t);
+		report_line(error, error_size);
+		return BICORN_LOAD_FAILED;
+	}
+	w->application = app;
+	return BICORN_LOADED;
+}
+
 int
 target_load(struct wsgi *w, const char *target, char *error,
     size_t error_size)
@@ -206,6 +243,9 @@ target_load(struct wsgi *w, const char *target, char *error,
 	char *colon;
 	int rc;
 
+	if (strncmp(target, "paste=", strlen("paste=")) == 0)
+		return load_paste(w, target + strlen("paste="), error,
+		    error_size);
 	t.module = strdup(target);
 	if (t.module == NULL) {
 		snprintf(error, error_size, "out of memory");

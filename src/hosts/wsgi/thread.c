@@ -125,10 +125,26 @@ name_thread(unsigned number)
 	PyErr_Clear();
 }
 
+int
+spew_thread(const struct wsgi *w)
+{
+	PyObject *function, *done;
+
+	if (w->spew == NULL)
+		return 0;
+	function = PySys_GetObject("settrace"); /* borrowed */
+	done = function != NULL ?
+	    PyObject_CallFunctionObjArgs(function, w->spew, NULL) : NULL;
+	Py_XDECREF(done);
+	return done != NULL ? 0 : -1;
+}
+
 static int
 thread_init(struct wsgi_thread *t, unsigned number)
 {
 	name_thread(number);
+	if (spew_thread(t->wsgi) < 0)
+		return -1;
 	t->response.length = -1;
 	t->names = names_new();
 	t->errors = errors_new(t->wsgi->errors_type, t->wsgi->server);
@@ -144,6 +160,8 @@ thread_fini(struct wsgi_thread *t)
 {
 	response_free(&t->response);
 	Py_CLEAR(t->environ);
+	Py_CLEAR(t->hook_request);
+	Py_CLEAR(t->hook_environ);
 	drop_objects(t);
 	Py_CLEAR(t->errors);
 	names_free(&t->names);

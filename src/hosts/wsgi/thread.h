@@ -25,4 +25,8 @@ void thread_end(struct wsgi_thread *t);
 /* Flushes sys.stdout and sys.stderr; leaves no exception. */
 void thread_flush_files(void);
 
+/* Has each line of Python on this thread told, with --spew; -1 with an
+ * exception. */
+int spew_thread(const struct wsgi *w);
+
 #endif

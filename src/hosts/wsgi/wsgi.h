@@ -97,6 +97,12 @@ struct wsgi {
 	PyTypeObject *file_wrapper_type;
 	const struct bicorn_str *notes; /* what the access log asks for */
 	size_t note_count;
+	PyObject *support;    /* support.py, where it is in use, or NULL */
+	PyObject *hooks;      /* support.Hooks, or NULL: there are none */
+	PyObject *spew;       /* the trace function of --spew, or NULL */
+	PyObject *failure;    /* why the application did not load, or NULL */
+	PyObject *page_files; /* list: what that was about, with --reload */
+	bool request_hooks;   /* pre_request or post_request is there */
 	struct bicorn_str script_name; /* SCRIPT_NAME of the process */
 	struct bicorn_str root_path;   /* without a slash at its end */
 	int64_t body_buffer;  /* bodies up to this are in memory */
@@ -159,6 +165,9 @@ struct wsgi_thread {
 	PyObject *client_gone;
 	PyObject *input;
 	PyObject *errors;
+
+	PyObject *hook_request; /* between the hooks of a request */
+	PyObject *hook_environ;
 
 	struct wsgi_response response;
 };

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+
+#include "hooks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interpreter.h"
+#include "report.h"
+#include "support.h"
+
+/* --- in the worker ------------------------------------------------------- */
+
+/* Settings, and hooks, that need the settings file in the worker. */
+static const char *const wanted[] = { "post_fork", "post_worker_init",
+	"worker_int", "worker_abort", "worker_exit", "pre_request",
+	"post_request" };
+
+static bool
+wants_file(const struct bicorn_server *server)
+{
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		if (bicorn_setting(server, wanted[i]) != NULL)
+			return true;
+	return false;
+}
+
+static PyObject *
+make_hooks(PyObject *module, const char *file, int arbiter, int worker,
+    unsigned number)
+{
+	return PyObject_CallMethod(module, "Hooks", "siiI", file, arbiter,
+	    worker, number);
+}
+
+/* Calls a method of Hooks, whose exceptions are logged there: 0 or -1. */
+static int
+call(PyObject *hooks, const char *method, PyObject *arg)
+{
+	PyObject *result = arg != NULL ?
+	    PyObject_CallMethod(hooks, method, "O", arg) :
+	    PyObject_CallMethod(hooks, method, NULL);
+	int rc = result == Py_True ? 0 : -1;
+
+	Py_XDECREF(result);
+	return rc;
+}
+
+static int
+post_fork(struct wsgi *w, const struct bicorn_load *l)
+{
+	if (l->flags != 0 || call(w->hooks, "post_fork", NULL) == 0)
+		return 0;
+	if (!PyErr_Occurred())
+		PyErr_SetString(PyExc_RuntimeError, "post_fork failed");
+	return -1;
+}
+
+int
+hooks_start(struct wsgi *w, const struct bicorn_load *l)
+{
+	const char *file = bicorn_setting(w->server, "config");
+	PyObject *has;
+
+	if (file != NULL && wants_file(w->server)) {
+		if (support_of(w) == NULL)
+			return -1;
+		w->hooks = make_hooks(w->support, file, l->arbiter,
+		    (int)getpid(), l->number);
+		if (w->hooks == NULL)
+			return -1;
+		has = PyObject_CallMethod(w->hooks, "has_requests", NULL);
+		w->request_hooks = has == Py_True;
+		Py_XDECREF(has);
+		if (post_fork(w, l) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void
+hooks_give_up(struct wsgi *w)
+{
+	if (w->hooks != NULL && call(w->hooks, "worker_exit", NULL) < 0)
+		PyErr_Clear();
+}
+
+/* With the interpreter lock. */
+static int
+tell_worker(struct wsgi *w, const struct bicorn_event *e)
+{
+	PyObject *done;
+	int rc = 0;
+
+	switch (e->moment) {
+	case BICORN_POST_FORK: /* of a process that load() has run in before */
+		done = PyObject_CallMethod(w->hooks, "forked", "iiI",
+		    e->arbiter, e->worker, e->number);
+		Py_XDECREF(done);
+		rc = done != NULL ? call(w->hooks, "post_fork", NULL) : -1;
+		break;
+	case BICORN_POST_WORKER_INIT:
+		rc = call(w->hooks, "post_worker_init", w->application);
+		break;
+	case BICORN_WORKER_INT:
+		rc = call(w->hooks, "worker_int", NULL);
+		break;
+	case BICORN_WORKER_ABORT:
+		rc = call(w->hooks, "worker_abort", NULL);
+		break;
+	case BICORN_WORKER_EXIT:
+		rc = call(w->hooks, "worker_exit", NULL);
+		break;
+	default:
+		break;
+	}
+	if (PyErr_Occurred())
+		report_exception(w, "Exception in a hook");
+	return rc;
+}
+
+static int
+worker_event(struct wsgi *w, const struct bicorn_event *e)
+{
+	PyGILState_STATE gil;
+	int rc;
+
+	if (w->hooks == NULL)
+		return 0;
+	if (e->moment == BICORN_WORKER_ABORT) {
+		gil = PyGILState_Ensure();
+		rc = tell_worker(w, e);
+		PyGILState_Release(gil);
+		return rc;
+	}
+	PyEval_RestoreThread(w->state);
+	rc = tell_worker(w, e);
+	PyEval_SaveThread();
+	return rc;
+}
+
+/* --- in the helper ------------------------------------------------------- */
+
+static const char *
+hook_name(enum bicorn_moment moment)
+{
+	switch (moment) {
+	case BICORN_ON_STARTING:
+		return "on_starting";
+	case BICORN_WHEN_READY:
+		return "when_ready";
+	case BICORN_ON_RELOAD:
+		return "on_reload";
+	case BICORN_PRE_FORK:
+		return "pre_fork";
+	case BICORN_CHILD_EXIT:
+		return "child_exit";
+	case BICORN_NWORKERS_CHANGED:
+		return "nworkers_changed";
+	case BICORN_PRE_EXEC:
+		return "pre_exec";
+	case BICORN_ON_EXIT:
+		return "on_exit";
+	default:
+		return NULL;
+	}
+}
+
+/* Of the same process as hooks_helper(), which has kept the lock. */
+static int
+helper_event(struct wsgi *w, const struct bicorn_event *e)
+{
+	PyObject *result = PyObject_CallMethod(w->hooks, "event", "siIiII",
+	    hook_name(e->moment), e->worker, e->number, e->status, e->workers,
+	    e->workers_before);
+	int rc = result == Py_True ? 0 : -1;
+
+	if (result == NULL)
+		report_exception(w, "Exception in a hook");
+	Py_XDECREF(result);
+	return rc;
+}
+
+int
+hooks_event(void *app, const struct bicorn_event *e)
+{
+	struct wsgi *w = app;
+
+	/* Of a fork before load(), which does what there is to do. */
+	if (w == NULL)
+		return 0;
+	if (hook_name(e->moment) != NULL)
+		return helper_event(w, e);
+	return worker_event(w, e);
+}
+
+int
+hooks_helper(struct bicorn_load *l)
+{
+	struct wsgi *w = calloc(1, sizeof(*w));
+
+	if (w == NULL) {
+		snprintf(l->error, l->error_size, "out of memory");
+		return BICORN_LOAD_FAILED;
+	}
+	w->server = l->server;
+	l->app = w;
+	if (interpreter_start(l->server, l->error, l->error_size) < 0)
+		return BICORN_LOAD_FAILED;
+	if (interpreter_files() == 0 && interpreter_path(l->server) == 0 &&
+	    support_of(w) != NULL)
+		w->hooks = make_hooks(w->support,
+		    bicorn_setting(l->server, "config"), l->arbiter, 0, 0);
+	if (w->hooks != NULL)
+		return BICORN_LOADED;
+	report_line(l->error, l->error_size);
+	return BICORN_LOAD_FAILED;
+}
+
+/* --- around a request ---------------------------------------------------- */
+
+static PyObject *
+text_of(struct bicorn_str s)
+{
+	return PyUnicode_DecodeLatin1(s.ptr, (Py_ssize_t)s.len, NULL);
+}
+
+/* ("HOST", "example.org"): names as gunicorn has them. */
+static PyObject *
+field_of(const struct bicorn_header *h, bool upper)
+{
+	PyObject *name = text_of(h->name), *value = text_of(h->value);
+	PyObject *pair = NULL, *folded;
+
+	if (name != NULL && upper) {
+		folded = PyObject_CallMethod(name, "upper", NULL);
+		Py_DECREF(name);
+		name = folded;
+	}
+	if (name != NULL && value != NULL)
+		pair = PyTuple_Pack(2, name, value);
+	Py_XDECREF(name);
+	Py_XDECREF(value);
+	return pair;
+}
+
+static PyObject *
+fields_of(const struct bicorn_header *headers, size_t count, bool upper)
+{
+	PyObject *list = PyList_New((Py_ssize_t)count);
+
+	for (size_t i = 0; list != NULL && i < count; i++) {
+		PyObject *pair = field_of(&headers[i], upper);
+
+		if (pair == NULL)
+			Py_CLEAR(list);
+		else
+			PyList_SET_ITEM(list, (Py_ssize_t)i, pair);
+	}
+	return list;
+}
+
+static PyObject *
+peer_of(const struct bicorn_request *r)
+{
+	if (r->peer_address.len == 0)
+		return PyUnicode_FromString("");
+	return Py_BuildValue("(NI)", text_of(r->peer_address), r->peer_port);
+}
+
+int
+hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
+    PyObject *environ)
+{
+	const struct bicorn_request *r = x->request;
+
+	Py_CLEAR(t->hook_request);
+	Py_XDECREF(t->hook_environ);
+	Py_INCREF(environ);
+	t->hook_environ = environ;
+	t->hook_request = PyObject_CallMethod(t->wsgi->hooks, "request",
+	    "NNNNNNNNK", text_of(r->method), text_of(r->target),
+	    text_of(r->raw_path), text_of(r->query), text_of(r->protocol),
+	    text_of(r->scheme), fields_of(r->headers, r->header_count, true),
+	    peer_of(r), (unsigned long long)x->number + 1);
+	return t->hook_request != NULL ? 0 : -1;
+}
+
+/* "200 OK"; what the server answers for an application that failed. */
+static PyObject *
+status_of(const struct wsgi_response *r)
+{
+	if (r->failed && !r->head_sent)
+		return PyUnicode_FromString(r->late ? "504 Gateway Timeout" :
+			"500 Internal Server Error");
+	return PyUnicode_FromFormat("%u %U", r->code, text_of(r->reason));
+}
+
+void
+hooks_after(struct wsgi_thread *t)
+{
+	struct wsgi_response *r = &t->response;
+	PyObject *done, *length = Py_None;
+
+	if (t->hook_request == NULL)
+		goto out;
+	if (r->length >= 0)
+		length = PyLong_FromLongLong((long long)r->length);
+	else
+		Py_INCREF(length);
+	done = PyObject_CallMethod(t->wsgi->hooks, "answered", "OONNLN",
+	    t->hook_request, t->hook_environ, status_of(r),
+	    fields_of(r->headers, r->count, false), (long long)r->sent,
+	    length);
+	if (done == NULL)
+		report_exception(t->wsgi, "Exception in post_request hook");
+	Py_XDECREF(done);
+out:
+	Py_CLEAR(t->hook_request);
+	Py_CLEAR(t->hook_environ);
+}

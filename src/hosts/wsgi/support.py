@@ -1,0 +1,729 @@
+# SPDX-License-Identifier: MIT
+"""The part of the WSGI host that is said better in Python: settings files,
+their hooks, PasteDeploy, --spew and the page of an application that does
+not load.  It is compiled into the host, and imported by it only where one of
+these is in use.  The host adds _log(level, text) and _setting(name)."""
+import importlib
+import io
+import os
+import sys
+import types
+
+DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
+
+# Kinds of values, as in enum bicorn_value of bicorn/app.h.
+NONE, TRUTH, NUMBER, TEXT, LIST, HOOK, VARIABLE, OTHER, SOURCE = range(9)
+
+config = None  # the settings file of this process, once it was read
+
+
+# ---- settings files ---------------------------------------------------------
+
+def top_lines(text, path):
+    """name -> the line of the file where it is last given a value."""
+    import ast
+    lines = {}
+    todo = [ast.parse(text, path)]
+    while todo:
+        node = todo.pop(0)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef,
+                             ast.ClassDef)):
+            lines[node.name] = node.lineno
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            lines[node.id] = node.lineno
+        if isinstance(node, ast.alias):
+            lines[(node.asname or node.name).split(".")[0]] = \
+                getattr(node, "lineno", 0)
+        if not isinstance(node, ast.Lambda):
+            todo[:0] = ast.iter_child_nodes(node)
+    return lines
+
+
+def read_source(path):
+    import tokenize
+    with open(path, "rb") as f:
+        data = f.read()
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return data.decode(encoding)
+
+
+def run_file(path):
+    text = read_source(path)
+    module = types.ModuleType("__config__")
+    module.__file__ = path
+    sys.modules["__config__"] = module
+    exec(compile(text, path, "exec"), module.__dict__)
+    return module, path, text
+
+
+def run_module(name):
+    module = importlib.import_module(name)
+    path = getattr(module, "__file__", None) or name
+    try:
+        text = read_source(path)
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        text = ""
+    return module, path, text
+
+
+def run_config(name):
+    """Runs a settings file: a path, or python:MODULE."""
+    if name.startswith("python:"):
+        return run_module(name[len("python:"):])
+    return run_file(name)
+
+
+def as_text(value):
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, type):
+        return "%s.%s" % (value.__module__, value.__qualname__)
+    return str(value)
+
+
+def value_row(value, module):
+    """A value as (kind, texts), or None when it can be no setting."""
+    if value is None:
+        return NONE, []
+    if isinstance(value, bool):
+        return TRUTH, ["true" if value else "false"]
+    if isinstance(value, int):
+        return NUMBER, ["%d" % value]
+    if isinstance(value, float):
+        return NUMBER, [("%.9f" % value).rstrip("0").rstrip(".")]
+    if isinstance(value, (str, bytes, os.PathLike)):
+        return TEXT, [as_text(value)]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return LIST, [as_text(item) for item in value]
+    if isinstance(value, dict):
+        return LIST, ["%s=%s" % (as_text(k), as_text(v))
+                      for k, v in value.items()]
+    if isinstance(value, types.ModuleType):
+        return None
+    if isinstance(value, type):
+        return OTHER, [as_text(value), "class"]
+    if callable(value):
+        where = getattr(value, "__module__", module.__name__)
+        return HOOK, ["own" if where == module.__name__ else "imported"]
+    return OTHER, [type(value).__name__]
+
+
+def as_json(value):
+    """logconfig_dict, whose classes and files logging finds by name."""
+    import json
+
+    def by_name(thing):
+        for name in ("stdout", "stderr"):
+            if thing is getattr(sys, name):
+                return "ext://sys." + name
+        if hasattr(thing, "__qualname__"):
+            return "%s.%s" % (thing.__module__, thing.__qualname__)
+        if isinstance(thing, (set, frozenset)):
+            return list(thing)
+        return as_text(thing)
+    return TEXT, [json.dumps(value, default=by_name)]
+
+
+def rows_of(module, path, text):
+    lines = top_lines(text, path) if text else {}
+    rows = [("", 0, SOURCE, [path])]
+    for name, value in vars(module).items():
+        if name.startswith("_"):
+            continue
+        row = value_row(value, module)
+        if name == "logconfig_dict" and isinstance(value, dict):
+            row = as_json(value)
+        if row is not None and not any("\0" in t for t in row[1]):
+            rows.append((name, lines.get(name, 0), *row))
+    return rows
+
+
+def changed_environment(before):
+    for name, value in os.environ.items():
+        if before.get(name) != value:
+            yield name, 0, VARIABLE, [name + "=" + value]
+    for name in before:
+        if name not in os.environ:
+            yield name, 0, VARIABLE, [name]
+
+
+def where(error, path):
+    """"config.py, line 3" of an error in a settings file."""
+    line = None
+    if isinstance(error, SyntaxError):
+        if error.filename != path:
+            return path
+        line = error.lineno
+    tb = error.__traceback__
+    while tb is not None:
+        if tb.tb_frame.f_code.co_filename == path:
+            line = tb.tb_lineno
+        tb = tb.tb_next
+    return "%s, line %d" % (path, line) if line else path
+
+
+def describe(error):
+    text = str(error)
+    if isinstance(error, SyntaxError):
+        text = error.msg
+    return type(error).__name__ + (": " + text if text else "")
+
+
+class Failed(Exception):
+    """A settings file that cannot be read; says where and why."""
+
+
+def without_ours(tb):
+    """A traceback from where it leaves this file."""
+    while tb is not None and \
+            tb.tb_frame.f_code.co_filename.startswith("<bicorn>"):
+        tb = tb.tb_next
+    return tb
+
+
+def report(error, heading):
+    import traceback
+    lines = traceback.format_exception(type(error), error,
+                                       without_ours(error.__traceback__))
+    _log(ERROR, heading + "\n" + "".join(lines).rstrip())
+
+
+def evaluate(name):
+    """The values of a settings file, as (name, line, kind, texts)."""
+    before = dict(os.environ)
+    path = name[len("python:"):] if name.startswith("python:") else name
+    try:
+        module, path, text = run_config(name)
+        rows = rows_of(module, path, text)
+    except (Exception, SystemExit) as e:
+        if name.startswith("python:"):
+            spec = sys.modules.get(path)
+            path = getattr(spec, "__file__", None) or path
+        if not isinstance(e, OSError) or e.filename != name:
+            report(e, "Failed to read config file: " + name)
+        place = where(e, path)
+        if isinstance(e, SyntaxError) and e.filename:
+            place = where(e, e.filename)
+        raise Failed("%s: %s" % (place, describe(e))) from None
+    return rows + list(changed_environment(before))
+
+
+# ---- PasteDeploy ------------------------------------------------------------
+
+def split_paste(uri):
+    path, _, name = uri.partition("#")
+    return os.path.abspath(path), name or "main"
+
+
+def paste_globals():
+    conf = {}
+    for item in split_list(_setting("raw_paste_global_conf")):
+        name, _, value = item.partition("=")
+        conf[name] = value
+    return conf
+
+
+def paste_server(uri):
+    """The section [server:NAME], or [server:main], of an .ini file."""
+    import configparser
+    import re
+    path, name = split_paste(uri)
+    parser = configparser.ConfigParser(
+        defaults={"here": os.path.dirname(path), "__file__": path,
+                  **paste_globals()}, strict=False)
+    parser.optionxform = str
+    try:
+        with open(path) as f:
+            text = f.read()
+        parser.read_string(text, path)
+        sections = [s for s in ("server:" + name, "server:main")
+                    if parser.has_section(s)]
+        values = {}
+        if sections:
+            inherited = parser.defaults()
+            for key in parser.options(sections[0]):
+                own = parser._sections[sections[0]]
+                if key in own or key not in inherited:
+                    values[key] = parser.get(sections[0], key)
+    except (OSError, configparser.Error, UnicodeDecodeError) as e:
+        raise Failed("%s: %s" % (path, " ".join(str(e).split()))) from None
+    rows = [("", 0, SOURCE, [os.path.relpath(path)])]
+    if "host" in values or "port" in values:
+        host = values.pop("host", "127.0.0.1")
+        port = values.pop("port", "8000")
+        if ":" in host and not host.startswith("["):
+            host = "[%s]" % host
+        values.setdefault("bind", "%s:%s" % (host, port))
+    values.pop("use", None)
+    at, in_section = {}, False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("["):
+            in_section = bool(sections) and \
+                line.strip().strip("[]").strip() == sections[0]
+        m = re.match(r"([^#;=:\s]+)\s*[=:]", line)
+        if m and in_section:
+            at[m[1]] = number
+    at.setdefault("bind", at.get("port", at.get("host", 0)))
+    for key, value in values.items():
+        rows.append((key, at.get(key, 0), TEXT, [value]))
+    return rows
+
+
+def paste_app(uri):
+    """The application of paste=FILE.ini#NAME."""
+    try:
+        from paste.deploy import loadapp
+    except ImportError:
+        raise RuntimeError("paste needs PasteDeploy: pip install PasteDeploy, "
+                           "or Debian's python3-pastedeploy") from None
+    path, name = split_paste(uri)
+    if not os.path.exists(path):
+        raise RuntimeError("%s: no such file" % path)
+    return loadapp("config:" + path, name=name, relative_to=os.getcwd(),
+                   global_conf=paste_globals())
+
+
+# ---- what hooks are given ---------------------------------------------------
+
+def split_list(text):
+    """A list as settings_text() writes it: a ',' inside is "\\,"."""
+    items, item, skip = [], "", False
+    for c in text or "":
+        if skip:
+            item += c
+            skip = False
+        elif c == "\\":
+            skip = True
+        elif c == ",":
+            items.append(item)
+            item = ""
+        else:
+            item += c
+    return items + [item] if item or items else items
+
+
+class Log:
+    """server.log and worker.log: into the log of bicorn."""
+
+    def _write(self, level, text, args, kw):
+        text = str(text)
+        if args:
+            if len(args) == 1 and isinstance(args[0], dict) and args[0]:
+                args = args[0]
+            text = text % args
+        error = kw.get("exc_info")
+        if error:
+            import traceback
+            if isinstance(error, BaseException):
+                error = (type(error), error, error.__traceback__)
+            elif not isinstance(error, tuple):
+                error = sys.exc_info()
+            if error[0] is not None:
+                text += "\n" + "".join(
+                    traceback.format_exception(*error)).rstrip()
+        _log(level, text)
+
+    def debug(self, text, *args, **kw):
+        self._write(DEBUG, text, args, kw)
+
+    def info(self, text, *args, **kw):
+        self._write(INFO, text, args, kw)
+
+    def warning(self, text, *args, **kw):
+        self._write(WARNING, text, args, kw)
+
+    warn = warning
+
+    def error(self, text, *args, **kw):
+        self._write(ERROR, text, args, kw)
+
+    def critical(self, text, *args, **kw):
+        self._write(CRITICAL, text, args, kw)
+
+    fatal = critical
+
+    def exception(self, text, *args, **kw):
+        kw.setdefault("exc_info", True)
+        self._write(ERROR, text, args, kw)
+
+    def log(self, level, text, *args, **kw):
+        if isinstance(level, str):
+            level = {"debug": 10, "info": 20, "warning": 30, "error": 40,
+                     "critical": 50}.get(level.lower(), 20)
+        self._write(min(max(level // 10 - 1, DEBUG), CRITICAL), text, args, kw)
+
+    def access(self, *args, **kw):
+        pass
+
+    def reopen_files(self):
+        pass
+
+
+class Settings:
+    """server.cfg: what the settings file says, or else bicorn's settings."""
+
+    def __init__(self, namespace):
+        self.__dict__["_namespace"] = namespace
+
+    @property
+    def settings(self):
+        return dict(self._namespace)
+
+    def get(self, name, default=None):
+        try:
+            return getattr(self, name)
+        except AttributeError:
+            return default
+
+    @property
+    def address(self):
+        return [parse_address(a) for a in split_list(_setting("bind"))]
+
+    @property
+    def is_ssl(self):
+        return bool(_setting("certfile"))
+
+    @property
+    def env(self):
+        return dict(item.partition("=")[::2]
+                    for item in split_list(_setting("raw_env")))
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        text = _setting(name)
+        if text is None:
+            if name in self._namespace:
+                return self._namespace[name]
+            if name in KNOWN:
+                return None
+            raise AttributeError("no such setting: " + name)
+        if name in ("bind", "raw_env", "forwarded_allow_ips"):
+            return split_list(text)
+        if text in ("true", "false"):
+            return text == "true"
+        try:
+            return int(text)
+        except ValueError:
+            return text
+
+
+KNOWN = {"accesslog", "certfile", "keyfile", "chdir", "user", "group",
+         "pidfile", "proc_name", "tmp_upload_dir", "wsgi_app"}
+
+
+def parse_address(text):
+    if text.startswith("unix:"):
+        return text[len("unix:"):].removeprefix("//")
+    text = text.removeprefix("tcp://")
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or (text.startswith("[") and text.endswith("]")):
+        host, port = text, "8000"
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+class Worker:
+    """worker: of this process, or of one that the helper hears about."""
+
+    def __init__(self, server, pid, age, ppid):
+        self.pid = pid
+        self.age = age
+        self.ppid = ppid
+        self.server = server
+        self.cfg = server.cfg
+        self.log = server.log
+        self.timeout = server.timeout
+        self.sockets = []
+        self.nr = 0
+        self.alive = True
+        self.aborted = False
+        self.booted = False
+        self.reloader = None
+        self.app = server.app
+        self.wsgi = None
+        self.exitcode = None
+        self.max_requests = int(_setting("max_requests") or 0)
+
+    def __str__(self):
+        return "<Worker %s>" % self.pid
+
+    def notify(self):
+        pass
+
+
+class App:
+    """server.app"""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
+
+    @property
+    def callable(self):
+        return None
+
+    def __str__(self):
+        return _setting("wsgi_app") or ""
+
+
+class Server:
+    """server: the arbiter, from the process of a hook."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.log = Log()
+        self.cfg = Settings(vars(config) if config is not None else {})
+        self.app = App(self.cfg)
+        self.address = self.cfg.address
+        self.proc_name = _setting("proc_name") or _setting("wsgi_app") or ""
+        self.timeout = self.cfg.timeout
+        self.num_workers = int(_setting("workers") or 1)
+        self.worker_age = 0
+        self.WORKERS = {}
+        self.LISTENERS = []
+        self.master_name = "Master"
+        self.reexec_pid = 0
+        self.master_pid = 0
+
+    @property
+    def workers(self):
+        return self.WORKERS
+
+
+class Body:
+    """req.body, after or before its time."""
+
+    def read(self, size=None):
+        return b""
+
+
+class Request:
+    """req: as the hooks of gunicorn see a request."""
+
+    def __init__(self, method, uri, path, query, protocol, scheme, headers,
+                 peer, number):
+        self.method = method
+        self.uri = uri
+        self.path = path
+        self.query = query
+        self.fragment = ""
+        major, _, minor = protocol.partition("/")[2].partition(".")
+        self.version = (int(major or 1), int(minor or 0))
+        self.scheme = scheme
+        self.headers = headers
+        self.trailers = []
+        self.body = Body()
+        self.peer_addr = self.remote_addr = peer
+        self.req_number = number
+        self.proxy_protocol_info = None
+        self.must_close = False
+
+    def should_close(self):
+        for name, value in self.headers:
+            if name == "CONNECTION":
+                return value.strip().lower() == "close"
+        return self.version <= (1, 0)
+
+
+class Response:
+    """resp: what was answered."""
+
+    def __init__(self, req, status, headers, sent, length):
+        self.req = req
+        self.status = status
+        self.status_code = int(status.split(" ", 1)[0])
+        self.version = "bicorn"
+        self.headers = headers
+        self.headers_sent = True
+        self.sent = sent
+        self.response_length = length
+        self.chunked = False
+        self.must_close = False
+        self.upgrade = False
+
+
+# ---- hooks ------------------------------------------------------------------
+
+class Hooks:
+    """The hooks of the settings file, in the process where they run."""
+
+    def __init__(self, name, pid, worker_pid, age):
+        global config
+        config = run_config(name)[0] if name else None
+        self.server = Server(pid)
+        self.worker = None
+        if worker_pid:
+            self.worker = Worker(self.server, worker_pid, age, pid)
+        self.pre = self._find("pre_request")
+        self.post = fit(self._find("post_request"), 4)
+
+    def _find(self, name):
+        value = getattr(config, name, None) if config is not None else None
+        return value if callable(value) else None
+
+    def has_requests(self):
+        return self.pre is not None or self.post is not None
+
+    # In the worker.
+
+    def forked(self, arbiter, pid, age):
+        """This process was forked from one that had loaded all before."""
+        self.server.pid = self.worker.ppid = arbiter
+        self.worker.pid = pid
+        self.worker.age = age
+
+    def call(self, name, *args):
+        """False when the hook raised; that it did is logged."""
+        hook = self._find(name)
+        if hook is None:
+            return True
+        try:
+            fit(hook, len(args))(*args)
+        except Exception as e:
+            report(e, "Exception in %s hook" % name)
+            return False
+        return True
+
+    def post_fork(self):
+        return self.call("post_fork", self.server, self.worker)
+
+    def post_worker_init(self, application):
+        self.worker.wsgi = application
+        self.worker.booted = True
+        return self.call("post_worker_init", self.worker)
+
+    def worker_int(self):
+        self.worker.alive = False
+        return self.call("worker_int", self.worker)
+
+    def worker_abort(self):
+        self.worker.alive = False
+        self.worker.aborted = True
+        return self.call("worker_abort", self.worker)
+
+    def worker_exit(self):
+        self.worker.alive = False
+        return self.call("worker_exit", self.server, self.worker)
+
+    def request(self, *args):
+        req = Request(*args)
+        self.worker.nr += 1
+        if self.pre is not None:
+            self.pre(self.worker, req)
+        return req
+
+    def answered(self, req, environ, status, headers, sent, length):
+        if self.post is None:
+            return
+        try:
+            self.post(self.worker, req, environ,
+                      Response(req, status, headers, sent, length))
+        except Exception as e:
+            report(e, "Exception in post_request hook")
+
+    # In the helper.
+
+    def _worker(self, pid, age):
+        worker = self.server.WORKERS.get(pid)
+        if worker is None or not pid:
+            worker = Worker(self.server, pid or None, age, self.server.pid)
+        return worker
+
+    def event(self, name, pid, age, status, workers, before):
+        server = self.server
+        if workers:
+            server.num_workers = workers
+        if name == "pre_fork":
+            server.worker_age = age
+            return self.call(name, server, self._worker(0, age))
+        if name == "child_exit":
+            worker = self._worker(pid, age)
+            worker.alive = False
+            worker.exitcode = status
+            server.WORKERS.pop(pid, None)
+            return self.call(name, server, worker)
+        if name == "nworkers_changed":
+            return self.call(name, server, workers, before)
+        return self.call(name, server)
+
+
+def fit(hook, count):
+    """Hooks of older versions take fewer arguments."""
+    import inspect
+    if hook is None:
+        return None
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (TypeError, ValueError):
+        return hook
+    if any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        return hook
+    takes = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+                for p in parameters)
+    if takes >= count:
+        return hook
+    return lambda *args: hook(*args[:takes])
+
+
+# ---- --spew -----------------------------------------------------------------
+
+def spew():
+    """A trace function that writes each line to the standard error."""
+    import linecache
+
+    def trace(frame, event, arg):
+        if event == "line":
+            name = frame.f_globals.get("__name__", "?")
+            if not name.startswith(("linecache", "tokenize")):
+                number = frame.f_lineno
+                line = linecache.getline(frame.f_code.co_filename, number)
+                os.write(2, ("%s:%d: %s\n" % (name, number, line.rstrip()))
+                         .encode("utf-8", "backslashreplace"))
+        return trace
+    return trace
+
+
+# ---- --reload ---------------------------------------------------------------
+
+def module_files():
+    """The sources of all modules that are loaded."""
+    files = []
+    for module in list(sys.modules.values()):
+        try:
+            path = module.__file__
+        except Exception:
+            continue
+        if isinstance(path, str) and os.path.isabs(path) and \
+                not path.endswith(".so"):
+            files.append(path)
+    return files
+
+
+def error_page(error):
+    """An application that shows why the real one does not load, and the
+    files that it is made of besides the modules."""
+    import traceback
+    lines = traceback.format_exception(type(error), error,
+                                       without_ours(error.__traceback__))
+    text = "".join(lines)
+    files, seen = [], set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, SyntaxError) and error.filename:
+            files.append(os.path.abspath(error.filename))
+        tb = error.__traceback__
+        while tb is not None:
+            files.append(os.path.abspath(tb.tb_frame.f_code.co_filename))
+            tb = tb.tb_next
+        error = error.__cause__ or error.__context__
+    body = text.encode("utf-8", "backslashreplace")
+
+    def application(environ, start_response):
+        start_response("500 Internal Server Error", [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Cache-Control", "no-store"),
+            ("Content-Length", str(len(body)))])
+        return [body]
+    return application, [f for f in files if os.path.exists(f)]

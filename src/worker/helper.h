@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_WORKER_HELPER_H
+#define BICORN_WORKER_HELPER_H
+
+/*
+ * Processes beside the workers that run code for the arbiter, which runs
+ * none: one that reads a settings file in Python and ends, and the helper,
+ * which hears of the moments of the arbiter (enum bicorn_moment).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf/conf.h"
+
+struct err;
+
+/*
+ * A conf_evaluate_fn: forks a process that reads the file, takes what it
+ * says and waits for its end, half a minute at most.
+ */
+int helper_evaluate(const struct settings *base, const char *name,
+    conf_take_fn take, void *arg, struct err *err);
+
+/* A moment, as it goes from the arbiter to the helper. */
+struct helper_message {
+	uint32_t moment; /* enum bicorn_moment */
+	int32_t worker;
+	uint32_t number;
+	int32_t status;
+	uint32_t workers;
+	uint32_t workers_before;
+};
+
+/* And back. */
+struct helper_reply {
+	uint32_t moment; /* HELPER_HELLO: what is wanted, in bits */
+	int32_t result;  /* of event(), or enum bicorn_load_result */
+	uint32_t events;
+};
+
+#define HELPER_HELLO UINT32_MAX
+
+/* Whether settings s may need a helper: a hook, or an application in C. */
+bool helper_is_wanted(const struct settings *s);
+
+/*
+ * The helper's life, after the fork: says what it wants to hear of, hears
+ * of it over fd (SOCK_SEQPACKET) and answers each.  Returns the exit code
+ * when the arbiter has closed its end.
+ */
+int helper_main(const struct settings *s, int fd, pid_t arbiter);
+
+#endif

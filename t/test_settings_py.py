@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: MIT
+"""Settings files in Python, as gunicorn has them: values, mistakes, hooks."""
+import os
+import re
+import signal
+import textwrap
+
+import pytest
+
+import harness
+from harness import wait_for
+from test_dropin import ROWS, explained
+
+pytestmark = pytest.mark.skipif(not harness.HAS_PYTHON,
+                                reason="built without Python")
+
+APP = '''
+import os
+def app(environ, start_response):
+    body = repr(dict(os.environ)).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+'''
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """Writes ./gunicorn.conf.py, or another file, and gives the folder."""
+    def write(text, name="gunicorn.conf.py"):
+        (tmp_path / name).write_text(textwrap.dedent(text))
+        (tmp_path / "app.py").write_text(APP)
+        return tmp_path
+    return write
+
+
+def refused(proc, *texts):
+    assert proc.returncode == 1, proc.stderr
+    for text in texts:
+        assert text in proc.stderr, proc.stderr
+
+
+# ---- values ----
+
+def test_values(run, conf):
+    table = explained(run, cwd=conf('''
+        import multiprocessing
+        import ssl
+        from os import path
+        from pathlib import Path
+        workers = multiprocessing.cpu_count() * 2 + 1
+        bind = ["127.0.0.1:1", "unix:/x"]
+        timeout = 12.5
+        umask = 0o022
+        pidfile = Path("/tmp") / "x.pid"
+        accesslog = None
+        errorlog = ""
+        raw_env = ("A=1,2", "B=3")
+        forwarded_allow_ips = "10.0.0.1,::1"
+        secure_scheme_headers = {"X-P": "https", "X-Q": "on"}
+        daemon = True
+        sendfile = None
+        threads = "7"
+        request_timeout = "90s"
+        if True:
+            max_requests = 100
+        proc_name, worker_connections = "x", 50
+        user = 0
+        worker_tmp_dir = Path("/dev/shm")
+    '''))
+    cpus = os.cpu_count()
+    for name, value, line in [
+            ("workers", str(cpus * 2 + 1), 6), ("bind", "127.0.0.1:1,unix:/x", 7),
+            ("timeout", "12.5", 8), ("umask", "18", 9),
+            ("pidfile", "/tmp/x.pid", 10), ("raw_env", "A=1\\,2,B=3", 13),
+            ("forwarded_allow_ips", "10.0.0.1,::1", 14),
+            ("secure_scheme_headers", "X-P=https,X-Q=on", 15),
+            ("daemon", "true", 16), ("threads", "7", 18),
+            ("request_timeout", "90", 19), ("max_requests", "100", 21),
+            ("proc_name", "x", 22), ("worker_connections", "50", 22),
+            ("user", "0", 23), ("worker_tmp_dir", "/dev/shm", 24)]:
+        assert table[name][:2] == (value, "gunicorn.conf.py, line %d" % line)
+    for name in ("accesslog", "errorlog", "sendfile"):
+        assert table[name][1] == "default"
+    assert table["worker_tmp_dir"][2] == "ignored"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_every_setting_in_a_file(run, conf, row):
+    """Each is known, and what becomes of it is what the list says."""
+    name, options, value, verdict = row
+    if name in ("config", "check_config", "print_config"):
+        pytest.skip("an option, not for the file")
+    if value == "-" or not options.endswith("+") and options != "-":
+        value = "True" if "--no-" not in options else "False"
+    elif options != "-":
+        value = repr(value)
+    if name == "proxy_protocol":
+        value = "True"
+    if name in ("accesslog", "errorlog"):
+        value = "'x.log'"
+    if name == "control_socket_disable":
+        value = "True"
+    extra = "\ncertfile = 'y'" if name == "keyfile" else ""
+    if name == "paste":
+        (conf("") / "x.ini").write_text("[app:main]\n")
+    entry = explained(run, cwd=conf("%s = %s%s\n" % (name, value, extra)))[name]
+    assert entry[1] == "gunicorn.conf.py, line 1"
+    if verdict not in ("any", entry[2]):
+        assert entry[2] in ("ignored", "refused") and entry[3]
+
+
+def test_which_file(run, conf):
+    where = conf("threads = 5")
+    conf("threads = 6", "other.py")
+    conf("threads = 7", "gunicorn_conf")
+    (where / "pkg").mkdir()
+    (where / "pkg/__init__.py").write_text("")
+    (where / "pkg/conf.py").write_text("threads = 8")
+    for words, value in [((), "5"), (("-c", "other.py"), "6"),
+                         (("-c", "file:other.py"), "6"),
+                         (("-c", "gunicorn_conf"), "7"),
+                         (("-c", "python:pkg.conf"), "8"),
+                         (("-c", str(where / "other.py")), "6")]:
+        assert explained(run, *words, cwd=where)["threads"][0] == value
+    env = {"GUNICORN_CMD_ARGS": "-c other.py"}
+    assert explained(run, cwd=where, env=env)["threads"][0] == "6"
+    # bicorn's own file comes first; what comes after the file still does.
+    env = {"BICORN_THREADS": "9"}
+    assert explained(run, cwd=where, env=env)["threads"][0] == "9"
+    assert explained(run, "--threads", "3", cwd=where, env=env)["threads"][0] == "3"
+    (where / "bicorn.conf").write_text("threads = 2;")
+    assert explained(run, cwd=where)["threads"][0] == "2"
+
+
+def test_classes_and_helpers(run, conf):
+    """A program may have names of its own; what is nearly a setting is told."""
+    proc = run("--explain", cwd=conf('''
+        from multiprocessing import cpu_count
+        from dataclasses import dataclass
+        class Thing: pass
+        def helper(): return 4
+        def post_frok(server, worker): pass
+        wrokers = 3
+        LOG_DIR = "/var/log"
+        max_cpu = cpu_count()
+        _hidden = 1
+        threads = helper()
+    '''))
+    notes = [line[2:] for line in proc.stdout.splitlines()[1:] if line.startswith("# g")]
+    assert notes == [
+        "gunicorn.conf.py: no settings: LOG_DIR, max_cpu"] or set(notes) == {
+        "gunicorn.conf.py: no settings: LOG_DIR, max_cpu"}
+    assert "post_frok = a function (gunicorn.conf.py, line 6): no such " \
+        "setting; did you mean post_fork?" in proc.stdout
+    assert "wrokers = 3 (gunicorn.conf.py, line 7): no such setting; did you " \
+        "mean workers?" in proc.stdout
+    assert re.search(r"^threads +4 ", proc.stdout, re.M)
+
+
+def test_worker_class_as_a_class(run, conf):
+    where = conf('''
+        class ThreadWorker: pass
+        ThreadWorker.__module__ = "gunicorn.workers.gthread"
+        worker_class = ThreadWorker
+    ''')
+    assert explained(run, cwd=where)["worker_class"][2] == "translated"
+
+
+# ---- mistakes ----
+
+@pytest.mark.parametrize("text, error", [
+    ("workers = 0", "workers = 0 (gunicorn.conf.py, line 1): must be 1..1024"),
+    ("\n\nworkers = 'x'", "workers = x (gunicorn.conf.py, line 3): must be"),
+    ("workers = [1]", "workers = 1 (gunicorn.conf.py, line 1): must be a whole number"),
+    ("workers = True", "must be a whole number"),
+    ("workers = 1.5", "must be a whole number"),
+    ("daemon = 'maybe'", "must be True or False"
+     if False else "must be true or false"),
+    ("loglevel = 'loud'", "debug, info, warning, error or critical"),
+    ("post_fork = 1", "post_fork = 1 (gunicorn.conf.py, line 1): must be a function"),
+    ("bind = lambda: 1", "must be a list of strings, or one"),
+    ("worker_class = 'gevent'", "gunicorn.conf.py, line 1): bicorn waits for"),
+    ("def ssl_context(config, default): pass", "certfile, keyfile"),
+    ("dirty_workers = 2", "task queue"),
+    ("import nothing_of_that_name",
+     "gunicorn.conf.py, line 1: ModuleNotFoundError: No module named"),
+    ("x = 1\nworkers = = 3", "gunicorn.conf.py, line 2: SyntaxError: invalid syntax"),
+    ("def f():\n    1/0\n\nf()", "gunicorn.conf.py, line 2: ZeroDivisionError"),
+    ("import sys; sys.exit(5)", "SystemExit: 5"),
+    ("import os; os._exit(5)", "ended without a result"),
+    ("import os; os.kill(os.getpid(), 11)", "ended by signal 11"),
+])
+def test_wrong_file(run, conf, text, error):
+    proc = run("app:app", cwd=conf(text))
+    refused(proc, error)
+    assert proc.stderr.splitlines()[-1].startswith("bicorn: error: ")
+
+
+def test_traceback_is_shown(run, conf):
+    proc = run("app:app", cwd=conf("x = 1\nworkers = = 3"))
+    assert "Failed to read config file: gunicorn.conf.py" in proc.stderr
+    assert "workers = = 3" in proc.stderr
+    proc = run("app:app", cwd=conf("def f():\n    1/0\nf()"))
+    assert "Traceback" in proc.stderr and "support.py" not in proc.stderr
+
+
+def test_defaults_are_no_refusal(run, conf):
+    """Whoever writes gunicorn's defaults down hears nothing."""
+    proc = run("--check-config", "app:app", cwd=conf('''
+        dirty_workers = 0
+        dirty_apps = []
+        http_protocols = "h1"
+        worker_tmp_dir = None
+        strip_header_spaces = False
+        suppress_ragged_eofs = True
+        ssl_context = None
+        post_fork = None
+    '''))
+    assert proc.returncode == 0, proc.stderr
+    assert "ignored" not in proc.stderr
+
+
+# ---- a server ----
+
+def test_environment_is_handed_on(bicorn, conf):
+    server = bicorn("app:app", cwd=conf('''
+        import os
+        os.environ["FROM_FILE"] = "yes"
+        os.environ["OVER"] = "file"
+        del os.environ["GONE"]
+        raw_env = ["OVER=raw"]
+    '''), env={"GONE": "x"})
+    env = eval(server.get("/").body)
+    assert env["FROM_FILE"] == "yes" and env["OVER"] == "raw"
+    assert "GONE" not in env
+    server.wait_log("Settings: gunicorn.conf.py")
+    # The arbiter itself has no Python in it.
+    maps = open("/proc/%d/maps" % server.pid).read()
+    assert "libpython" not in maps and "wsgi.so" not in maps
+
+
+def test_reload_with_a_broken_file(bicorn, conf):
+    where = conf("threads = 2\n")
+    server = bicorn("app:app", cwd=where)
+    first = server.workers()
+    (where / "gunicorn.conf.py").write_text("threads = = 3\n")
+    server.signal(signal.SIGHUP)
+    server.wait_log(r"threads = = 3")
+    server.wait_log(r"Reload failed: gunicorn.conf.py, line 1: SyntaxError")
+    assert server.get("/").status == 200 and server.workers() == first
+    (where / "gunicorn.conf.py").write_text("threads = 3\nraw_env = ['X=new']\n")
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: b"'X': 'new'" in server.get("/").body, "the new settings")
+
+
+def test_chdir(bicorn, conf, tmp_path):
+    """The file is found again from where the workers are."""
+    where = conf('''
+        chdir = "sub"
+        def post_fork(server, worker): server.log.info("hook of %s", __file__)
+    ''')
+    (where / "sub").mkdir()
+    (where / "app.py").rename(where / "sub/app.py")
+    server = bicorn("app:app", cwd=where)
+    assert server.get("/").status == 200
+    server.wait_log("hook of %s" % re.escape(str(where / "gunicorn.conf.py")))
+
+
+# ---- hooks of the worker ----
+
+HOOKS = '''
+    import os
+    def post_fork(server, worker):
+        assert worker.pid == os.getpid() and server.pid == os.getppid()
+        server.log.info("H post_fork %s", worker.age)
+    def post_worker_init(worker):
+        worker.log.info("H post_worker_init %s", worker.wsgi.__name__)
+    def worker_int(worker):
+        worker.log.info("H worker_int %s", worker.pid)
+    def worker_exit(server, worker):
+        worker.log.info("H worker_exit %s nr=%d", worker.pid, worker.nr)
+    def pre_request(worker, req):
+        worker.log.info("H pre %s %s %s %s %s", req.method, req.path,
+                        req.query, dict(req.headers)["X-A"], req.version)
+    def post_request(worker, req, environ, resp):
+        worker.log.info("H post %s %s %s %s", environ["PATH_INFO"],
+                        resp.status, resp.status_code, resp.sent)
+'''
+
+
+def test_hooks_of_the_worker(bicorn, conf):
+    server = bicorn("app:app", cwd=conf(HOOKS))
+    server.wait_log("H post_fork 1")
+    server.wait_log("H post_worker_init app")
+    with server.connect() as c:
+        body = c.get("/a%20b?c=d", headers=[("X-A", "1")]).body
+        server.wait_log(r"H pre GET /a%20b c=d 1 \(1, 1\)")
+        server.wait_log("H post /a b 200 OK 200 %d" % len(body))
+    pid = server.workers()[0]
+    server.signal(signal.SIGINT)
+    server.wait_log("H worker_int %d" % pid)
+    server.wait_log("H worker_exit %d nr=1" % pid)
+
+
+def test_post_request_after_a_failure(bicorn, conf):
+    where = conf('''
+        def post_request(worker, req, environ):
+            worker.log.info("H three %s", req.uri)
+    ''')
+    (where / "app.py").write_text("def app(e, s): 1/0\n")
+    server = bicorn("app:app", cwd=where)
+    assert server.get("/x").status == 500
+    server.wait_log("H three /x")
+
+
+def test_hooks_that_fail(bicorn, conf):
+    where = conf('''
+        def pre_request(worker, req):
+            if req.path == "/bad": raise ValueError("no")
+        def post_request(worker, req, environ, resp):
+            raise KeyError("nor this")
+    ''')
+    server = bicorn("app:app", cwd=where)
+    assert server.get("/good").status == 200
+    server.wait_log("Exception in post_request hook")
+    assert server.get("/bad").status == 500
+    server.wait_log("ValueError: no")
+    assert server.get("/good").status == 200
+
+
+def test_post_fork_that_fails(run, conf):
+    proc = run("app:app", "-b", "127.0.0.1:0", cwd=conf('''
+        def post_fork(server, worker): raise ValueError("not today")
+    '''))
+    assert proc.returncode == 3
+    assert "Exception in post_fork hook" in proc.stderr
+    assert "not today" in proc.stderr
+
+
+def test_worker_abort(bicorn, conf):
+    """A worker that is frozen may still say a last word."""
+    server = bicorn("app:app", "-t", "2", cwd=conf('''
+        import os
+        def worker_abort(worker):
+            worker.log.critical("H worker_abort %s", worker.pid)
+    '''))
+    pid = server.workers()[0]
+    os.kill(pid, signal.SIGABRT)
+    server.wait_log("H worker_abort %d" % pid)
+    server.wait_log(r"Worker \(pid:%d\) exited with code 1" % pid)
+
+
+def test_logconfig_dict(bicorn, conf, tmp_path):
+    where = conf('''
+        logconfig_dict = {
+            "root": {"level": "INFO", "handlers": ["file"]}, "loggers": {},
+            "handlers": {"file": {"class": "logging.FileHandler",
+                                  "filename": "py.log"}},
+        }
+    ''')
+    (where / "app.py").write_text(
+        "import logging\ndef app(e, s):\n"
+        "    logging.getLogger('x').info('from the application')\n"
+        "    s('200 OK', [('Content-Length', '0')])\n    return []\n")
+    server = bicorn("app:app", cwd=where)
+    assert server.get("/").status == 200
+    assert "from the application" in (where / "py.log").read_text()

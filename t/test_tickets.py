@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""Session tickets: clients come back, to any worker, without a handshake."""
+import base64
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+
+import pytest
+
+import harness
+import pki
+from harness import signals
+
+if "HAVE_TLS 1" not in (harness.BUILD / "config.h").read_text():
+    pytest.skip("built without TLS", allow_module_level=True)
+if not shutil.which("openssl"):
+    pytest.skip("needs openssl", allow_module_level=True)
+
+VERSION = subprocess.run([str(harness.BICORN), "--version"],
+                         capture_output=True, text=True).stdout
+V1_2 = ssl.TLSVersion.TLSv1_2
+V1_3 = ssl.TLSVersion.TLSv1_3
+VERSIONS = [V1_2] + ([V1_3] if re.search(r"Mbed TLS ([3-9])", VERSION)
+                     else [])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tickets")
+    pki.make_pair(folder, "site")
+    pki.make_pair(folder, "client")
+    subprocess.run([*harness.CC.split(), "-shared", "-fPIC", "-O1",
+                    "-I", str(harness.SOURCE / "include"),
+                    str(harness.SOURCE / "etc/examples/hello.c"),
+                    "-o", str(folder / "hello.so")], check=True)
+    return folder
+
+
+@pytest.fixture
+def serve(bicorn, folder):
+    def start(*args, **kw):
+        return bicorn("--certfile", folder / "site.pem", "--keyfile",
+                      folder / "site.key", *args, folder / "hello.so", **kw)
+
+    return start
+
+
+def context(folder, version=None):
+    c = ssl.create_default_context(cafile=str(folder / "site.pem"))
+    if version:
+        c.minimum_version = c.maximum_version = version
+    return c
+
+
+def visit(server, ctx, session=None):
+    """(was it resumed, the session for the next visit)"""
+    with socket.create_connection(server.address, harness.DEADLINE) as plain:
+        with ctx.wrap_socket(plain, server_hostname="localhost",
+                             session=session) as s:
+            s.settimeout(harness.DEADLINE)
+            s.sendall(harness.request(close=True))
+            data = b""
+            while part := s.recv(65536):
+                data += part
+            assert data.startswith(b"HTTP/1.1 200 ")
+            return s.session_reused, s.session
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_worker_resumes(serve, folder, version):
+    """All of many visits, whichever worker made the ticket."""
+    server = serve("--workers", 3, "--threads", 2)
+    ctx = context(folder, version)
+    reused, session = visit(server, ctx)
+    assert not reused
+    count = 0
+    for _ in range(60):
+        reused, again = visit(server, ctx, session)
+        count += reused
+        session = again if version == V1_3 else session
+    assert count == 60
+
+
+def test_openssl_resumes(serve, folder):
+    """As s_client -reconnect counts it: one new session, five resumed."""
+    server = serve("--workers", 2)
+    p = subprocess.run(
+        ["openssl", "s_client", "-connect", "%s:%d" % server.address,
+         "-tls1_2", "-reconnect", "-CAfile", folder / "site.pem"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    out = p.stdout.decode()
+    assert len(re.findall(r"^New, ", out, re.M)) == 1
+    assert len(re.findall(r"^Reused, ", out, re.M)) == 5
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_over_a_reload(serve, folder, version):
+    server = serve("--workers", 2)
+    ctx = context(folder, version)
+    session = visit(server, ctx)[1]
+    mark = server.mark()
+    server.signal(signals.SIGHUP)
+    server.wait_ready(since=mark)
+    assert visit(server, ctx, session)[0]
+
+
+def test_none_when_not_wanted(serve, folder):
+    server = serve("--no-tls-tickets")
+    for version in VERSIONS:
+        ctx = context(folder, version)
+        session = visit(server, ctx)[1]
+        assert not visit(server, ctx, session)[0]
+
+
+def test_another_server_does_not_know_it(serve, folder):
+    """A ticket of others' keys is no error, only a whole handshake."""
+    one, two = serve(), serve()
+    for version in VERSIONS:
+        ctx = context(folder, version)
+        session = visit(one, ctx)[1]
+        assert not visit(two, ctx, session)[0]
+
+
+def test_machines_that_share_a_file(serve, folder, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_bytes(os.urandom(80))
+    keys.chmod(0o600)
+    one = serve("--tls-ticket-keys", keys)
+    two = serve("--tls-ticket-keys", keys, "--workers", 2)
+    for version in VERSIONS:
+        ctx = context(folder, version)
+        session = visit(one, ctx)[1]
+        for _ in range(4):
+            reused, again = visit(two, ctx, session)
+            assert reused
+            session = again if version == V1_3 else session
+
+
+def test_the_file_is_watched(serve, folder, tmp_path):
+    """A new key in front; the old one opens as long as it stands there."""
+    keys = tmp_path / "keys"
+    old, new = os.urandom(80), os.urandom(80)
+    keys.write_bytes(old)
+    server = serve("--tls-ticket-keys", keys)
+    ctx = context(folder, V1_2)
+    session = visit(server, ctx)[1]
+    for content, good in ((new + old, True), (new, False)):
+        mark = server.mark()
+        (tmp_path / "next").write_bytes(content)
+        (tmp_path / "next").rename(keys)
+        server.wait_log("New keys for session tickets", since=mark)
+        assert visit(server, ctx, session)[0] == good
+    mark = server.mark()
+    keys.write_bytes(b"x" * 79)
+    server.wait_log(r"holds 79 bytes; must be one or more keys of 80 .*"
+                    "keys in use stay", since=mark)
+    session = visit(server, ctx)[1]
+    assert visit(server, ctx, session)[0]
+
+
+@pytest.mark.parametrize("content, said", [
+    (b"", "holds 0 bytes"), (b"x" * 81, "holds 81 bytes"),
+    (b"x" * 80 * 17, "bytes")])
+def test_bad_key_files(run, folder, tmp_path, content, said):
+    keys = tmp_path / "keys"
+    keys.write_bytes(content)
+    p = run("--bind", "127.0.0.1:0", "--certfile", folder / "site.pem",
+            "--keyfile", folder / "site.key", "--tls-ticket-keys", keys,
+            folder / "hello.so")
+    assert p.returncode == 1
+    assert "tls_ticket_keys = %s" % keys in p.stderr
+    p = run("--bind", "127.0.0.1:0", "--certfile", folder / "site.pem",
+            "--keyfile", folder / "site.key", "--tls-ticket-keys",
+            tmp_path / "none", folder / "hello.so")
+    assert p.returncode == 1
+    assert "none: No such file" in p.stderr
+
+
+def test_bad_tickets(serve, folder):
+    """Whatever stands where a ticket should be."""
+    server = serve()
+    ctx = context(folder, V1_2)
+    path = str(folder / "session")
+    subprocess.run(
+        ["openssl", "s_client", "-connect", "%s:%d" % server.address,
+         "-tls1_2", "-sess_out", path], stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=30, check=True)
+    der = bytearray(pki.openssl("sess_id", "-in", path, "-outform",
+                                "DER").stdout)
+    pem = pki.openssl("sess_id", "-in", path, "-text", "-noout").stdout
+    dump = re.findall(r"^ +[0-9a-f]{4} - ((?:[0-9a-f]{2}[ -]){16})",
+                      pem.decode(), re.M)
+    first = bytes.fromhex(dump[0].replace("-", " "))
+    at = bytes(der).index(first)
+    for offset in (0, 15, 16, 27, 28, 40, 80, 120):
+        changed = bytearray(der)
+        changed[at + offset] ^= 1
+        bad = folder / "bad"
+        bad.write_bytes(
+            b"-----BEGIN SSL SESSION PARAMETERS-----\n" +
+            base64.encodebytes(bytes(changed)) +
+            b"-----END SSL SESSION PARAMETERS-----\n")
+        p = subprocess.run(
+            ["openssl", "s_client", "-connect", "%s:%d" % server.address,
+             "-tls1_2", "-sess_in", bad], stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=30)
+        assert b"\nNew, " in p.stdout, p
+    assert not visit(server, ctx)[0]
+
+
+def test_a_ticket_is_no_way_around_a_certificate(bicorn, folder, tmp_path):
+    """One of a listener without is no good where a certificate is asked."""
+    conf = tmp_path / "two.conf"
+    conf.write_text('''
+        certfile = "%(d)s/site.pem"; keyfile = "%(d)s/site.key";
+        listen = (
+            { bind = "127.0.0.1:0"; tls = { }; },
+            { bind = "localhost:0"; tls = {
+                cert_reqs = "optional"; ca_certs = "%(d)s/client.pem"; }; }
+        );
+    ''' % {"d": folder})
+    server = bicorn("-c", conf, folder / "hello.so", bind=None)
+    addresses = [harness.address_of(x) for x in server.listeners]
+    for version in VERSIONS:
+        ctx = context(folder, version)
+        session = visit(server, ctx)[1]
+        server.address = addresses[1]
+        assert not visit(server, ctx, session)[0]
+        session = visit(server, ctx)[1]
+        assert visit(server, ctx, session)[0]
+        server.address = addresses[0]
