@@ -172,7 +172,7 @@ def test_not_asked(bicorn, native, pki):
 @pytest.mark.parametrize("who, alerts, said", [
     ("foreign", "UNKNOWN_CA", "is not signed by an authority of ca_certs"),
     ("old", "CERTIFICATE_EXPIRED", "has expired"),
-    ("new", "CERTIFICATE_EXPIRED|CERTIFICATE_UNKNOWN", "is not yet valid"),
+    ("new", "CERTIFICATE_EXPIRED", "is not yet valid"),
     ("wrong", "UNSUPPORTED_CERTIFICATE", "is not meant for clients"),
     ("gone", "CERTIFICATE_REVOKED", "was revoked")])
 def test_bad(bicorn, native, pki, version, how, who, alerts, said):
@@ -190,8 +190,8 @@ def test_bad(bicorn, native, pki, version, how, who, alerts, said):
 def test_missing(bicorn, native, pki, version):
     server = bicorn(*options(pki), native)
     reason = refused(server, context(pki, None, version))
-    assert re.search("HANDSHAKE_FAILURE|CERTIFICATE_REQUIRED|NO_CERTIFICATE|"
-                     "ALERT", reason), reason
+    assert ("HANDSHAKE_FAILURE" if version == V1_2 else
+            "CERTIFICATE_REQUIRED") in reason
     server.wait_log("TLS: refused 127.0.0.1: it has no certificate")
 
 
@@ -227,7 +227,7 @@ def test_curl(bicorn, native, pki):
 def test_s_client_sees_the_authorities(bicorn, native, pki):
     server = bicorn(*options(pki), native)
     code, text = tlskit.s_client(server.address, "-cert", pki["joe"][0],
-                                 "-key", pki["joe"][1],
+                                 "-key", pki["joe"][1], "-tls1_2",
                                  text=request(close=True))
     assert "Acceptable client certificate CA names" in text
     assert "CN = ca" in text and "SSL_CLIENT_VERIFY=SUCCESS" in text

@@ -118,9 +118,20 @@ verdict_of(uint32_t flags)
 	return i;
 }
 
+static enum io
+refuse_missing(struct session *s, const struct conn *c)
+{
+	mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+	    compat_is_1_3(&s->ssl) ? ALERT_CERTIFICATE_REQUIRED :
+	    ALERT_HANDSHAKE_FAILURE);
+	say(s, c, "it has no certificate");
+	return IO_ERROR;
+}
+
 /*
- * With an optional certificate the library accepts a bad one, and leaves it
- * to us to look.
+ * The library lets every client come so far, and leaves it to us to look.  A
+ * session that was resumed has no certificate where the library keeps none
+ * in the ticket, and is refused as well.
  */
 enum io
 refuse_unfit(struct session *s, const struct conn *c)
@@ -128,7 +139,10 @@ refuse_unfit(struct session *s, const struct conn *c)
 	uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
 	size_t i;
 
-	if (flags == 0 || mbedtls_ssl_get_peer_cert(&s->ssl) == NULL) {
+	if (mbedtls_ssl_get_peer_cert(&s->ssl) == NULL)
+		return tls_requires_certificate(s->tls) ? refuse_missing(s, c) :
+							  IO_OK;
+	if (flags == 0) {
 		free(s->unfit);
 		s->unfit = NULL;
 		return IO_OK;
@@ -140,25 +154,13 @@ refuse_unfit(struct session *s, const struct conn *c)
 	return IO_ERROR;
 }
 
-static void
-refuse_missing(struct session *s, const struct conn *c)
-{
-	/* The library of TLS 1.2 fails without a word. */
-	mbedtls_ssl_send_alert_message(&s->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
-	    compat_is_1_3(&s->ssl) ? ALERT_CERTIFICATE_REQUIRED :
-	    ALERT_HANDSHAKE_FAILURE);
-	say(s, c, "it has no certificate");
-}
-
 void
 refuse_failed(struct session *s, const struct conn *c, int rc)
 {
 	uint32_t flags = mbedtls_ssl_get_verify_result(&s->ssl);
 	char why[160];
 
-	if (rc == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE) {
-		refuse_missing(s, c);
-	} else if (s->unfit != NULL && flags != 0 && flags != ~(uint32_t)0) {
+	if (s->unfit != NULL && flags != 0 && flags != ~(uint32_t)0) {
 		describe(s, c, verdicts[verdict_of(flags)].why);
 	} else if (log_wants(LEVEL_DEBUG)) {
 		mbedtls_strerror(rc, why, sizeof(why));

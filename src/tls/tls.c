@@ -56,6 +56,7 @@ struct tls {
 	int suites[CIPHERS_MOST];
 	compat_group groups[CURVES_MOST];
 	char *alpn[ALPN_MOST + 1];
+	unsigned verify; /* cert_reqs, as a number */
 
 	/* Any thread: lines logged in that second, and those left out. */
 	_Atomic int64_t second;
@@ -162,8 +163,6 @@ parse_crl(const struct making *m, const struct bundle_entry *e)
 static int
 set_clients(const struct making *m)
 {
-	static const int modes[] = { MBEDTLS_SSL_VERIFY_NONE,
-		MBEDTLS_SSL_VERIFY_OPTIONAL, MBEDTLS_SSL_VERIFY_REQUIRED };
 	struct bundle_entry e;
 	unsigned verify = 0;
 
@@ -184,7 +183,13 @@ set_clients(const struct making *m)
 		    m->config->cert_reqs);
 		return -1;
 	}
-	mbedtls_ssl_conf_authmode(&m->t->conf, modes[verify]);
+	/*
+	 * What is required is ours to refuse, in refuse.c: the library, 3.6 of
+	 * it, says so in TLS 1.3 with keys that the client has left behind.
+	 */
+	mbedtls_ssl_conf_authmode(&m->t->conf, verify == 0 ?
+	    MBEDTLS_SSL_VERIFY_NONE : MBEDTLS_SSL_VERIFY_OPTIONAL);
+	m->t->verify = verify;
 	mbedtls_ssl_conf_ca_chain(&m->t->conf, &m->t->ca,
 	    m->t->crl.raw.p != NULL ? &m->t->crl : NULL);
 	return 0;
@@ -427,6 +432,12 @@ tls_use(struct tls *t)
 {
 	atomic_fetch_add(&t->users, 1);
 	return t;
+}
+
+bool
+tls_requires_certificate(const struct tls *t)
+{
+	return t->verify == 2;
 }
 
 void *

@@ -14,6 +14,9 @@ void *tls_ssl_config(struct tls *t);
 /* One user more, who will call tls_free(). */
 struct tls *tls_use(struct tls *t);
 
+/* Whether clients without a certificate are to be refused. */
+bool tls_requires_certificate(const struct tls *t);
+
 /* The kernel's generator, which needs no state and no lock. */
 int tls_random(void *arg, unsigned char *out, size_t len);
 
