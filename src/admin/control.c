@@ -39,7 +39,8 @@ static bool
 put_line(struct peer *p, json_t *line)
 {
 	char *text = line != NULL
-	    ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII)
+	    ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII |
+			  JSON_REAL_PRECISION(10))
 	    : NULL;
 	bool ok = text != NULL && buf_str(&p->out, text) &&
 	    buf_str(&p->out, "\n");

@@ -79,7 +79,8 @@ static bool
 answer_json(const struct request *r, unsigned status, json_t *data)
 {
 	char *text = data != NULL
-	    ? json_dumps(data, JSON_COMPACT | JSON_ENSURE_ASCII)
+	    ? json_dumps(data, JSON_COMPACT | JSON_ENSURE_ASCII |
+			  JSON_REAL_PRECISION(10))
 	    : NULL;
 	bool ok;
 
@@ -210,7 +211,8 @@ count_events(const struct admin *a)
 void
 http_event(struct peer *p, const char *name, json_t *data)
 {
-	char *text = json_dumps(data, JSON_COMPACT | JSON_ENSURE_ASCII);
+	char *text = json_dumps(data, JSON_COMPACT | JSON_ENSURE_ASCII |
+			  JSON_REAL_PRECISION(10));
 
 	if (text != NULL)
 		buf_fmt(&p->out, "event: %s\ndata: %s\n\n", name, text);

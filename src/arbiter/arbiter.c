@@ -51,8 +51,8 @@ change_workers(struct arbiter *a, int by)
 		g->backoff.next_ms = 0;
 }
 
-static void
-reopen_logs(struct arbiter *a)
+void
+arbiter_reopen_logs(struct arbiter *a)
 {
 	struct generation *lists[] = { a->serving, a->candidate, a->retired };
 	struct err err;
@@ -113,7 +113,7 @@ act_on_signal(struct arbiter *a, int number)
 		change_workers(a, -1);
 		break;
 	case SIGUSR1:
-		reopen_logs(a);
+		arbiter_reopen_logs(a);
 		break;
 	case SIGUSR2:
 		upgrade_begin(a);
@@ -171,6 +171,8 @@ next_deadline(const struct arbiter *a)
 	if (a->upgrade.predecessor != 0 && a->looked_ms + PARENT_MS < due)
 		due = a->looked_ms + PARENT_MS;
 
+	if (control_deadline(a) < due)
+		due = control_deadline(a);
 	if (a->stop == STOP_LATER && a->stop_ms < due)
 		due = a->stop_ms;
 	if (logs_deadline(a) < due)
@@ -197,6 +199,7 @@ sleep_until(struct arbiter *a, int64_t due)
 		{ .fd = -1, .events = POLLIN },
 		{ .fd = -1, .events = POLLIN },
 		{ .fd = a->certificates.fd, .events = POLLIN },
+		{ .fd = a->control.fd, .events = POLLIN },
 	};
 	int64_t ms;
 
@@ -224,6 +227,7 @@ free_retired(struct arbiter *a)
 			continue;
 		}
 		*at = g->next;
+		control_ended(a, g);
 		generation_free(&g);
 	}
 }
@@ -289,6 +293,7 @@ do_what_is_due(struct arbiter *a)
 	upgrade_continue(a);
 	free_retired(a);
 	account_state(a);
+	control_maintain(a, now_ms);
 	tell_manager(a, now_ms);
 	logs_tell(a, now_ms);
 }
@@ -306,6 +311,7 @@ loop(struct arbiter *a)
 	while (!is_over(a)) {
 		sleep_until(a, next_deadline(a));
 		take_signals(a);
+		control_obey(a);
 		children_reap(a, clock_ms());
 		do_what_is_due(a);
 	}
@@ -356,6 +362,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		.daemon.report = -1,
 		.notify.fd = -1,
 		.upgrade.counters = -1,
+		.control.fd = -1,
 	};
 	struct err err = { "" };
 

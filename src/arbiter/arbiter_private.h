@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "arbiter/certificates.h"
+#include "arbiter/control.h"
 #include "arbiter/daemon.h"
 #include "arbiter/notify.h"
 #include "arbiter/oom.h"
@@ -48,6 +49,7 @@ struct arbiter {
 	gid_t gid;
 
 	struct ledger *ledger; /* shared: what others may know of all this */
+	struct control control;
 
 	struct signals signals;
 	struct daemon daemon;
@@ -88,6 +90,9 @@ struct arbiter {
 int boot_start(struct arbiter *a, struct settings *s, struct err *err);
 void boot_undo(struct arbiter *a);
 
+/* arbiter.c: USR1. */
+void arbiter_reopen_logs(struct arbiter *a);
+
 /* children.c */
 
 /* Forks and retires workers so that g has what it wants, by and by. */
@@ -105,6 +110,9 @@ void children_reopen(struct generation *g);
 
 /* child.c: a worker's life after the fork. */
 _Noreturn void child_run(struct arbiter *a, struct generation *g, size_t slot);
+
+/* Closes what is the arbiter's own.  A child that is no worker. */
+void child_let_go(struct arbiter *a);
 
 /* Puts raw_env into the environment. */
 int child_environment(const struct settings *s, struct err *err);

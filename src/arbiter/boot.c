@@ -132,12 +132,13 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 	a->serving = g;
 	certificates_watch_files(a);
 	announce(a);
-	return 0;
+	return control_open(a, err);
 }
 
 void
 boot_undo(struct arbiter *a)
 {
+	control_close(a);
 	notify_close(&a->notify);
 	upgrade_fini(a);
 	pidfile_close(&a->pidfile);

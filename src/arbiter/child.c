@@ -26,6 +26,19 @@
 #include "worker/scoreboard.h"
 #include "worker/worker.h"
 
+static int
+stdin_from_null(struct err *err)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) {
+		err_sys(err, "/dev/null");
+		return -1;
+	}
+	fd_close(&fd);
+	return 0;
+}
+
 /*
  * Sockets of other generations above all: as long as somebody has one open,
  * its clients wait instead of being refused.
@@ -50,17 +63,26 @@ forget_others(struct arbiter *a, const struct generation *mine)
 	notify_close(&a->notify);
 }
 
-static int
-stdin_from_null(struct err *err)
+/* Settings stay: others point into them. */
+static void
+forget_sockets(struct generation *g)
 {
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (; g != NULL; g = g->next)
+		sockets_forget(&g->sockets);
+}
 
-	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0) {
-		err_sys(err, "/dev/null");
-		return -1;
-	}
-	fd_close(&fd);
-	return 0;
+void
+child_let_go(struct arbiter *a)
+{
+	struct err ignored;
+
+	forget_sockets(a->serving);
+	forget_sockets(a->candidate);
+	forget_sockets(a->retired);
+	fd_close(&a->origin.fd);
+	fd_close(&a->daemon.report);
+	notify_close(&a->notify);
+	(void)stdin_from_null(&ignored);
 }
 
 /* NAME=VALUE, or NAME that is to go, as the settings file left them. */
@@ -164,6 +186,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	signals_restore(&a->signals);
 	statsd_forget(log_statsd());
 	forget_others(a, g);
+	control_forget(a);
 	prctl(PR_SET_NAME, "bicorn-worker");
 	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
 	if (prepare(a, g, &err) != 0) {

@@ -192,6 +192,8 @@ children_reap(struct arbiter *a, int64_t now_ms)
 			return;
 		d.code = WIFEXITED(d.status) ? WEXITSTATUS(d.status) : -1;
 		d.number = WIFSIGNALED(d.status) ? WTERMSIG(d.status) : 0;
+		if (control_reaped(a, pid, now_ms))
+			continue;
 		if (find_child(a, pid, &d))
 			bury(a, &d, now_ms);
 		else if (!upgrade_ended(a, pid, d.status))

@@ -131,6 +131,7 @@ reload_begin(struct arbiter *a)
 	a->generations = g->number;
 	a->candidate = g;
 	certificates_watch_files(a);
+	control_began(a, g);
 	generation_log_settings(g->settings);
 	limits_raise(g->settings);
 }

@@ -120,12 +120,19 @@ conf_help(FILE *out)
 #define TLS_TEXT "not built in"
 #endif
 
+#ifdef HAVE_ADMIN
+#define ADMIN_TEXT "built in"
+#else
+#define ADMIN_TEXT "not built in"
+#endif
+
 void
 conf_version(FILE *out)
 {
 	fprintf(out, "bicorn (version %s)\n", PACKAGE_VERSION);
 	fprintf(out, "WSGI: %s\n", PYTHON_TEXT);
 	fprintf(out, "TLS: %s\n", TLS_TEXT);
+	fprintf(out, "admin: %s\n", ADMIN_TEXT);
 	fprintf(out, "libconfig: %s\n", file_library());
 	fprintf(out, "modules: %s\n", BICORN_PKGLIBDIR);
 	fprintf(out, "settings: ./bicorn.conf, %s/bicorn.conf\n",
