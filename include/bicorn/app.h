@@ -374,6 +374,7 @@ struct bicorn_server {
 	    const struct bicorn_str **out);
 	size_t (*variables)(struct bicorn_exchange *x,
 	    const struct bicorn_header **out);
+	void (*waited)(struct bicorn_exchange *x, int64_t us);
 };
 
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
@@ -541,6 +542,17 @@ static inline size_t
 bicorn_variables(struct bicorn_exchange *x, const struct bicorn_header **out)
 {
 	return x->server->variables(x, out);
+}
+
+/*
+ * Tells that the thread waited so long, in microseconds, for a lock that all
+ * requests of a process need, as Python's: it is shown with the metrics, and
+ * in the log of slow requests.  Since 1.1.
+ */
+static inline void
+bicorn_waited(struct bicorn_exchange *x, int64_t us)
+{
+	x->server->waited(x, us);
 }
 
 /* 1 when the client has closed the connection.  Costs no system call. */

@@ -102,7 +102,7 @@ send_some(struct admin *a, struct peer *p)
 	}
 	p->out.len = p->sent = 0;
 	buf_trim(&p->out, REQUEST_MAX);
-	return !p->close;
+	return !p->close || p->wait != WAIT_NOTHING;
 }
 
 /* 1: something came, 0: nothing for now, -1: the peer is gone. */
@@ -153,6 +153,24 @@ set_deadline(const struct admin *a, struct peer *p)
 		p->deadline_ms = a->now_ms + PEER_IDLE_MS;
 }
 
+/* One request after the other, as far as the answers go. */
+static bool
+serve_all(struct admin *a, struct peer *p)
+{
+	size_t before;
+
+	do {
+		before = p->in.len;
+		if (p->out.len == 0 && p->wait == WAIT_NOTHING &&
+		    p->in.len > 0 && !serve(a, p))
+			return false;
+		if (!send_some(a, p))
+			return false;
+	} while (p->in.len > 0 && p->in.len < before);
+	set_deadline(a, p);
+	return true;
+}
+
 static bool
 tend(struct admin *a, struct peer *p, short events)
 {
@@ -165,13 +183,7 @@ tend(struct admin *a, struct peer *p, short events)
 		return false;
 	if (got > 0 && was_empty)
 		p->deadline_ms = a->now_ms + PEER_REQUEST_MS;
-	if (p->out.len == 0 && p->wait == WAIT_NOTHING && p->in.len > 0 &&
-	    !p->close && !serve(a, p))
-		return false;
-	if (!send_some(a, p))
-		return false;
-	set_deadline(a, p);
-	return true;
+	return serve_all(a, p);
 }
 
 /* --- the arbiter ----------------------------------------------------------- */
@@ -300,7 +312,7 @@ look_after(struct admin *a, struct peer *p)
 		control_stacks(a, p);
 	if (p->wait == WAIT_REPLY && a->now_ms >= p->wait_ms)
 		pass_reply(a, p, false, "the arbiter does not answer");
-	if (p->out.len > 0 && !send_some(a, p))
+	if (p->out.len > 0 && !serve_all(a, p))
 		peer_free(p);
 	else if (a->now_ms >= p->deadline_ms && p->wait == WAIT_NOTHING)
 		peer_free(p);

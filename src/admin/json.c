@@ -235,6 +235,8 @@ state_name(const struct ledger *l)
 static json_t *
 arbiter_json(const struct ledger *l)
 {
+	/* In the opposite order of writing: a reload is never between two. */
+	uint32_t candidate = atomic_load(&l->candidate);
 	json_t *to = json_object();
 	char text[LEDGER_TEXT];
 
@@ -242,7 +244,7 @@ arbiter_json(const struct ledger *l)
 	json_object_set_new(to, "state", json_string(state_name(l)));
 	put_age(to, "uptime", atomic_load(&l->started_ms), clock_ms());
 	put_uint(to, "generation", atomic_load(&l->serving));
-	put_uint(to, "candidate", atomic_load(&l->candidate));
+	put_uint(to, "candidate", candidate);
 	put_uint(to, "workers_wanted", atomic_load(&l->wanted));
 	put_uint(to, "reloads", atomic_load(&l->reloads));
 	put_uint(to, "failed_reloads", atomic_load(&l->failed_reloads));

@@ -30,6 +30,8 @@
 
 /* One that died is forked again no sooner. */
 #define AGAIN_MS 1000
+/* Sockets that somebody else still has are tried again so often. */
+#define LATE_MS 2000
 /* At the end it has to be gone by then. */
 #define CLOSE_TRIES 100
 #define CLOSE_STEP_US 10000
@@ -116,6 +118,9 @@ control_open(struct arbiter *a, struct err *err)
 	const struct settings *s = a->serving->settings;
 	struct control *c = &a->control;
 
+	if (a->upgrade.predecessor != 0)
+		return 0;
+	c->opened = true;
 	if (s->admin_bind.count == 0 && s->control_socket == NULL)
 		return 0;
 	if (!admin_is_built_in()) {
@@ -285,12 +290,29 @@ tell_all(struct arbiter *a)
 		control_began(a, g);
 }
 
+/* The arbiter before is gone. */
+static void
+open_late(struct arbiter *a, int64_t now_ms)
+{
+	struct control *c = &a->control;
+	struct err err;
+
+	if (c->opened || a->upgrade.predecessor != 0 || a->serving == NULL ||
+	    now_ms < c->again_ms || control_open(a, &err) == 0)
+		return;
+	log_error("%s", err.text);
+	close_sockets(c, true);
+	c->opened = false;
+	c->again_ms = now_ms + LATE_MS;
+}
+
 void
 control_maintain(struct arbiter *a, int64_t now_ms)
 {
 	struct control *c = &a->control;
 	int ends[2] = { -1, -1 };
 
+	open_late(a, now_ms);
 	if (!is_wanted(c) || c->pid != 0 || now_ms < c->again_ms ||
 	    (a->serving == NULL && a->retired == NULL))
 		return;
@@ -319,9 +341,12 @@ control_maintain(struct arbiter *a, int64_t now_ms)
 int64_t
 control_deadline(const struct arbiter *a)
 {
-	return is_wanted(&a->control) && a->control.pid == 0
-	    ? a->control.again_ms
-	    : CLOCK_NEVER;
+	const struct control *c = &a->control;
+	bool late = !c->opened && a->upgrade.predecessor == 0 &&
+	    a->serving != NULL;
+
+	return late || (is_wanted(c) && c->pid == 0) ? c->again_ms
+						     : CLOCK_NEVER;
 }
 
 bool
@@ -384,6 +409,7 @@ reload(struct arbiter *a, struct channel_message *m)
 	reload_begin(a);
 	if (a->candidate == NULL || a->candidate == before)
 		return fail(m, "%s", a->reload_error);
+	account_state(a); /* whoever looks next is to see it */
 	snprintf(m->text, sizeof(m->text), "generation %u boots",
 	    a->candidate->number);
 	return true;

@@ -26,9 +26,13 @@ struct control {
 	int fd;                   /* to the process; -1: there is none */
 	pid_t pid;                /* 0: there is none */
 	int64_t again_ms;         /* it may be forked then */
+	bool opened;              /* the sockets, if there are any */
 };
 
-/* Opens the sockets that the settings of the serving generation name. */
+/*
+ * Opens the sockets that the settings of the serving generation name.  After
+ * an upgrade that waits until the arbiter before is gone, whose they are.
+ */
 int control_open(struct arbiter *a, struct err *err);
 
 /* Has the process end, and waits for it.  Removes the sockets. */

@@ -164,14 +164,14 @@ reason_of(const struct arbiter *a, const struct death *d)
 		return RESTART_TIMEOUT;
 	if (d->was.late || (d->was.ready_ms == 0 && !d->was.leaving))
 		return RESTART_BOOT;
+	if (d->number == SIGKILL && !d->was.killed)
+		return RESTART_KILLED;
 	if (d->was.why != 0)
 		return d->was.why - 1;
 	if (d->was.leaving && a->stop != STOP_NOT)
 		return RESTART_STOP;
 	if (d->was.leaving)
 		return d->g->retired ? RESTART_RELOAD : RESTART_SCALE;
-	if (d->number == SIGKILL)
-		return RESTART_KILLED;
 	return d->number != 0 ? RESTART_SIGNALED : RESTART_EXITED;
 }
 

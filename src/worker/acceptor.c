@@ -2,6 +2,7 @@
 #include "worker/acceptor.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -116,6 +117,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->now_ms = clock_ms();
 	a->drain_end_ms = a->idle_close_ms = a->patient_ms = CLOCK_NEVER;
 	a->watch_ms = CLOCK_NEVER;
+	a->busy = UINT_MAX; /* the title says nothing of it yet */
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
@@ -187,8 +189,7 @@ push_batch(struct acceptor *a)
 	    a->batch_count);
 	a->batch_first = a->batch_last = NULL;
 	a->batch_count = 0;
-	if (a->watch_ms == CLOCK_NEVER &&
-	    a->w->settings->request_timeout_ms > 0)
+	if (a->watch_ms == CLOCK_NEVER && watchdog_wanted(a->w->settings))
 		a->watch_ms = a->now_ms + WATCHDOG_LOOK_MS;
 }
 

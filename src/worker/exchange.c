@@ -387,6 +387,20 @@ lent_note(struct bicorn_exchange *pub, struct bicorn_str name,
 	    BICORN_OK : BICORN_NO_MEMORY;
 }
 
+/* --- what the application tells of itself ---------------------------------- */
+
+static void
+lent_waited(struct bicorn_exchange *pub, int64_t us)
+{
+	struct exchange *x = of(pub);
+
+	if (us < 0)
+		return;
+	x->lock_us += us;
+	counts_add(x->counts, COUNT_LOCK_WAITS, 1);
+	counts_add(x->counts, COUNT_LOCK_WAIT_US, (uint64_t)us);
+}
+
 /* --- the raw connection --------------------------------------------------- */
 
 static int
@@ -526,5 +540,6 @@ lent_init(struct worker *w)
 		.note = lent_note,
 		.notes = lent_notes,
 		.variables = exchange_variables,
+		.waited = lent_waited,
 	};
 }

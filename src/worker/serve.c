@@ -279,6 +279,7 @@ serve_one(struct exchange *x, struct client *c)
 	if (x->ended_us == 0)
 		x->ended_us = clock_us();
 	tally_exchange(x);
+	tally_slow(x);
 	record_exchange(x,
 	    !outbound_empty(&c->out) && !x->broken && !is_cut(x));
 	if (x->w->hears_requests)

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/tally.h"
 
+#include <stdio.h>
+
+#include "conf/conf.h"
+#include "log/log.h"
 #include "worker/client.h"
 #include "worker/exchange.h"
+#include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/scoreboard.h"
 #include "worker/worker_private.h"
 
 void
@@ -61,6 +67,41 @@ tally_exchange(struct exchange *x)
 		counts_add(n, COUNT_BROKEN, 1);
 	hist_add(&n->hist[HIST_QUEUE], x->queue_us);
 	hist_add(&n->hist[HIST_APP], run_us - x->send_us);
+}
+
+/* The parts of its time; the text is what the scoreboard shows of it. */
+static void
+log_slow(const struct exchange *x, int64_t total_us)
+{
+	const struct heritage *h = x->w->heritage;
+	size_t thread = (size_t)(x->score -
+	    scoreboard_thread(h->board, h->slot, 0));
+	int64_t run_us = x->ended_us - x->started_us, started_ms;
+	char what[1024], lock[64] = "";
+
+	if (x->lock_us > 0)
+		snprintf(lock, sizeof(lock),
+		    ", of that %.3f s waiting for Python's lock",
+		    (double)x->lock_us / 1e6);
+	score_read(x->score, what, sizeof(what), &started_ms);
+	log_warning("Slow request: %s took %.3f s: %.3f s queued, %.3f s in "
+		    "the application%s, %.3f s sending; status %u, thread "
+		    "pool-%zu",
+	    what, (double)total_us / 1e6, (double)x->queue_us / 1e6,
+	    (double)(run_us - x->send_us) / 1e6, lock,
+	    (double)x->send_us / 1e6, x->status, thread);
+}
+
+void
+tally_slow(struct exchange *x)
+{
+	int64_t limit_ms = x->w->settings->slow_request_ms;
+	int64_t total_us = x->queue_us + x->ended_us - x->started_us;
+
+	if (limit_ms == 0 || total_us < limit_ms * 1000)
+		return;
+	counts_add(x->counts, COUNT_SLOW, 1);
+	log_slow(x, total_us);
 }
 
 void

@@ -24,6 +24,9 @@ void tally_refusal(struct worker *w, const struct client *c);
  */
 void tally_exchange(struct exchange *x);
 
+/* Logs the request of x, and counts it, if it was slow. */
+void tally_slow(struct exchange *x);
+
 /* All of its output went to the socket, or never will. */
 void tally_done(struct exchange *x);
 

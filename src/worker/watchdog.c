@@ -38,7 +38,10 @@ struct watched {
 	int64_t started_ms;
 	int64_t step_ms; /* when step was taken */
 
+	uint64_t slow; /* number + 1 of the request whose stack was logged */
+
 	/* From the acceptor to the watchdog's thread: one request at most. */
+	_Atomic uint64_t slow_wanted; /* number + 1 to log, 0: nothing */
 	_Atomic uint64_t wanted;  /* number + 1 to interrupt, 0: nothing */
 	_Atomic bool in_interrupt; /* the call has not returned */
 };
@@ -135,6 +138,21 @@ dump_to_board(struct watchdog *d)
 	atomic_store(&score->dumped, asked);
 }
 
+/* The stack of a request that is slow, as it is now. */
+static void
+show_slow(struct watchdog *d, size_t i)
+{
+	char text[1024];
+	int64_t started_ms;
+
+	if (atomic_exchange(&d->threads[i].slow_wanted, 0) == 0 ||
+	    !score_read(line_of(d, i), text, sizeof(text), &started_ms))
+		return;
+	log_warning("Slow request: %s is running on thread pool-%zu; its "
+		    "stack:", text, i);
+	dump_thread(d, i, log_fd());
+}
+
 static void
 interrupt(struct watchdog *d, size_t i)
 {
@@ -170,8 +188,10 @@ watchdog_main(void *arg)
 		if (atomic_exchange(&d->dump_all, false))
 			dump_all(d);
 		dump_to_board(d);
-		for (size_t i = 0; i < d->count; i++)
+		for (size_t i = 0; i < d->count; i++) {
+			show_slow(d, i);
 			interrupt(d, i);
+		}
 	}
 	return NULL;
 }
@@ -246,6 +266,27 @@ forget(struct watchdog *d, struct watched *t)
 	t->step = STEP_NONE;
 }
 
+static void
+look_for_slow(struct watchdog *d, size_t i, uint64_t number, int64_t ran_ms)
+{
+	const struct settings *s = d->w->settings;
+	struct watched *t = &d->threads[i];
+
+	if (!s->slow_request_stack || s->slow_request_ms == 0 ||
+	    ran_ms < s->slow_request_ms || t->slow == number + 1)
+		return;
+	t->slow = number + 1;
+	atomic_store(&t->slow_wanted, number + 1);
+	must(sem_post(&d->work) == 0);
+}
+
+bool
+watchdog_wanted(const struct settings *s)
+{
+	return s->request_timeout_ms > 0 ||
+	    (s->slow_request_stack && s->slow_request_ms > 0);
+}
+
 static bool
 look_at(struct watchdog *d, size_t i, int64_t now_ms)
 {
@@ -261,6 +302,9 @@ look_at(struct watchdog *d, size_t i, int64_t now_ms)
 		forget(d, t);
 	if (started == 0)
 		return false;
+	look_for_slow(d, i, number, now_ms - started);
+	if (s->request_timeout_ms == 0)
+		return true;
 	if (t->step == STEP_NONE && now_ms - started >= s->request_timeout_ms)
 		take_interrupt(d, i, number, now_ms);
 	else if (t->step == STEP_INTERRUPTED &&

@@ -21,11 +21,15 @@
 #include <stdint.h>
 
 struct err;
+struct settings;
 struct watchdog;
 struct worker;
 
 /* Starts the thread.  The pool runs already. */
 int watchdog_start(struct worker *w, struct watchdog **out, struct err *err);
+
+/* Whether there is anything to look at. */
+bool watchdog_wanted(const struct settings *s);
 
 /*
  * The acceptor calls it every WATCHDOG_LOOK_MS while requests run; true when

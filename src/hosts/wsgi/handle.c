@@ -8,6 +8,7 @@
 
 #include "handle.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include "body.h"
@@ -139,12 +140,23 @@ finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 		bicorn_abort(x);
 }
 
+static int64_t
+now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 void
 handle_exchange(struct bicorn_exchange *x)
 {
 	struct wsgi_thread *t = x->thread;
+	int64_t asked_us = now_us();
 
 	PyEval_RestoreThread(t->state);
+	bicorn_waited(x, now_us() - asked_us);
 	serve(t, x);
 	PyEval_SaveThread();
 	finish(t, x);

@@ -1,0 +1,581 @@
+# SPDX-License-Identifier: MIT
+"""The admin listener: numbers, health, and what it does not let through."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import harness
+from harness import SOURCE, Conn, wait_for
+
+pytestmark = pytest.mark.skipif(
+    "#define HAVE_ADMIN 1" not in harness._CONFIG,
+    reason="built without jansson")
+
+APP = r"""
+#include <bicorn/app.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* /STATUS answers so; /hang never does; /die ends the process. */
+static void
+handle(struct bicorn_exchange *x)
+{
+	char path[64];
+	size_t len = x->request->path.len;
+	int status;
+
+	len = len < sizeof(path) - 1 ? len : sizeof(path) - 1;
+	memcpy(path, x->request->path.ptr, len);
+	path[len] = '\0';
+	if (strcmp(path, "/hang") == 0)
+		for (;;)
+			pause();
+	if (strcmp(path, "/die") == 0)
+		_exit(9);
+	if (strcmp(path, "/sleep") == 0)
+		usleep(300000);
+	if (strcmp(path, "/big") == 0) {
+		static char text[300000];
+
+		bicorn_reply(x, 200, "text/plain", text, sizeof(text));
+		return;
+	}
+	if (strcmp(path, "/waited") == 0)
+		bicorn_waited(x, 250000);
+	status = atoi(path + 1);
+	bicorn_reply(x, status > 0 ? (unsigned)status : 200, "text/plain",
+	    "hello", 5);
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+@pytest.fixture
+def app(compile_app):
+    return compile_app(APP)
+
+
+def admin_of(server):
+    """The address of its admin listener."""
+    return harness.address_of(
+        server.wait_log(r"Admin listening at: (\S+)").group(1))
+
+
+class Admin:
+    def __init__(self, server):
+        self.address = admin_of(server)
+
+    def get(self, path, headers=(), method="GET", body=None):
+        with Conn(self.address) as c:
+            return c.get(path, headers, method, body, close=True)
+
+    def status(self):
+        r = self.get("/status")
+        assert r.status == 200
+        return json.loads(r.body)
+
+    def metrics(self):
+        """name{labels} -> value"""
+        out = {}
+        for line in self.get("/metrics").body.decode().splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                out[name] = float(value)
+        return out
+
+
+@pytest.fixture
+def watched(bicorn, app):
+    def start(*args, **kw):
+        server = bicorn("--admin-bind", "127.0.0.1:0", *args, app, **kw)
+        return server, Admin(server)
+    return start
+
+
+def codes(admin):
+    return {k: v for k, v in
+            admin.status()["counters"]["requests"].items() if v}
+
+
+# --- numbers ----------------------------------------------------------------
+
+def test_exact_numbers(watched):
+    server, admin = watched("--workers", 2, "--threads", 3)
+    wanted = {"2xx": 70, "3xx": 30, "4xx": 20, "5xx": 10}
+
+    def load(path, count):
+        with server.connect() as c:
+            for _ in range(count):
+                c.get(path)
+
+    threads = [threading.Thread(target=load, args=a) for a in
+               [("/", 35), ("/204", 35), ("/302", 30), ("/404", 20),
+                ("/500", 10)]]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    wait_for(lambda: codes(admin) == wanted, "the numbers")
+    status = admin.status()
+    assert status["requests"] == 130
+    assert status["counters"]["accepted_connections"] == 5
+    assert status["counters"]["reused_requests"] == 125
+    assert status["counters"]["response_bytes"] == 5 * (130 - 35)
+    for part in status["latency"].values():
+        assert part["count"] == 130
+        assert part["p50"] <= part["p90"] <= part["p99"] <= part["max"]
+    m = admin.metrics()
+    assert m['bicorn_requests_total{code="2xx"}'] == 70
+    assert m["bicorn_request_duration_seconds_count"] == 130
+    assert m['bicorn_request_duration_seconds_bucket{le="+Inf"}'] == 130
+    assert sum(w["requests"] for w in status["workers"]) == 130
+
+
+def test_never_back(watched):
+    """Over a reload, a death, and workers that are replaced."""
+    server, admin = watched("--workers", 2, "--max-requests", 40)
+    seen, sent, stop = [], 0, threading.Event()
+
+    def look():
+        while not stop.is_set():
+            seen.append(admin.metrics()['bicorn_requests_total{code="2xx"}'])
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for round in range(4):
+        for _ in range(50):
+            assert server.get("/").status == 200
+            sent += 1
+        if round == 1:
+            mark = server.mark()
+            server.signal(signal.SIGHUP)
+            server.wait_log(r"\] Ready", since=mark)
+        if round == 2:
+            mark = server.mark()
+            # Only idle ones: no request is lost.
+            wait_for(lambda: codes(admin).get("2xx") == sent, "the count")
+            os.kill(admin.status()["workers"][0]["pid"], signal.SIGKILL)
+            server.wait_log(r"SIGKILL", since=mark)
+    wait_for(lambda: codes(admin) == {"2xx": sent}, "the count")
+    stop.set()
+    watcher.join()
+    assert seen == sorted(seen)
+    m = admin.metrics()
+    assert m["bicorn_request_duration_seconds_count"] == sent
+    assert m['bicorn_worker_exits_total{reason="killed"}'] == 1
+    assert m['bicorn_worker_exits_total{reason="reload"}'] >= 1
+    assert m["bicorn_reloads_total"] == 1
+
+
+def test_lost_requests(watched):
+    server, admin = watched("--threads", 2)
+    with server.connect() as c:
+        c.send("GET /hang?secret HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: admin.status()["load"]["threads_busy"] == 1, "busy")
+        worker = admin.status()["workers"][0]
+        assert worker["threads"][0]["request"] == "GET /hang?secret"
+        mark = server.mark()
+        os.kill(worker["pid"], signal.SIGKILL)
+        server.wait_log(r"was running: GET /hang\?secret", since=mark)
+    wait_for(lambda: admin.status()["requests_lost"] == 1, "the count")
+
+
+def test_refusals_and_reasons(watched):
+    server, admin = watched("--limit-request-body", 100, "--keep-alive", "1s",
+                            "--header-timeout", "0.5s")
+    assert server.raw(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert b" 413 " in server.raw(
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n")
+    assert b" 431 " in server.raw(
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 9000 + b"\r\n\r\n")
+    with server.connect() as c:
+        c.send("GET / HT")
+        assert c.response().status == 408
+    refused = admin.status()["counters"]["refused"]
+    assert {k: v for k, v in refused.items() if v} == {
+        "malformed": 1, "body_too_large": 1, "fields_too_large": 1,
+        "timeout": 1}
+    with server.connect() as c:
+        c.get("/")
+        assert c.rest() == b""
+    timeouts = admin.status()["counters"]["timeouts"]
+    assert timeouts["header"] == 1
+    assert timeouts["keepalive"] == 1
+    assert codes(admin) == {"2xx": 1, "4xx": 4}
+
+
+def test_connection_states(watched):
+    server, admin = watched()
+
+    def states():
+        return {k: v for k, v in admin.status()["workers"][0]
+                ["connection_states"].items() if v}
+
+    with server.connect() as idle, server.connect() as head, \
+            server.connect() as body, server.connect() as busy:
+        idle.get("/")
+        head.send("GET / HT")
+        body.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
+        busy.send("GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: states() == {"idle": 1, "reading_head": 1,
+                                      "reading_body": 1, "active": 1},
+                 "the states")
+        os.kill(admin.status()["workers"][0]["pid"], signal.SIGKILL)
+
+
+def test_what_the_acceptor_sends_counts(watched):
+    """A response that its client takes late is in each histogram, once."""
+    server, admin = watched()
+    with server.connect() as c:
+        c.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n" * 40)
+        wait_for(lambda: admin.status()["requests"] > 0, "the first")
+        for _ in range(40):
+            assert len(c.response().body) == 300000
+    wait_for(lambda: all(p["count"] == 40 for p in
+                         admin.status()["latency"].values()), "the counts")
+
+
+def test_lock_waits(watched):
+    server, admin = watched("--slow-request", "0.1s")
+    server.get("/waited")
+    wait_for(lambda: admin.status()["requests"] == 1, "the request")
+    counters = admin.status()["counters"]
+    assert counters["interpreter_lock_waits"] == 1
+    assert counters["interpreter_lock_wait_seconds"] == 0.25
+
+
+@pytest.mark.python
+def test_lock_waits_in_python(wsgi):
+    server = wsgi("""
+        def app(environ, start_response):
+            for _ in range(100000):
+                pass
+            start_response("200 OK", [])
+            return [b""]
+    """, "--admin-bind", "127.0.0.1:0", "--threads", 2)
+    admin = Admin(server)
+    for _ in range(5):
+        server.get("/")
+    wait_for(lambda: admin.status()["requests"] == 5, "the requests")
+    assert admin.status()["counters"]["interpreter_lock_waits"] >= 5
+
+
+# --- formats ----------------------------------------------------------------
+
+def test_promtool(watched):
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool (Debian: prometheus)")
+    server, admin = watched()
+    server.get("/")
+    text = admin.get("/metrics").body
+    done = subprocess.run(["promtool", "check", "metrics"], input=text,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout + done.stderr == b""
+
+
+def test_openmetrics(watched):
+    _, admin = watched()
+    plain = admin.get("/metrics")
+    assert plain.header("Content-Type").startswith("text/plain; version=0.0.4")
+    r = admin.get("/metrics", [("Accept",
+                  "application/openmetrics-text;version=1.0.0,*/*;q=0.1")])
+    assert r.header("Content-Type").startswith("application/openmetrics-text")
+    text = r.body.decode()
+    assert text.endswith("# EOF\n")
+    assert "# TYPE bicorn_requests counter\nbicorn_requests_total{" in text
+    families = re.findall(r"^# TYPE (\S+)", text, re.M)
+    assert len(families) == len(set(families))
+
+
+def test_buckets_rise(watched):
+    server, admin = watched()
+    for _ in range(20):
+        server.get("/")
+    wait_for(lambda: admin.status()["requests"] == 20, "them")
+    for name in ("queue", "application", "send", "duration"):
+        values = [v for k, v in admin.metrics().items() if k.startswith(
+            "bicorn_request_%s_seconds_bucket" % name)]
+        assert values == sorted(values) and values[-1] == 20
+
+
+def test_dashboard_names_what_there_is(watched):
+    """etc/grafana.json asks for metrics that exist."""
+    _, admin = watched()
+    text = (SOURCE / "etc/grafana.json").read_text()
+    board = json.loads(text)
+    known = {re.sub(r"\{.*", "", name) for name in admin.metrics()}
+    asked = set(re.findall(r"bicorn_\w+", " ".join(
+        t["expr"] for p in board["panels"] for t in p.get("targets", []))))
+    assert asked and asked <= known
+
+
+# --- health -----------------------------------------------------------------
+
+def test_up_when_every_worker_hangs(watched):
+    server, admin = watched("--threads", 1, "--timeout", "0")
+    pid = admin.status()["workers"][0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert admin.get("/health").status == 200
+        wait_for(lambda: admin.get("/ready").status == 503, "not ready")
+        assert admin.status()["ready"] is False
+        assert admin.metrics()["bicorn_workers_ready"] == 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: admin.get("/ready").status == 200, "ready")
+
+
+def test_it_is_started_again(watched):
+    server, admin = watched()
+    server.get("/")
+    wait_for(lambda: codes(admin) == {"2xx": 1}, "the request")
+    pid = next(p for p in harness.children(server.pid)
+               if b"admin" in open("/proc/%d/cmdline" % p, "rb").read())
+    os.kill(pid, signal.SIGKILL)
+    server.wait_log("The admin process .* ended")
+    assert admin.get("/health").status == 200
+    assert codes(admin) == {"2xx": 1}
+
+
+def test_a_signal_to_the_group(watched):
+    """It stays until the last worker is gone, and then leaves nothing."""
+    server, admin = watched()
+    with server.connect() as c:
+        c.send("GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: admin.status()["load"]["threads_busy"] == 1, "busy")
+        os.killpg(server.pid, signal.SIGTERM)
+        wait_for(lambda: admin.status()["arbiter"]["state"] == "stopping",
+                 "the state")
+        assert admin.get("/ready").status == 503
+    assert server.wait() == 0
+    assert not harness.processes(server.pid)
+
+
+# --- who may see it ---------------------------------------------------------
+
+def test_not_on_the_listener_of_the_application(watched):
+    server, _ = watched()
+    for path in ("/status", "/metrics", "/events", "/ready", "/"):
+        assert server.get(path).body == b"hello"
+    assert server.get("/control/reload", method="POST").body == b"hello"
+
+
+def test_public_addresses(run, app):
+    done = run("--bind", "127.0.0.1:0", "--admin-bind", "0.0.0.0:0", app)
+    assert done.returncode == 1
+    assert "admin_public" in done.stderr
+    assert "admin_bind = 0.0.0.0:0" in done.stderr
+
+
+def test_public_when_told(bicorn, app):
+    server = bicorn("--admin-bind", "0.0.0.0:0", "--admin-public", app)
+    port = admin_of(server)[1]
+    with Conn(("127.0.0.1", port)) as c:
+        assert c.get("/health", [("Host", "metrics.example")]).status == 200
+
+
+def test_names_of_others(watched):
+    """A page elsewhere cannot read us by a name that it gave to us."""
+    _, admin = watched()
+    assert admin.get("/status", [("Host", "evil.example")]).status == 403
+    for host in ("localhost", "127.0.0.1:99", "[::1]:99"):
+        with Conn(admin.address) as c:
+            c.send("GET /health HTTP/1.1\r\nHost: %s\r\n\r\n" % host)
+            assert c.response().status == 200
+
+
+def test_unix_socket(bicorn, app, tmp_path):
+    path = tmp_path / "admin.sock"
+    server = bicorn("--admin-bind", "unix:%s" % path, app)
+    server.wait_log("Admin listening")
+    assert os.stat(path).st_mode & 0o777 == 0o660
+    with Conn(str(path)) as c:
+        assert c.get("/health").body == b"ok\n"
+    server.stop()
+    assert not path.exists()
+
+
+def test_buttons(watched):
+    server, admin = watched("--admin-control")
+    own = [("X-Bicorn", "control")]
+    assert admin.get("/control/more", method="POST").status == 403
+    assert admin.get("/control/more", own + [
+        ("Origin", "http://evil.example")], "POST").status == 403
+    r = admin.get("/control/more", own, "POST")
+    assert r.status == 200 and json.loads(r.body)["ok"]
+    wait_for(lambda: admin.status()["load"]["workers_ready"] == 2, "two")
+    r = admin.get("/control/fewer", own, "POST")
+    wait_for(lambda: admin.status()["load"]["workers"] == 1, "one")
+    r = admin.get("/control/fewer", own, "POST")
+    assert r.status == 409 and not json.loads(r.body)["ok"]
+    assert admin.get("/control/reload", own, "POST").status == 200
+    server.wait_log(r"Ready", since=server.mark() - 1)
+    assert admin.get("/control/stop", own, "POST").status == 404
+    assert admin.get("/control/reload").status == 405
+
+
+def test_no_buttons(watched):
+    _, admin = watched()
+    r = admin.get("/control/reload", [("X-Bicorn", "control")], "POST")
+    assert r.status == 403
+    assert admin.status()["controls"] is False
+
+
+# --- hostile input ----------------------------------------------------------
+
+def test_page_is_locked_down(watched):
+    _, admin = watched()
+    first, second = admin.get("/"), admin.get("/")
+    policy = first.header("Content-Security-Policy")
+    nonce = re.search(r"script-src 'nonce-(\w{32})'", policy).group(1)
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert b"@NONCE@" not in first.body
+    assert first.body.count(nonce.encode()) >= 2
+    assert second.header("Content-Security-Policy") != policy
+    assert first.header("X-Content-Type-Options") == "nosniff"
+    assert not re.search(rb"(src|href)=\"?https?:", first.body)
+
+
+def test_odd_requests(watched):
+    _, admin = watched()
+    assert admin.get("/nothing").status == 404
+    assert admin.get("/status", method="DELETE").status == 405
+    with Conn(admin.address) as c:
+        r = c.get("/status", method="HEAD")
+        assert r.status == 200 and r.body == b""
+        assert c.get("/health").status == 200
+        c.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+               "GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
+               .replace("Host: x", "Host: localhost"))
+        assert c.response().body == b"ok\n"
+        assert c.response().body == b"ready\n"
+    for bad, code in [
+            (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
+            (b"GET / HTTP/9.9\r\n\r\n", b"505"),
+            (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400"),
+            (b"POST /control/reload HTTP/1.1\r\nHost: localhost\r\n"
+             b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"413"),
+            (b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+             b"Content-Length: 99999999\r\n\r\n", b"413"),
+            (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"x" * 5000 +
+             b"\r\n\r\n", b"431")]:
+        with Conn(admin.address) as c:
+            c.send(bad)
+            assert c.rest().split()[1] == code, bad[:40]
+
+
+def test_many_connections(watched):
+    """More than it takes: those beyond are closed, the workers serve on."""
+    server, admin = watched()
+    held = []
+    for _ in range(200):
+        s = socket.create_connection(admin.address)
+        s.settimeout(harness.DEADLINE)
+        held.append(s)
+    assert server.get("/").body == b"hello"
+    # The last ones were turned away.
+    assert held[-1].recv(1) == b""
+    for s in held:
+        s.close()
+    wait_for(lambda: admin_answers(admin), "an answer")
+
+
+def admin_answers(admin):
+    try:
+        return admin.get("/health").status == 200
+    except (AssertionError, OSError):
+        return False
+
+
+def test_events(watched):
+    server, admin = watched()
+    with Conn(admin.address) as c:
+        c.send("GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        head = c.until(b"\r\n\r\n")
+        assert b"text/event-stream" in head
+        kinds = []
+        for _ in range(4):
+            event = c.until(b"\n\n")
+            kind, data = event.split(b"\n", 1)
+            kinds.append(kind)
+            json.loads(data.split(b": ", 1)[1])
+        assert kinds == [b"event: history"] + [b"event: status"] * 3
+
+
+def test_reader_that_does_not_read(watched):
+    """It is dropped, and nobody else notices."""
+    server, admin = watched("--threads", 400)
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(admin.address)
+    s.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n" +
+              b"x" * 100000)
+    for _ in range(20):
+        assert admin.get("/health").status == 200
+    assert server.get("/").body == b"hello"
+    s.close()
+
+
+# --- the slow log and titles ------------------------------------------------
+
+def test_slow_log(watched):
+    server, admin = watched("--slow-request", "0.2s")
+    mark = server.mark()
+    server.get("/")
+    server.get("/sleep?a")
+    m = server.wait_log(
+        r"Slow request: GET /sleep\?a took (\S+) s: (\S+) s queued, (\S+) s "
+        r"in the application, (\S+) s sending; status 200, thread pool-\d",
+        since=mark)
+    total, queued, application, sending = map(float, m.groups())
+    assert total >= 0.3 and application >= 0.3
+    assert abs(total - queued - application - sending) < 0.01
+    wait_for(lambda: admin.status()["counters"]["slow_requests"] == 1,
+             "the count")
+    assert server.log.text().count("Slow request") == 1
+
+
+@pytest.mark.python
+def test_slow_stack(wsgi):
+    server = wsgi("""
+        import time
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/slow":
+                the_culprit()
+            start_response("200 OK", [])
+            return [b""]
+
+        def the_culprit():
+            time.sleep(1)
+    """, "--slow-request", "0.2s", "--slow-request-stack")
+    server.get("/slow")
+    server.wait_log(r"Slow request: GET /slow is running")
+    server.wait_log(r"in the_culprit")
+    server.wait_log(r"Slow request: GET /slow took")
+
+
+def test_titles(watched):
+    server, admin = watched("--threads", 4, "--name", "shop")
+
+    def titles():
+        return {open("/proc/%d/cmdline" % p, "rb").read().strip(b"\0")
+                for p in [server.pid, *harness.children(server.pid)]}
+
+    wait_for(lambda: titles() == {
+        b"bicorn: master [shop]", b"bicorn: admin [shop]",
+        b"bicorn: worker [shop] 0/4 busy"}, "the titles")
+    with server.connect() as c, server.connect() as d:
+        for conn in (c, d):
+            conn.send("GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: b"bicorn: worker [shop] 2/4 busy" in titles(), "2/4")
+        os.kill(admin.status()["workers"][0]["pid"], signal.SIGKILL)

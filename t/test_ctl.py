@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""bicornctl(8) and the control socket."""
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import harness
+from harness import BUILD, wait_for
+from test_admin import APP
+
+pytestmark = pytest.mark.skipif(
+    "#define HAVE_ADMIN 1" not in harness._CONFIG,
+    reason="built without jansson")
+
+CTL = BUILD / "bicornctl"
+
+
+class Ctl:
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, *args, **kw):
+        return subprocess.run([CTL, "-s", self.path, *map(str, args)],
+                              capture_output=True, text=True,
+                              timeout=harness.DEADLINE * 3, **kw)
+
+    def ok(self, *args):
+        done = self.run(*args)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *args):
+        return json.loads(self.ok("--json", *args))
+
+
+@pytest.fixture
+def controlled(bicorn, compile_app, tmp_path):
+    def start(*args, app=None, **kw):
+        path = tmp_path / "control.sock"
+        server = bicorn("--control-socket", path, *args,
+                        app or compile_app(APP), **kw)
+        wait_for(path.exists, "the socket")
+        return server, Ctl(path)
+    return start
+
+
+def test_looking(controlled):
+    server, ctl = controlled("--workers", 2, "--threads", 3)
+    for _ in range(7):
+        server.get("/")
+    wait_for(lambda: ctl.json("status")["requests"] == 7, "the requests")
+    assert "2 of 2 ready" in ctl.ok("status")
+    workers = ctl.json("workers")
+    assert len(workers) == 2
+    assert all(len(w["threads"]) == 3 and w["state"] == "ready" and
+               w["memory"] > 100000 for w in workers)
+    assert ctl.ok("workers").count("ready") == 2
+    assert ctl.ok("settings", "threads") == "3\n"
+    assert ctl.json("settings")["workers"] == "2"
+    assert "workers = 2;" in ctl.ok("settings")
+    assert ctl.run("settings", "nonsense").returncode == 1
+
+
+def test_requests_oldest_first(controlled):
+    server, ctl = controlled()
+    with server.connect() as a, server.connect() as b:
+        a.send("GET /hang?first HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: len(ctl.json("requests")) == 1, "the first")
+        b.send("GET /hang?second%0a HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: len(ctl.json("requests")) == 2, "the second")
+        assert [r["request"] for r in ctl.json("requests")] == [
+            "GET /hang?first", "GET /hang?second%0a"]
+        text = ctl.ok("requests")
+        assert text.index("first") < text.index("second")
+        top = ctl.ok("top")
+        assert "\033" not in top and "GET /hang?first" in top
+        os.kill(ctl.json("workers")[0]["pid"], signal.SIGKILL)
+
+
+@pytest.mark.python
+def test_stacks(controlled, tmp_path):
+    (tmp_path / "webapp.py").write_text(
+        "import time\n"
+        "def wait_for_godot():\n"
+        "    time.sleep(30)\n"
+        "def app(environ, start_response):\n"
+        "    wait_for_godot()\n")
+    server, ctl = controlled("--threads", 2, app="webapp:app", cwd=tmp_path)
+    with server.connect() as c:
+        c.send("GET /play HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: ctl.json("requests"), "the request")
+        pid = ctl.json("workers")[0]["pid"]
+        stacks = ctl.json("stacks", pid)
+        assert stacks[0]["pid"] == pid
+        assert "GET /play" in stacks[0]["stacks"]
+        assert "wait_for_godot" in stacks[0]["stacks"]
+        assert "wait_for_godot" in ctl.ok("stacks")
+        os.kill(pid, signal.SIGKILL)
+    assert ctl.run("stacks", 1).returncode == 1
+    assert ctl.run("stacks", "x").returncode == 2
+
+
+def test_stacks_of_one_that_hangs(controlled):
+    server, ctl = controlled("--timeout", 0)
+    pid = ctl.json("workers")[0]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert ctl.json("stacks")[0]["error"] == "it does not answer"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_commands(controlled):
+    server, ctl = controlled()
+    assert "generation 2 serves" in ctl.ok("reload")
+    ctl.ok("scale", 3)
+    wait_for(lambda: ctl.json("status")["load"]["workers_ready"] == 3, "three")
+    old = ctl.json("workers")[0]["pid"]
+    ctl.ok("retire", old)
+    wait_for(lambda: old not in [w["pid"] for w in ctl.json("workers")],
+             "it to be gone")
+    wait_for(lambda: ctl.json("status")["restarts"]["operator"] == 1, "why")
+    assert ctl.run("retire", 1).returncode == 1
+    assert ctl.run("scale", 0).returncode == 2
+    assert ctl.run("scale", 100000).returncode == 1
+    assert ctl.run("scale").returncode == 2
+    assert ctl.run("fly").returncode == 2
+    assert ctl.run("status", "x").returncode == 2
+    assert ctl.ok("--help").startswith("Usage: bicornctl")
+    assert ctl.run("status").returncode == 0
+
+
+def test_reload_that_fails(controlled, tmp_path):
+    conf = tmp_path / "bicorn.conf"
+    conf.write_text("threads = 2;\n")
+    server, ctl = controlled("-c", conf)
+    conf.write_text("threads = 0;\n")
+    done = ctl.run("reload")
+    assert done.returncode == 1 and "threads" in done.stderr
+    assert "threads" in ctl.json("status")["arbiter"]["reload_error"]
+    conf.write_text("threads = 3;\n")
+    ctl.ok("reload")
+    assert ctl.ok("settings", "threads") == "3\n"
+    assert ctl.json("status")["arbiter"]["reload_error"] is None
+
+
+def test_log_level_and_reopen(controlled, tmp_path):
+    log = tmp_path / "error.log"
+    server, ctl = controlled()
+    ctl.ok("log-level", "debug")
+
+    def refuses_loudly():
+        mark = server.mark()
+        server.raw(b"nonsense\r\n\r\n")
+        return "Refused" in "\n".join(server.log.text().split("\n")[mark:])
+
+    wait_for(refuses_loudly, "debug entries")
+    assert ctl.run("log-level", "loud").returncode == 1
+    ctl.ok("reopen")
+
+
+@pytest.mark.parametrize("how", [[], ["--quick"]])
+def test_stop(controlled, how):
+    server, ctl = controlled()
+    ctl.ok("stop", "--wait", *how)
+    assert server.wait() == 0
+    assert not ctl.path.exists()
+    assert ctl.run("status").returncode == 3
+
+
+def test_who_may(controlled):
+    server, ctl = controlled()
+    assert os.stat(ctl.path).st_mode & 0o777 == 0o600
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be somebody else")
+    os.chmod(ctl.path, 0o666)
+    for folder in list(ctl.path.parents):
+        if not os.stat(folder).st_mode & 1:
+            os.chmod(folder, os.stat(folder).st_mode | 0o11)
+    done = subprocess.run(
+        ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+         "/usr/bin/python3", "-c",
+         "import socket, sys; s = socket.socket(socket.AF_UNIX);"
+         "s.connect(sys.argv[1]); s.send(b'{\"command\": \"status\"}\\n');"
+         "print(s.recv(10))", str(ctl.path)],
+        capture_output=True, text=True)
+    assert "b''" in done.stdout or "Reset" in done.stderr or \
+        "Broken" in done.stderr
+    server.wait_log("user 65534 .* is not allowed")
+
+
+def test_hostile_lines(controlled):
+    server, ctl = controlled()
+
+    def say(data):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(harness.DEADLINE)
+            s.connect(str(ctl.path))
+            try:
+                s.sendall(data)
+                return s.recv(65536)
+            except (BrokenPipeError, ConnectionResetError):
+                return b""
+
+    for line in (b"\n", b"{}\n", b"[]\n", b"{\"command\": 1}\n", b"\xff\xfe\n",
+                 b"{\"command\": \"scale\", \"argument\": \"x\"}\n",
+                 b"{\"command\": \"scale\", \"argument\": -1}\n",
+                 b"{\"command\": \"scale\", \"argument\": 1e300}\n",
+                 b"{\"command\": \"stacks\", \"argument\": 1}\n",
+                 b"[" * 5000 + b"\n", b"{\"a\": 1, \"a\": 2}\n"):
+        assert json.loads(say(line))["ok"] is False, line
+    assert say(b"x" * 100000) == b""
+    # Connections that say nothing keep out no more than each other.
+    held = []
+    for _ in range(40):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(ctl.path))
+        held.append(s)
+    for s in held:
+        s.close()
+    wait_for(lambda: ctl.run("status").returncode == 0, "an answer")
+    assert server.get("/").body == b"hello"
+
+
+def test_top_on_a_terminal(controlled):
+    server, ctl = controlled()
+    main, side = pty.openpty()
+    p = subprocess.Popen([CTL, "-s", ctl.path, "top", "-d", "0.1"],
+                         stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    text = b""
+    while text.count(b"requests/s") < 3:
+        assert select.select([main], [], [], harness.DEADLINE)[0]
+        text += os.read(main, 65536)
+    assert text.startswith(b"\033[?1049h")
+    os.write(main, b"q")
+    while True:
+        try:
+            more = os.read(main, 65536)
+        except OSError:
+            break
+        if not more:
+            break
+        text += more
+    assert p.wait(harness.DEADLINE) == 0
+    assert text.endswith(b"\033[?1049l")
+    os.close(main)
+
+
+def test_prompt(controlled):
+    server, ctl = controlled()
+    main, side = pty.openpty()
+    p = subprocess.Popen([CTL, "-s", ctl.path], stdin=side, stdout=side,
+                         stderr=side, env={**os.environ, "TERM": "dumb"})
+    os.close(side)
+    text = b""
+
+    def until(mark):
+        nonlocal text
+        while mark not in text:
+            assert select.select([main], [], [], harness.DEADLINE)[0], text
+            text += os.read(main, 65536)
+
+    until(b"bicorn> ")
+    os.write(main, b"workers\n")
+    until(b"MEMORY")
+    os.write(main, b"nonsense\n")
+    until(b"there is no command")
+    os.write(main, b"quit\n")
+    assert p.wait(harness.DEADLINE) == 0
+    os.close(main)
