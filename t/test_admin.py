@@ -418,8 +418,9 @@ def test_buttons(watched):
     wait_for(lambda: admin.status()["load"]["workers"] == 1, "one")
     r = admin.get("/control/fewer", own, "POST")
     assert r.status == 409 and not json.loads(r.body)["ok"]
+    mark = server.mark()
     assert admin.get("/control/reload", own, "POST").status == 200
-    server.wait_log(r"Ready", since=server.mark() - 1)
+    server.wait_log(r"\] Ready", since=mark)
     assert admin.get("/control/stop", own, "POST").status == 404
     assert admin.get("/control/reload").status == 405
 
