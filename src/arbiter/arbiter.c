@@ -36,8 +36,8 @@
 static void
 change_workers(struct arbiter *a, int by)
 {
-	struct generation *g = a->candidate != NULL ? a->candidate :
-						      a->serving;
+	struct generation *g = a->candidate != NULL && !a->candidate->failed ?
+	    a->candidate : a->serving;
 
 	if (g == NULL || (by < 0 && g->wanted <= 1))
 		return;
@@ -244,6 +244,8 @@ complete_serving(struct arbiter *a)
 {
 	a->serving->complete = true;
 	a->started = true;
+	if (a->serving->settings->listen_when_ready)
+		generation_announce(a->serving);
 	announce_ready(a->serving);
 	notify_ready(&a->notify, clock_ms());
 	daemon_ready(&a->daemon);
@@ -277,7 +279,9 @@ do_what_is_due(struct arbiter *a)
 			watch_generation(a, g, now_ms);
 	a->looked_ms = now_ms;
 	oom_look(&a->oom, now_ms);
-	if (a->candidate != NULL && generation_full(a->candidate))
+	reload_continue(a, now_ms);
+	if (a->candidate != NULL && !a->candidate->failed &&
+	    generation_full(a->candidate))
 		complete_candidate(a);
 	if (a->serving != NULL && !a->serving->complete &&
 	    generation_full(a->serving))

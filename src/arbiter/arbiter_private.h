@@ -161,6 +161,9 @@ void tell_manager(struct arbiter *a, int64_t now_ms);
 /* reload.c */
 void reload_begin(struct arbiter *a);
 
+/* One step of a reload that goes step by step. */
+void reload_continue(struct arbiter *a, int64_t now_ms);
+
 /* The candidate takes over, its workers all being READY. */
 void reload_finish(struct arbiter *a);
 

@@ -93,7 +93,8 @@ open_sockets(struct arbiter *a, struct generation *g, struct err *err)
 static void
 announce(const struct arbiter *a)
 {
-	generation_announce(a->serving);
+	if (!a->serving->settings->listen_when_ready)
+		generation_announce(a->serving);
 	log_info("Using worker: gthread");
 }
 

@@ -129,7 +129,7 @@ children_maintain(struct arbiter *a, struct generation *g, int64_t now_ms)
 	while (active < target && backoff_over(&g->backoff, now_ms) &&
 	    fork_one(a, g, now_ms))
 		active++;
-	while (active > g->wanted) {
+	while (active > generation_keeps(g)) {
 		dismiss(first_to_go(g), SIGTERM,
 		    now_ms + g->settings->graceful_timeout_ms);
 		active--;

@@ -111,6 +111,12 @@ generation_ready(const struct generation *g)
 	return n;
 }
 
+size_t
+generation_keeps(const struct generation *g)
+{
+	return g->wanted > g->handed ? g->wanted - g->handed : 0;
+}
+
 /*
  * The first worker goes ahead alone: an application that does not load says
  * so once and not once per worker.
@@ -118,16 +124,22 @@ generation_ready(const struct generation *g)
 size_t
 generation_target(const struct generation *g)
 {
-	bool doubtful = !g->proven ||
-	    (g->backoff.waves > 0 && generation_ready(g) == 0);
+	size_t ready = generation_ready(g), keeps = generation_keeps(g);
+	bool doubtful = !g->proven || (g->backoff.waves > 0 && ready == 0);
 
-	return doubtful && g->wanted > 1 ? 1 : g->wanted;
+	if (g->failed)
+		return ready < keeps ? ready : keeps;
+	if (doubtful && keeps > 1)
+		return 1;
+	if (g->step > 0 && ready + g->step < keeps)
+		return ready + g->step;
+	return keeps;
 }
 
 bool
 generation_full(const struct generation *g)
 {
-	return generation_ready(g) >= g->wanted && g->wanted > 0;
+	return generation_ready(g) >= generation_keeps(g) && g->wanted > 0;
 }
 
 const char *

@@ -55,6 +55,10 @@ struct generation {
 	struct sockets sockets; /* empty at first, and once retired */
 	struct child *children; /* room of them */
 	size_t wanted;          /* workers that there should be */
+	size_t handed;          /* places of these that the candidate has */
+	size_t step;            /* as a candidate: boots so many at a time;
+				   0: all */
+	bool failed;            /* it takes no more places and will go */
 	struct backoff backoff;
 	int64_t sample_ms;      /* when memory is looked at next */
 	bool warned_heavy;      /* said that max_worker_memory is too low */
@@ -81,7 +85,8 @@ size_t generation_active(const struct generation *g);
 /* How many are READY, and not leaving. */
 size_t generation_ready(const struct generation *g);
 
-/* How many workers it should have at present. */
+/* How many workers are to stay, and how many it should have at present. */
+size_t generation_keeps(const struct generation *g);
 size_t generation_target(const struct generation *g);
 
 /* Whether all that are wanted are there and READY. */

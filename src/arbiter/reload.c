@@ -130,6 +130,10 @@ reload_begin(struct arbiter *a)
 	}
 	a->generations = g->number;
 	a->candidate = g;
+	/* Before everybody is there, nobody has a place to give. */
+	if (a->serving->complete)
+		g->step = (size_t)g->settings->reload_step;
+	a->serving->handed = 0;
 	certificates_watch_files(a);
 	control_began(a, g);
 	generation_log_settings(g->settings);
@@ -143,6 +147,7 @@ reload_finish(struct arbiter *a)
 
 	a->serving = a->candidate;
 	a->candidate = NULL;
+	a->serving->step = 0;
 	a->reload_error[0] = '\0';
 	ledger_count(&a->ledger->reloads, 1);
 	title_set(a->title, "bicorn: master [%s]",
@@ -159,9 +164,36 @@ reload_abandon(struct arbiter *a, const char *why)
 	struct generation *g = a->candidate;
 	struct err err;
 
+	if (g->failed)
+		return; /* that is known */
 	if (logs_open(a->serving->settings, g->settings, &err) != 0)
 		log_error("%s", err.text);
-	stop_retire(a, g);
+	if (a->serving->handed > 0) {
+		g->failed = true;
+		a->serving->handed = 0;
+	} else {
+		stop_retire(a, g);
+	}
 	certificates_watch_files(a);
 	refuse(a, why);
+}
+
+/*
+ * The places of the old workers go to the new ones as these get READY, so
+ * that there are never fewer than before.  When it fails half-way, the new
+ * ones stay until the old are back.
+ */
+void
+reload_continue(struct arbiter *a, int64_t now_ms)
+{
+	struct generation *g = a->candidate;
+
+	if (g == NULL || a->serving == NULL || g->step == 0)
+		return;
+	if (!g->failed) {
+		a->serving->handed = generation_ready(g);
+	} else if (generation_full(a->serving)) {
+		stop_retire(a, g);
+		notify_ready(&a->notify, now_ms);
+	}
 }

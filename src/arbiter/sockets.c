@@ -46,8 +46,9 @@ name_of(const struct listener *l, bool tls)
 
 /* The same socket under a descriptor of its own. */
 static int
-share(const struct listener *like, const struct listen_options *options,
-    struct listener **out, struct err *err)
+share(const struct listener *like, const char *spec,
+    const struct listen_options *options, struct listener **out,
+    struct err *err)
 {
 	struct listener *l = malloc(sizeof(*l));
 
@@ -59,7 +60,7 @@ share(const struct listener *like, const struct listen_options *options,
 	*l = *like;
 	l->tls = options->tls;
 	l->fd = fcntl(like->fd, F_DUPFD_CLOEXEC, 3);
-	l->spec = strdup(like->spec);
+	l->spec = strdup(spec);
 	l->name = name_of(like, options->tls);
 	l->host = like->host != NULL ? strdup(like->host) : NULL;
 	if (l->fd < 0 || l->spec == NULL || l->name == NULL ||
@@ -68,7 +69,7 @@ share(const struct listener *like, const struct listen_options *options,
 		listen_close(&l, false);
 		return -1;
 	}
-	if (!options->reuse_port)
+	if (!options->reuse_port && !l->held)
 		listen(l->fd, options->backlog); /* it may have changed */
 	*out = l;
 	return 0;
@@ -82,7 +83,9 @@ share(const struct listener *like, const struct listen_options *options,
 static void
 only_hold(const struct listener *l, const struct listen_options *options)
 {
-	if (options->reuse_port && !l->is_unix && !l->inherited)
+	/* One that is only bound would remember it, and so would its clients. */
+	if (options->reuse_port && !options->hold && !l->is_unix &&
+	    !l->inherited)
 		shutdown(l->fd, SHUT_RD);
 }
 
@@ -106,6 +109,84 @@ describe_front(struct listener *l, const struct settings *s)
 	l->proxy_required = s->proxy_required;
 }
 
+/* Those whose sockets nobody else uses; with `on` they let others in. */
+static void
+let_in(const struct sockets_peers *peers, bool on)
+{
+	for (size_t i = 0; i < 2; i++)
+		for (size_t j = 0;
+		     peers->sets[i] != NULL && j < peers->sets[i]->count; j++)
+			listen_share_port(peers->sets[i]->items[j], on);
+}
+
+/* A peer on the very address that l has got. */
+static const struct listener *
+same_address(const struct sockets_peers *peers, const struct listener *l)
+{
+	for (size_t i = 0; i < 2; i++)
+		for (size_t j = 0;
+		     peers->sets[i] != NULL && j < peers->sets[i]->count; j++) {
+			const struct listener *p = peers->sets[i]->items[j];
+
+			if (!p->is_unix && p->port == l->port &&
+			    strcmp(p->host, l->host) == 0)
+				return p;
+		}
+	return NULL;
+}
+
+/*
+ * The address is taken, perhaps by a listener of our own that goes when this
+ * one comes, as 0.0.0.0:80 for 127.0.0.1:80.  Two that share a port may be
+ * bound at the same time, and the narrower one gets the clients as soon as it
+ * listens, which is when the first new worker is READY.
+ */
+static int
+open_over(const char *spec, const struct listen_options *options,
+    const struct sockets_peers *peers, struct listener **out, struct err *err)
+{
+	struct listen_options over = *options;
+	const struct listener *like;
+	int rc;
+
+	over.reuse_port = over.hold = true;
+	let_in(peers, true);
+	rc = listen_open(spec, &over, out, err);
+	if (rc == 0 && ((*out)->is_unix || (*out)->inherited))
+		return 0;
+	like = rc == 0 ? same_address(peers, *out) : NULL;
+	if (like != NULL) {
+		listen_close(out, false);
+		rc = share(like, spec, options, out, err);
+	}
+	if (rc != 0 || like != NULL)
+		let_in(peers, options->reuse_port);
+	return rc;
+}
+
+static bool
+any(const struct sockets *k)
+{
+	return k != NULL && k->count > 0;
+}
+
+static int
+open_one(const char *spec, const struct listen_options *options,
+    const struct sockets_peers *peers, struct listener **out, struct err *err)
+{
+	struct err other;
+
+	if (open_new(spec, options, out, err) == 0)
+		return 0;
+	if (errno != EADDRINUSE ||
+	    (!any(peers->sets[0]) && !any(peers->sets[1])))
+		return -1;
+	if (open_over(spec, options, peers, out, &other) == 0)
+		return 0;
+	errno = EADDRINUSE;
+	return -1;
+}
+
 static int
 add(struct sockets *k, const struct listen_at *at,
     const struct listen_options *options, const struct sockets_peers *peers,
@@ -116,13 +197,22 @@ add(struct sockets *k, const struct listen_at *at,
 
 	if (find(k, at->spec) != NULL)
 		return 0;
-	if (like != NULL ? share(like, options, &l, err) != 0 :
-			   open_new(at->spec, options, &l, err) != 0)
+	if (like != NULL ?
+		share(like, at->spec, options, &l, err) != 0 :
+		open_one(at->spec, options, peers, &l, err) != 0)
 		return -1;
 	l->number = k->count;
 	describe_front(l, at->settings);
 	k->items[k->count++] = l;
 	return 0;
+}
+
+void
+sockets_settle(const struct sockets *k, const struct settings *s)
+{
+	for (size_t i = 0; !s->reuse_port && i < k->count; i++)
+		if (!k->items[i]->inherited)
+			listen_share_port(k->items[i], false);
 }
 
 static struct listen_options
@@ -132,6 +222,7 @@ options_of(const struct settings *s, const struct listen_at *at,
 	return (struct listen_options){
 		.backlog = (int)at->settings->backlog,
 		.reuse_port = s->reuse_port,
+		.hold = s->listen_when_ready,
 		.tls = at->tls,
 		.umask = 0777 & ~s->socket_bits,
 		.uid = s->socket_uid,

@@ -36,6 +36,9 @@ int sockets_open(struct sockets *out, const struct strlist *inherited,
     const struct settings *s, const struct sockets_peers *peers,
     struct err *err);
 
+/* Those that had to share their port with an older one need not any more. */
+void sockets_settle(const struct sockets *k, const struct settings *s);
+
 /*
  * Gives mode and owner, as the settings have them now, to the unix sockets,
  * which may be older than the settings.  Logs what does not work.

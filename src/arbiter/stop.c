@@ -34,6 +34,8 @@ stop_retire(struct arbiter *a, struct generation *g)
 		sockets_forget(&g->sockets);
 	else
 		sockets_close(&g->sockets, &peers);
+	if (a->serving != NULL)
+		sockets_settle(&a->serving->sockets, a->serving->settings);
 	g->retired = true;
 	g->next = a->retired;
 	a->retired = g;

@@ -176,7 +176,8 @@ try_address(struct listener *l, const struct sockaddr *sa, socklen_t len,
 	l->fd = tcp_socket(sa->sa_family, v6_only, o->reuse_port);
 	if (l->fd < 0)
 		return false;
-	if (bind(l->fd, sa, len) != 0 || listen(l->fd, o->backlog) != 0) {
+	if (bind(l->fd, sa, len) != 0 ||
+	    (!o->hold && listen(l->fd, o->backlog) != 0)) {
 		fd_close(&l->fd);
 		return false;
 	}
@@ -355,6 +356,7 @@ open_inherited(struct listener *l, const struct target *t,
 	if (check_inherited(l->spec, t->fd, err) != 0)
 		return -1;
 	l->inherited = true;
+	l->held = false;
 	return describe_open(l, t->fd, o->tls, err);
 }
 
@@ -391,6 +393,7 @@ listen_open(const char *spec, const struct listen_options *options,
 		return listen_no_memory(err);
 	l->fd = -1;
 	l->tls = options->tls;
+	l->held = options->hold;
 	l->spec = strdup(spec);
 	if (l->spec == NULL) {
 		listen_close(&l, false);
@@ -450,6 +453,16 @@ listen_again(struct listener *l, const struct listen_options *options,
 	fd_close(&l->fd);
 	l->fd = fresh.fd;
 	return 0;
+}
+
+void
+listen_share_port(const struct listener *l, bool on)
+{
+	int value = on;
+
+	if (!l->is_unix)
+		setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &value,
+		    sizeof(value));
 }
 
 void

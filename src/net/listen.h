@@ -28,6 +28,7 @@ struct listener {
 	size_t number;     /* of its generation's listeners, from 0 */
 	const struct settings *settings; /* what counts there; not ours */
 	bool inherited;    /* fd://N or socket activation: path not ours */
+	bool held;         /* only bound: the workers, once READY, listen */
 	bool borrowed;     /* the arbiter before us still has it */
 	dev_t dev;         /* of the unix socket that we made ... */
 	ino_t ino;         /* ... so that only that one is unlinked */
@@ -36,6 +37,7 @@ struct listener {
 struct listen_options {
 	int backlog;
 	bool reuse_port; /* SO_REUSEPORT */
+	bool hold;       /* bind, but do not listen yet */
 	bool tls;        /* only for the name */
 	mode_t umask;    /* for a unix socket */
 	uid_t uid;       /* owner of a unix socket, -1: as it comes */
@@ -89,6 +91,12 @@ int listen_give(const struct listener *l, const struct listen_options *options,
  */
 int listen_again(struct listener *l, const struct listen_options *options,
     struct err *err);
+
+/*
+ * SO_REUSEPORT of an open socket: while two have it, the address of one may
+ * be a part of the other's.
+ */
+void listen_share_port(const struct listener *l, bool on);
 
 /*
  * Closes and frees; with unlink_path also removes the path of a unix socket,

@@ -191,7 +191,7 @@ bind_and_listen(struct listener *l, const char *path,
 {
 	if (bind_unix(l, path, o, err) != 0 || own_path(l, path, o, err) != 0)
 		return -1;
-	if (listen(l->fd, o->backlog) != 0)
+	if (!o->hold && listen(l->fd, o->backlog) != 0)
 		return listen_fail(l->spec, err);
 	return 0;
 }

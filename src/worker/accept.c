@@ -273,15 +273,17 @@ accept_from_all(struct acceptor *a)
 }
 
 /*
- * With reuse_port the socket is this worker's own, and only bound so far:
- * while the application loaded, clients went to those that can serve.
+ * Those that were only bound so far: with reuse_port the socket is this
+ * worker's own, and while the application loaded, clients went to those that
+ * can serve.  Others took the place of an older one, or were not to listen
+ * before somebody serves.
  */
 static void
-listen_on_own(struct acceptor *a, const struct listener *l)
+listen_on_bound(struct acceptor *a, const struct listener *l)
 {
 	const struct settings *s = a->w->settings;
 
-	if (s->reuse_port && !l->is_unix && !l->inherited &&
+	if (((s->reuse_port && !l->is_unix && !l->inherited) || l->held) &&
 	    listen(l->fd, (int)s->backlog) != 0)
 		log_error("listen on %s: %s", l->name, strerror(errno));
 }
@@ -299,7 +301,7 @@ set_listening(struct acceptor *a, struct listening *l, bool on)
 	};
 
 	if (on)
-		listen_on_own(a, l->listener);
+		listen_on_bound(a, l->listener);
 	return epoll_ctl(a->epoll, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
 		   l->listener->fd, &ev) == 0;
 }

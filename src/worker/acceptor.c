@@ -550,10 +550,15 @@ one_round(struct acceptor *a)
 	}
 }
 
+void
+acceptor_listen(struct acceptor *a)
+{
+	accept_adjust(a);
+}
+
 bool
 acceptor_run(struct acceptor *a)
 {
-	accept_adjust(a);
 	while (!heed_signals(a))
 		one_round(a);
 	return a->open == NULL;

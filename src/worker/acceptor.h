@@ -18,6 +18,9 @@ struct worker;
 /* Sets everything up; nothing is accepted yet.  NULL with err. */
 struct acceptor *acceptor_new(struct worker *w, struct err *err);
 
+/* From now on clients come, and wait for acceptor_run(). */
+void acceptor_listen(struct acceptor *a);
+
 /*
  * Serves until the worker was told to leave.  True: every client was served
  * and closed, false: there are some left, because it was to be quick or

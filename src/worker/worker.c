@@ -263,6 +263,7 @@ worker_main(const struct heritage *h)
 	signals_install(w.wake_fd, w.score, h->arbiter);
 	if (app_hears(&w.app, BICORN_WORKER_ABORT))
 		signals_on_abort(watchdog_abort, w.watchdog);
+	acceptor_listen(a);
 	report_ready(&w);
 	if (acceptor_run(a)) {
 		signals_on_abort(NULL, NULL);
