@@ -134,6 +134,13 @@ def children(pid):
     return sorted(found)
 
 
+def is_helper(pid):
+    try:
+        return Path("/proc/%d/comm" % pid).read_text() == "bicorn-helper\n"
+    except OSError:
+        return False
+
+
 def wait_for(condition, what, timeout=None):
     """Until condition() is true: for what no log line tells, as a process
     that leaves.  Returns what it returned."""
@@ -494,7 +501,8 @@ class Server:
         return self.log.count()
 
     def workers(self):
-        return children(self.pid)
+        """Without the helper process, which runs hooks."""
+        return [pid for pid in children(self.pid) if not is_helper(pid)]
 
     # Ending it.
 

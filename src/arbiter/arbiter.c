@@ -14,12 +14,14 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "arbiter/logs.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/title.h"
 #include "log/access.h"
 #include "log/log.h"
+#include "worker/helper.h"
 #include "worker/scoreboard.h"
 
 /* Having overslept by so much, we were stopped and not just busy. */
@@ -30,7 +32,22 @@
 
 #define SLEEP_MAX_MS (3600 * 1000)
 
+/* For on_exit. */
+#define ON_EXIT_MS 5000
+
 /* --- signals --------------------------------------------------------------- */
+
+static void
+tell_number(struct generation *g, size_t before, size_t now)
+{
+	const struct helper_message m = {
+		.moment = BICORN_NWORKERS_CHANGED,
+		.workers = (uint32_t)now,
+		.workers_before = (uint32_t)before,
+	};
+
+	hooks_tell(g->hooks, &m);
+}
 
 /* To the newest generation: the one that will be there in a moment. */
 static void
@@ -46,6 +63,7 @@ change_workers(struct arbiter *a, int by)
 		    g->limit);
 		return;
 	}
+	tell_number(g, g->wanted, g->wanted + (size_t)by);
 	g->wanted += (size_t)by;
 	if (g->backoff.failures == 0)
 		g->backoff.next_ms = 0;
@@ -238,11 +256,25 @@ announce_ready(const struct generation *g)
 	log_info("Ready: %zu worker%s", g->wanted, g->wanted == 1 ? "" : "s");
 }
 
+static void
+tell_started(struct generation *g)
+{
+	const struct helper_message m = {
+		.moment = BICORN_WHEN_READY,
+		.workers = (uint32_t)g->wanted,
+	};
+
+	tell_number(g, 0, g->wanted);
+	hooks_tell(g->hooks, &m);
+}
+
 /* The generation in service has all its workers for the first time. */
 static void
 complete_serving(struct arbiter *a)
 {
 	a->serving->complete = true;
+	if (!a->started)
+		tell_started(a->serving);
 	a->started = true;
 	if (a->serving->settings->listen_when_ready)
 		generation_announce(a->serving);
@@ -384,6 +416,7 @@ arbiter_run(int argc, char *const *argv, struct settings *s,
 		a.exit_code = 1;
 	}
 	log_statsd_set(NULL); /* which sends the rest */
+	hooks_finish(a.hooks, ON_EXIT_MS);
 	boot_undo(&a);
 	report(&a);
 	return a.exit_code;

@@ -22,6 +22,7 @@
 struct child;
 struct err;
 struct generation;
+struct hooks;
 struct ledger;
 struct score_counts;
 struct title;
@@ -65,6 +66,8 @@ struct arbiter {
 	unsigned generations;         /* made so far */
 	unsigned workers;             /* forked so far */
 	bool started;                 /* was complete once */
+
+	struct hooks *hooks; /* those that hear of the end */
 
 	char reload_error[NOTIFY_STATUS_MAX]; /* "": the last one was fine */
 

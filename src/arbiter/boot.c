@@ -9,6 +9,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "arbiter/limits.h"
 #include "arbiter/logs.h"
 #include "base/err.h"
@@ -16,11 +17,15 @@
 #include "log/access.h"
 #include "log/log.h"
 #include "score/ledger.h"
+#include "worker/helper.h"
 #include "worker/worker.h"
 
 /* An address may be taken for a moment, by the one we replace. */
 #define LISTEN_TRIES 5
 #define LISTEN_RETRY_MS 1000
+
+/* For on_starting, where boot_timeout sets no limit. */
+#define STARTING_MS (3600 * 1000)
 
 static int
 open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
@@ -106,6 +111,26 @@ open_pidfile(struct arbiter *a, const struct settings *s, struct err *err)
 	return pidfile_open(&a->pidfile, s->pidfile, err);
 }
 
+/* on_starting comes before everything that others can see. */
+static int
+start_hooks(struct arbiter *a, struct generation *g, struct err *err)
+{
+	const struct helper_message starting = {
+		.moment = BICORN_ON_STARTING,
+		.workers = (uint32_t)g->wanted,
+	};
+	int64_t limit_ms = g->settings->boot_timeout_ms;
+
+	if (hooks_start(a, g, err) != 0)
+		return -1;
+	a->hooks = hooks_hold(g->hooks);
+	if (hooks_ask(g->hooks, &starting,
+		limit_ms > 0 ? limit_ms : STARTING_MS) == 0)
+		return 0;
+	err_set(err, "on_starting failed");
+	return -1;
+}
+
 int
 boot_start(struct arbiter *a, struct settings *s, struct err *err)
 {
@@ -123,8 +148,9 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 	}
 	if (generation_new(++a->generations, s, &g, err) != 0)
 		return -1;
-	if (open_sockets(a, g, err) != 0 ||
+	if (start_hooks(a, g, err) != 0 || open_sockets(a, g, err) != 0 ||
 	    certificates_load(a, g, err) != 0) {
+		hooks_drop(&a->hooks);
 		sockets_close(&g->sockets, &none);
 		generation_free(&g);
 		return -1;
@@ -140,6 +166,7 @@ void
 boot_undo(struct arbiter *a)
 {
 	control_close(a);
+	hooks_drop(&a->hooks);
 	notify_close(&a->notify);
 	upgrade_fini(a);
 	pidfile_close(&a->pidfile);

@@ -15,6 +15,7 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "arbiter/privileges.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -57,6 +58,8 @@ forget_others(struct arbiter *a, const struct generation *mine)
 		generation_free(&g);
 	}
 	fd_close(&a->certificates.fd);
+	hooks_forget(mine->hooks);
+	hooks_forget(a->hooks);
 	fd_close(&a->origin.fd);
 	fd_close(&a->daemon.report);
 	fd_close(&a->upgrade.counters);

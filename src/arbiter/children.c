@@ -9,8 +9,10 @@
 #include "arbiter/arbiter_private.h"
 #include "arbiter/death.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "worker/helper.h"
 #include "worker/scoreboard.h"
 
 /* When a fork failed, or there was no slot. */
@@ -46,6 +48,18 @@ announce_slot(const struct arbiter *a, struct generation *g,
 	atomic_store(&w->state, WORKER_BOOTING);
 }
 
+static void
+tell_fork(struct generation *g, const struct child *c)
+{
+	const struct helper_message m = {
+		.moment = BICORN_PRE_FORK,
+		.number = c->number,
+		.workers = (uint32_t)g->wanted,
+	};
+
+	hooks_tell(g->hooks, &m);
+}
+
 /* False when no worker could be made now. */
 static bool
 fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
@@ -64,6 +78,7 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 		.retire_ms = CLOCK_NEVER,
 	};
 	announce_slot(a, g, c);
+	tell_fork(g, c);
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
@@ -153,6 +168,20 @@ children_reopen(struct generation *g)
 /* --- deaths ---------------------------------------------------------------- */
 
 static void
+tell_death(const struct death *d)
+{
+	const struct helper_message m = {
+		.moment = BICORN_CHILD_EXIT,
+		.worker = (int32_t)d->was.pid,
+		.number = d->was.number,
+		.status = d->status,
+		.workers = (uint32_t)d->g->wanted,
+	};
+
+	hooks_tell(d->g->hooks, &m);
+}
+
+static void
 bury(struct arbiter *a, struct death *d, int64_t now_ms)
 {
 	struct child *c = &d->g->children[d->slot];
@@ -160,6 +189,7 @@ bury(struct arbiter *a, struct death *d, int64_t now_ms)
 	watch_state(d->g, d->slot, now_ms); /* its last words */
 	d->was = *c;
 	death_note(a, d, now_ms);
+	tell_death(d);
 	c->pid = 0;
 	death_heed(a, d);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "arbiter/hooks.h"
 #include "base/err.h"
 #include "conf/conf.h"
 #include "log/access.h"
@@ -75,6 +76,7 @@ generation_free(struct generation **gp)
 	certificates_free(&g->certificates);
 	access_free(&g->access);
 	scoreboard_free(&g->board);
+	hooks_drop(&g->hooks);
 	free(g->children);
 	settings_free(&g->settings);
 	free(g);

@@ -20,6 +20,7 @@
 
 struct access_log;
 struct err;
+struct hooks;
 struct scoreboard;
 struct settings;
 
@@ -53,6 +54,7 @@ struct generation {
 
 	struct certificates certificates;
 	struct sockets sockets; /* empty at first, and once retired */
+	struct hooks *hooks;    /* NULL: nobody wants to hear of it */
 	struct child *children; /* room of them */
 	size_t wanted;          /* workers that there should be */
 	size_t handed;          /* places of these that the candidate has */

@@ -9,6 +9,7 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "arbiter/limits.h"
 #include "arbiter/logs.h"
 #include "base/clock.h"
@@ -86,6 +87,7 @@ make_candidate(struct arbiter *a, struct generation **out, struct err *err)
 		return -1;
 	if (sockets_open(&g->sockets, &a->inherited, s, &peers, err) == 0 &&
 	    certificates_load(a, g, err) == 0 &&
+	    hooks_start(a, g, err) == 0 &&
 	    logs_open(s, a->serving->settings, err) == 0) {
 		*out = g;
 		return 0;
@@ -106,6 +108,17 @@ refuse(struct arbiter *a, const char *why)
 		notify_ready(&a->notify, clock_ms());
 	log_error("Reload failed: %s; generation %u serves on", why,
 	    a->serving->number);
+}
+
+static void
+tell_reload(struct generation *g)
+{
+	const struct helper_message m = {
+		.moment = BICORN_ON_RELOAD,
+		.workers = (uint32_t)g->wanted,
+	};
+
+	hooks_tell(g->hooks, &m);
 }
 
 void
@@ -138,6 +151,20 @@ reload_begin(struct arbiter *a)
 	control_began(a, g);
 	generation_log_settings(g->settings);
 	limits_raise(g->settings);
+	tell_reload(g);
+}
+
+static void
+tell_number(struct generation *g, size_t before)
+{
+	const struct helper_message m = {
+		.moment = BICORN_NWORKERS_CHANGED,
+		.workers = (uint32_t)g->wanted,
+		.workers_before = (uint32_t)before,
+	};
+
+	if (g->wanted != before)
+		hooks_tell(g->hooks, &m);
 }
 
 void
@@ -155,6 +182,9 @@ reload_finish(struct arbiter *a)
 	generation_announce(a->serving);
 	sockets_give(&a->serving->sockets, a->serving->settings);
 	certificates_watch_files(a);
+	hooks_drop(&a->hooks);
+	a->hooks = hooks_hold(a->serving->hooks);
+	tell_number(a->serving, old->wanted);
 	stop_retire(a, old);
 }
 

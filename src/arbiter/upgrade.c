@@ -15,12 +15,17 @@
 #include "arbiter/activation.h"
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "log/log.h"
 #include "net/listen.h"
 #include "score/ledger.h"
+#include "worker/helper.h"
+
+/* For the hook in front of it. */
+#define PRE_EXEC_MS 5000
 
 #define SELF "/proc/self/exe"
 
@@ -302,6 +307,7 @@ void
 upgrade_begin(struct arbiter *a)
 {
 	const char *why = objection(a);
+	const struct helper_message before = { .moment = BICORN_PRE_EXEC };
 	struct bequest b = { .fds = NULL };
 	pid_t pid;
 
@@ -314,6 +320,7 @@ upgrade_begin(struct arbiter *a)
 	if (a->upgrade.counters >= 0)
 		save_counters(a); /* should we not come to our end in order */
 	write_will(a, &b);
+	hooks_ask(a->hooks, &before, PRE_EXEC_MS);
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <bicorn/app.h>
+
 #include "conf/conf.h"
 
 struct err;

@@ -645,7 +645,7 @@ class Hooks:
             server.WORKERS.pop(pid, None)
             return self.call(name, server, worker)
         if name == "nworkers_changed":
-            return self.call(name, server, workers, before)
+            return self.call(name, server, workers, before or None)
         return self.call(name, server)
 
 

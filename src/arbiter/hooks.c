@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "arbiter/hooks.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "arbiter/arbiter_private.h"
+#include "arbiter/generation.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/title.h"
+#include "log/log.h"
+#include "worker/helper.h"
+
+/* For a helper to be ready, where boot_timeout sets no limit. */
+#define READY_MS 60000
+
+struct hooks *
+hooks_hold(struct hooks *h)
+{
+	if (h != NULL)
+		h->holders++;
+	return h;
+}
+
+void
+hooks_drop(struct hooks **hp)
+{
+	struct hooks *h = *hp;
+
+	*hp = NULL;
+	if (h == NULL || --h->holders > 0)
+		return;
+	fd_close(&h->fd);
+	free(h);
+}
+
+void
+hooks_forget(struct hooks *h)
+{
+	if (h != NULL)
+		fd_close(&h->fd);
+}
+
+/* --- talking to it ------------------------------------------------------- */
+
+static void
+lost(struct hooks *h)
+{
+	log_error("The helper process (pid:%d) has ended: hooks of the arbiter "
+		  "do not run before a reload", (int)h->pid);
+	fd_close(&h->fd);
+}
+
+/* Takes the answers that nobody waits for. */
+static void
+drain(struct hooks *h)
+{
+	struct helper_reply r;
+	ssize_t n;
+
+	while (h->fd >= 0) {
+		n = recv(h->fd, &r, sizeof(r), MSG_DONTWAIT);
+		if (n == 0)
+			lost(h);
+		if (n <= 0 && errno != EINTR)
+			break;
+	}
+}
+
+/* False when it was not sent. */
+static bool
+send_message(struct hooks *h, const struct helper_message *m)
+{
+	if (h == NULL || h->fd < 0 || (h->events & 1u << m->moment) == 0)
+		return false;
+	drain(h);
+	if (h->fd < 0)
+		return false;
+	if (send(h->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL) ==
+	    sizeof(*m)) {
+		h->late = false;
+		return true;
+	}
+	if (errno != EAGAIN)
+		lost(h);
+	else if (!h->late)
+		log_warning("The helper process (pid:%d) is busy: hooks of the "
+			    "arbiter are left out", (int)h->pid);
+	h->late = true;
+	return false;
+}
+
+void
+hooks_tell(struct hooks *h, const struct helper_message *m)
+{
+	send_message(h, m);
+}
+
+/* The answer to that moment; false when there was none in time. */
+static bool
+await(struct hooks *h, uint32_t moment, int64_t ms, struct helper_reply *out)
+{
+	int64_t end_ms = clock_ms() + ms;
+
+	while (h->fd >= 0) {
+		struct pollfd p = { .fd = h->fd, .events = POLLIN };
+		int64_t left = end_ms - clock_ms();
+		ssize_t n;
+
+		if (left <= 0)
+			return false;
+		if (poll(&p, 1, (int)left) <= 0)
+			continue;
+		n = recv(h->fd, out, sizeof(*out), MSG_DONTWAIT);
+		if (n == sizeof(*out) && out->moment == moment)
+			return true;
+		if (n == 0)
+			lost(h);
+	}
+	return false;
+}
+
+int
+hooks_ask(struct hooks *h, const struct helper_message *m, int64_t ms)
+{
+	struct helper_reply r = { 0 };
+
+	if (!send_message(h, m))
+		return 0;
+	if (await(h, m->moment, ms, &r))
+		return r.result;
+	log_warning("A hook of the arbiter takes more than %lld s: it is not "
+		    "waited for", (long long)ms / 1000);
+	return 0;
+}
+
+void
+hooks_finish(struct hooks *h, int64_t ms)
+{
+	const struct helper_message leaving = { .moment = BICORN_ON_EXIT };
+	int64_t end_ms = clock_ms() + ms;
+	struct helper_reply r;
+
+	if (h == NULL || h->fd < 0)
+		return;
+	send_message(h, &leaving);
+	/* It reads what is there, then the end, and leaves. */
+	if (h->fd >= 0)
+		shutdown(h->fd, SHUT_WR);
+	while (h->fd >= 0 && clock_ms() < end_ms) {
+		struct pollfd p = { .fd = h->fd, .events = POLLIN };
+
+		if (poll(&p, 1, (int)(end_ms - clock_ms())) > 0 &&
+		    recv(h->fd, &r, sizeof(r), MSG_DONTWAIT) == 0)
+			break;
+	}
+	if (clock_ms() >= end_ms) {
+		log_warning("The helper process (pid:%d) is killed: a hook "
+			    "does not end", (int)h->pid);
+		kill(h->pid, SIGKILL);
+	}
+	while (waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	fd_close(&h->fd);
+}
+
+/* --- starting it --------------------------------------------------------- */
+
+_Noreturn static void
+run(struct arbiter *a, struct generation *g, int fd)
+{
+	pid_t arbiter = a->pid;
+	struct err err;
+	int code = 1;
+
+	signals_restore(&a->signals);
+	prctl(PR_SET_NAME, "bicorn-helper");
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	title_set(a->title, "bicorn: helper [%s]", generation_name(g));
+	if (child_environment(g->settings, &err) != 0)
+		log_error("%s", err.text);
+	else if (getppid() == arbiter)
+		code = helper_main(g->settings, fd, arbiter);
+	_exit(code);
+}
+
+static int
+launch(struct arbiter *a, struct generation *g, struct hooks *h,
+    struct err *err)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+		err_sys(err, "helper process: socketpair");
+		return -1;
+	}
+	h->pid = fork();
+	if (h->pid == 0)
+		run(a, g, fds[1]);
+	fd_close(&fds[1]);
+	h->fd = fds[0];
+	if (h->pid > 0)
+		return 0;
+	err_sys(err, "helper process: fork");
+	return -1;
+}
+
+static int
+greet(struct hooks *h, int64_t ms, struct err *err)
+{
+	struct helper_reply r = { 0 };
+
+	if (!await(h, HELPER_HELLO, ms > 0 ? ms : READY_MS, &r)) {
+		err_set(err, "the helper process, which runs the hooks, does "
+			"not start");
+		kill(h->pid, SIGKILL);
+		return -1;
+	}
+	if (r.result != 0) {
+		err_set(err, "the hooks of the arbiter do not load");
+		return -1;
+	}
+	h->events = r.events;
+	if (h->events == 0)
+		fd_close(&h->fd);
+	return 0;
+}
+
+int
+hooks_start(struct arbiter *a, struct generation *g, struct err *err)
+{
+	struct hooks *h;
+
+	if (!helper_is_wanted(g->settings))
+		return 0;
+	h = calloc(1, sizeof(*h));
+	if (h == NULL) {
+		err_set(err, "out of memory");
+		return -1;
+	}
+	h->holders = 1;
+	h->fd = -1;
+	g->hooks = h;
+	if (launch(a, g, h, err) != 0)
+		return -1;
+	return greet(h, g->settings->boot_timeout_ms, err);
+}

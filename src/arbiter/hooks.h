@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BICORN_ARBITER_HOOKS_H
+#define BICORN_ARBITER_HOOKS_H
+
+/*
+ * The helper process of a generation, which runs what is to be run when
+ * something happens to the arbiter (worker/helper.h).  It is told, and waited
+ * for only where that is said.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct arbiter;
+struct err;
+struct generation;
+struct helper_message;
+
+struct hooks {
+	unsigned holders; /* hooks_hold() and hooks_drop() */
+	int fd;           /* to the helper; -1: it is not there */
+	pid_t pid;
+	uint32_t events;  /* the moments that are wanted */
+	bool late;        /* said that some were lost */
+};
+
+/*
+ * Starts the helper of g, where its settings want one, and waits for it to
+ * be ready.  0 or -1.
+ */
+int hooks_start(struct arbiter *a, struct generation *g, struct err *err);
+
+struct hooks *hooks_hold(struct hooks *h);
+
+/* Nulls *hp.  The last one lets the helper go.  Keeps nothing waiting. */
+void hooks_drop(struct hooks **hp);
+
+/* In a child: the helper is its parent's. */
+void hooks_forget(struct hooks *h);
+
+/* Tells of a moment.  h may be NULL, here and below.  Never blocks. */
+void hooks_tell(struct hooks *h, const struct helper_message *m);
+
+/*
+ * The same, and waits until the helper has dealt with it, up to ms.  What
+ * event() returned, or 0.
+ */
+int hooks_ask(struct hooks *h, const struct helper_message *m, int64_t ms);
+
+/*
+ * The end: on_exit, and whatever it has still to do, up to ms.  Then it is
+ * gone.
+ */
+void hooks_finish(struct hooks *h, int64_t ms);
+
+#endif

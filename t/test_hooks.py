@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""The hooks of the arbiter, which run in a helper process: those of a
+settings file in Python and those of an application in C."""
+import os
+import re
+import signal
+import textwrap
+
+import pytest
+
+import harness
+from harness import wait_for
+
+python = pytest.mark.skipif(not harness.HAS_PYTHON,
+                            reason="built without Python")
+
+APP = '''
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+'''
+
+
+@pytest.fixture
+def conf(tmp_path):
+    def write(text):
+        (tmp_path / "gunicorn.conf.py").write_text(textwrap.dedent(text))
+        (tmp_path / "app.py").write_text(APP)
+        return tmp_path
+    return write
+
+
+def helper_of(server):
+    found = [pid for pid in harness.children(server.pid)
+             if harness.is_helper(pid)]
+    return found[0] if found else None
+
+
+ALL = '''
+    import os
+    count = 0
+    def on_starting(server):
+        global count
+        count = 1
+        server.log.info("H on_starting %s", server.pid == os.getppid())
+    def when_ready(server):
+        server.log.info("H when_ready %d %s", count, server.num_workers)
+    def pre_fork(server, worker):
+        server.log.info("H pre_fork %s", worker.age)
+    def child_exit(server, worker):
+        server.log.info("H child_exit %s %s", worker.pid, worker.age)
+    def nworkers_changed(server, new, old):
+        server.log.info("H nworkers_changed %s %s", new, old)
+    def on_reload(server):
+        server.log.info("H on_reload")
+    def on_exit(server):
+        server.log.info("H on_exit")
+'''
+
+
+@python
+def test_all_of_them(bicorn, conf):
+    server = bicorn("app:app", "-w", "2", cwd=conf(ALL))
+    for line in ("H on_starting True", "H pre_fork 1", "H pre_fork 2",
+                 "H nworkers_changed 2 None", "H when_ready 1 2"):
+        server.wait_log(line)
+    log = server.log.text()
+    assert log.index("H on_starting") < log.index("Listening at")
+    first = server.workers()[0]
+    server.signal(signal.SIGTTIN)
+    server.wait_log("H nworkers_changed 3 2")
+    server.wait_log("H pre_fork 3")
+    os.kill(first, signal.SIGKILL)
+    server.wait_log("H child_exit %d " % first)
+    at = server.log.count()
+    server.signal(signal.SIGHUP)
+    server.log.wait("H on_reload", since=at)
+    server.log.wait("Ready: 2 workers", since=at)
+    assert server.stop() == 0
+    log = server.log.text()
+    assert log.count("H on_exit") == 1 and log.count("H when_ready") == 1
+    assert log.count("H child_exit") == log.count("H pre_fork")
+    assert harness.processes(server.pid) == []
+
+
+@python
+def test_no_helper_without_hooks(bicorn, conf):
+    server = bicorn("app:app", cwd=conf("threads = 2"))
+    assert helper_of(server) is None
+
+
+@python
+def test_on_starting_that_fails(run, conf):
+    proc = run("app:app", "-b", "127.0.0.1:0", cwd=conf('''
+        def on_starting(server): raise RuntimeError("not today")
+    '''))
+    assert proc.returncode == 1
+    assert "not today" in proc.stderr and "on_starting failed" in proc.stderr
+    assert "Listening" not in proc.stderr
+
+
+@python
+def test_hook_that_fails(bicorn, conf):
+    server = bicorn("app:app", cwd=conf('''
+        def when_ready(server): raise RuntimeError("oops")
+        def on_exit(server): server.log.info("H on_exit")
+    '''))
+    server.wait_log("Exception in when_ready hook")
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    assert "H on_exit" in server.log.text()
+
+
+@python
+def test_helper_that_dies(bicorn, conf):
+    server = bicorn("app:app", cwd=conf('''
+        import os
+        def when_ready(server): os._exit(9)
+        def child_exit(server, worker): server.log.info("H child_exit")
+    '''))
+    wait_for(lambda: helper_of(server) is None, "the end of the helper")
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.wait_log(r"The helper process \(pid:\d+\) has ended")
+    wait_for(lambda: server.get("/").status == 200, "the next worker")
+
+
+@python
+def test_helper_does_not_outlive(bicorn, conf):
+    server = bicorn("app:app", cwd=conf('''
+        def on_exit(server): pass
+    '''))
+    helper = helper_of(server)
+    os.kill(server.pid, signal.SIGKILL)
+    wait_for(lambda: helper not in harness.processes(server.pid),
+             "the end of the helper")
+    wait_for(lambda: not harness.processes(server.pid), "the workers' end")
+
+
+@python
+def test_slow_hook_holds_up_nobody(bicorn, conf):
+    server = bicorn("app:app", "-w", "2", cwd=conf('''
+        import time
+        def when_ready(server): time.sleep(600)
+    '''))
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    assert "a hook does not end" in server.log.text()
+
+
+@python
+def test_sockets_are_not_kept(bicorn, conf):
+    """The helper has nothing of the arbiter's open: not the listeners."""
+    server = bicorn("app:app", cwd=conf(ALL))
+    server.wait_log("H when_ready")
+    at = server.log.count()
+    server.signal(signal.SIGHUP)
+    server.log.wait("Ready", since=at)
+    fds = os.listdir("/proc/%d/fd" % helper_of(server))
+    links = [os.readlink("/proc/%d/fd/%s" % (helper_of(server), fd))
+             for fd in fds]
+    assert sum(link.startswith("socket:") for link in links) <= 1, links
+
+
+def test_prometheus(bicorn, conf):
+    """The recipe for more than one worker: child_exit ends their files."""
+    pytest.importorskip("prometheus_client")
+    if not harness.HAS_PYTHON:
+        pytest.skip("built without Python")
+    where = conf('''
+        from prometheus_client import multiprocess
+        def child_exit(server, worker):
+            multiprocess.mark_process_dead(worker.pid)
+            server.log.info("H dead %s", worker.pid)
+    ''')
+    (where / "metrics").mkdir()
+    (where / "app.py").write_text(textwrap.dedent('''
+        from prometheus_client import (CollectorRegistry, Counter, Gauge,
+                                       generate_latest, multiprocess)
+        SEEN = Counter("seen", "requests")
+        LIVE = Gauge("live", "workers", multiprocess_mode="livesum")
+        LIVE.set(1)
+        def app(environ, start_response):
+            SEEN.inc()
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [generate_latest(registry)]
+    '''))
+    server = bicorn("app:app", "-w", "2", cwd=where,
+                    env={"PROMETHEUS_MULTIPROC_DIR": str(where / "metrics")})
+
+    def value(name):
+        text = server.get("/").body.decode()
+        return float(re.search(r"^%s ([\d.]+)" % name, text, re.M)[1])
+    assert value("live") == 2.0
+    seen = value("seen_total")
+    first = server.workers()[0]
+    os.kill(first, signal.SIGKILL)
+    server.wait_log("H dead %d" % first)
+    wait_for(lambda: len(server.workers()) == 2, "two workers")
+    wait_for(lambda: value("live") == 2.0, "the gauge of those that live")
+    assert value("seen_total") > seen
+
+
+@python
+def test_agent_in_post_fork(bicorn, conf):
+    """Like the agents of New Relic or Sentry: started after the fork, with a
+    thread that reports what the wrapped application did."""
+    where = conf('''
+        import os
+        def post_fork(server, worker):
+            import agent
+            agent.start(worker.pid)
+        def worker_exit(server, worker):
+            import agent
+            agent.stop()
+    ''')
+    (where / "agent.py").write_text(textwrap.dedent('''
+        import os, queue, threading
+        events = queue.Queue()
+        def report():
+            while True:
+                item = events.get()
+                if item is None: return
+                os.write(2, ("agent %d: %s\\n" % (os.getpid(), item)).encode())
+        def start(pid):
+            global thread
+            assert pid == os.getpid()
+            thread = threading.Thread(target=report, daemon=True)
+            thread.start()
+        def stop():
+            events.put("flushed"); events.put(None); thread.join()
+    '''))
+    (where / "app.py").write_text(textwrap.dedent('''
+        import agent
+        def app(environ, start_response):
+            agent.events.put(environ["PATH_INFO"])
+            start_response("200 OK", [("Content-Length", "0")])
+            return []
+    '''))
+    server = bicorn("app:app", cwd=where)
+    pid = server.workers()[0]
+    server.get("/seen")
+    server.wait_log("agent %d: /seen" % pid)
+    server.stop()
+    assert "agent %d: flushed" % pid in server.log.text()
+
+
+# ---- applications in C ----
+
+NATIVE = r'''
+#include <unistd.h>
+#include <bicorn/app.h>
+
+static const char *const names[] = { "post_fork", "post_worker_init",
+    "worker_int", "worker_exit", "worker_abort", "pre_request",
+    "post_request", "on_starting", "when_ready", "on_reload", "pre_fork",
+    "child_exit", "nworkers_changed", "pre_exec", "on_exit" };
+
+static int
+hear(void *app, const struct bicorn_event *e)
+{
+	(void)app;
+	bicorn_logf(e->server, BICORN_LOG_INFO, "H %s worker=%d number=%u "
+	    "status=%d workers=%u before=%u path=%.*s", names[e->moment],
+	    e->worker, e->number, e->status, e->workers, e->workers_before,
+	    e->exchange != NULL ? (int)e->exchange->request->path.len : 0,
+	    e->exchange != NULL ? e->exchange->request->path.ptr : "");
+	if (e->moment == BICORN_PRE_REQUEST)
+		return bicorn_str_eq(e->exchange->request->path, "/no");
+	return 0;
+}
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	bicorn_reply(x, 200, "text/plain", "ok", 2);
+}
+
+BICORN_APP(.handle = handle, .event = hear, .events = 0x7fff)
+'''
+
+
+def test_application_in_c(bicorn, compile_app):
+    app = compile_app(NATIVE)
+    server = bicorn(app)
+    for line in (r"H on_starting worker=0", r"H pre_fork worker=0 number=1",
+                 r"H post_fork worker=[1-9]\d* number=1",
+                 r"H post_worker_init worker=[1-9]\d*", "H when_ready",
+                 r"H nworkers_changed .* workers=1 before=0"):
+        server.wait_log(line)
+    pid = server.workers()[0]
+    assert server.get("/yes").status == 200
+    server.wait_log("H pre_request worker=%d .*path=/yes" % pid)
+    server.wait_log("H post_request worker=%d .*status=200 .*path=/yes" % pid)
+    assert server.get("/no").status == 500
+    server.wait_log("H post_request .*status=500 .*path=/no")
+    server.signal(signal.SIGINT)
+    server.wait_log("H worker_int worker=%d" % pid)
+    server.wait_log("H worker_exit worker=%d" % pid)
+    server.wait_log("H child_exit worker=%d number=1 status=0" % pid)
+    server.wait_log("H on_exit")
+
+
+def test_application_in_c_without_hooks(bicorn, compile_app):
+    server = bicorn(compile_app(NATIVE.replace("0x7fff", "0")))
+    assert server.get("/no").status == 200
+    assert "H " not in server.log.text()
+    wait_for(lambda: helper_of(server) is None, "the end of the helper")
