@@ -155,9 +155,10 @@ def test_sockets_are_not_kept(bicorn, conf):
     at = server.log.count()
     server.signal(signal.SIGHUP)
     server.log.wait("Ready", since=at)
-    fds = os.listdir("/proc/%d/fd" % helper_of(server))
-    links = [os.readlink("/proc/%d/fd/%s" % (helper_of(server), fd))
-             for fd in fds]
+    wait_for(lambda: sum(map(harness.is_helper,
+                             harness.children(server.pid))) == 1, "one helper")
+    folder = "/proc/%d/fd/" % helper_of(server)
+    links = [os.readlink(folder + fd) for fd in os.listdir(folder)]
     assert sum(link.startswith("socket:") for link in links) <= 1, links
 
 
