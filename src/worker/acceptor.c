@@ -23,6 +23,7 @@
 #include "worker/inbound.h"
 #include "worker/loan.h"
 #include "worker/peers.h"
+#include "worker/pool.h"
 #include "worker/queue.h"
 #include "worker/record.h"
 #include "worker/scoreboard.h"
@@ -116,7 +117,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->wake.kind = SOURCE_WAKE;
 	a->now_ms = clock_ms();
 	a->drain_end_ms = a->idle_close_ms = a->patient_ms = CLOCK_NEVER;
-	a->watch_ms = CLOCK_NEVER;
+	a->watch_ms = a->held_ms = CLOCK_NEVER;
 	a->busy = UINT_MAX; /* the title says nothing of it yet */
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
@@ -247,6 +248,33 @@ watch_queue(struct acceptor *a)
 	} else if (a->now_ms > a->patient_ms) {
 		queue_nudge(a->w->queue);
 		a->patient_ms = a->now_ms;
+	}
+}
+
+/*
+ * Answers that a thread holds, because it goes on with a request that was
+ * there already, are sent if it takes its time with that.
+ */
+static void
+watch_held(struct acceptor *a)
+{
+	struct worker *w = a->w;
+
+	if (!atomic_load_explicit(&w->holding, memory_order_relaxed))
+		return;
+	if (a->held_ms == CLOCK_NEVER) {
+		a->held_ms = a->now_ms;
+		return;
+	}
+	if (a->now_ms <= a->held_ms)
+		return;
+	a->held_ms = CLOCK_NEVER;
+	atomic_store(&w->holding, false);
+	for (size_t i = 0; i < (size_t)w->settings->threads; i++) {
+		struct client *c = pool_held(w->pool, i);
+
+		if (c != NULL)
+			loan_flush(w, c);
 	}
 }
 
@@ -495,6 +523,8 @@ wait_limit(const struct acceptor *a)
 	else if (queue_length(a->w->queue) > 0 &&
 	    next > a->now_ms + QUEUE_LOOK_MS)
 		next = a->now_ms + QUEUE_LOOK_MS;
+	if (a->held_ms != CLOCK_NEVER && a->held_ms + PATIENT_MS < next)
+		next = a->held_ms + PATIENT_MS;
 	if (a->watch_ms < next)
 		next = a->watch_ms;
 	if (a->w->statsd != NULL && a->metrics_ms < next)
@@ -538,6 +568,7 @@ one_round(struct acceptor *a)
 	push_batch(a);
 	sweep_queue(a);
 	watch_queue(a);
+	watch_held(a);
 	atomic_store_explicit(&a->w->score->queued,
 	    (uint32_t)queue_length(a->w->queue), memory_order_relaxed);
 	if (a->now_ms >= a->status_ms)

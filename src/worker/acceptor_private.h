@@ -49,6 +49,7 @@ struct acceptor {
 	size_t batch_count;
 	int64_t patient_ms; /* clients wait and threads sleep, since then */
 	int64_t metrics_ms; /* when they are sent next */
+	int64_t held_ms;  /* since when answers may be held; CLOCK_NEVER: none */
 	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it
 			     has nothing to look at */
 	int64_t status_ms;  /* when to tell the scoreboard how things are */

@@ -77,6 +77,7 @@ struct client {
 	struct inbound *in;  /* the request being received or answered */
 	struct outbound out; /* what the socket did not take */
 	bool lent;           /* ... may be with the acceptor: worker/loan.h */
+	bool holding;        /* ... was not yet offered: output_hold() */
 	struct slow slow;    /* how slow it was with the body or response */
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
 	uint64_t sent;       /* CLIENT_FLUSH: bytes given to the socket */

@@ -17,10 +17,15 @@
 #include "worker/inbound.h"
 #include "worker/loan.h"
 #include "worker/output.h"
+#include "worker/queue.h"
 #include "worker/record.h"
 #include "worker/scoreboard.h"
 #include "worker/tally.h"
 #include "worker/worker_private.h"
+
+/* Pipelined requests of one client that are answered before others wait. */
+#define RUN_MAX 16
+#define RUN_US 100
 
 void
 exchange_init(struct exchange *x, struct worker *w,
@@ -91,7 +96,7 @@ fresh_response(struct exchange *x)
 	x->state = RESPONSE_NONE;
 	x->status = 0;
 	x->no_body = x->chunked = x->keep_open = x->until_close = false;
-	x->broken = x->head_sent = false;
+	x->broken = x->head_sent = x->ending = false;
 	x->length = -1;
 	x->taken = x->put = 0;
 	x->out.len = x->gather_at = 0;
@@ -110,6 +115,8 @@ exchange_begin(struct exchange *x, struct client *c)
 	x->body_at = 0;
 	x->broken_body = false;
 	x->started_us = clock_us();
+	if (x->run == 1)
+		x->run_us = x->started_us;
 	x->queue_us = c->ready_us > 0 ? x->started_us - c->ready_us : 0;
 	x->send_us = x->lock_us = 0;
 	x->started_wall = clock_wall();
@@ -130,6 +137,13 @@ exchange_begin(struct exchange *x, struct client *c)
 	score_begin(x->score, v->method.ptr, v->method.len, v->target.ptr,
 	    v->target.len, x->started_us / 1000);
 	return filled;
+}
+
+bool
+exchange_may_go_on(const struct exchange *x)
+{
+	return queue_length(x->w->queue) == 0 ||
+	    (x->run < RUN_MAX && x->started_us - x->run_us < RUN_US);
 }
 
 void

@@ -48,6 +48,9 @@ struct exchange {
 	struct score_counts *counts;
 	unsigned number; /* of the thread */
 
+	/* A client with output_hold(); set by the thread, for the acceptor. */
+	_Atomic(struct client *) held;
+
 	/* Of the request in hand. */
 	struct client *c;
 	struct request request;
@@ -66,6 +69,8 @@ struct exchange {
 	int64_t send_us;      /* what went into sending so far */
 	int64_t sent_us;      /* when something was last sent */
 	int64_t lock_us;      /* it waited so long for Python's lock */
+	unsigned run;         /* so many of the client, one after the other, */
+	int64_t run_us;       /* ... since then */
 	int64_t ended_us;     /* when the application was done with it */
 
 	/* Of the response. */
@@ -77,6 +82,7 @@ struct exchange {
 	bool keep_open;    /* the connection may serve another request */
 	bool until_close;  /* the end of the connection ends the body */
 	bool broken;       /* the client is gone, or was too slow */
+	bool ending;       /* what is emitted now is the end of it */
 	bool head_sent;    /* given to the socket or to client.out */
 	int64_t length;    /* of the whole body; -1: not known */
 	uint64_t taken;    /* body bytes the application gave, cut at length */
@@ -101,6 +107,12 @@ void exchange_fini(struct exchange *x);
  * the request can be refused and recorded, but not be run.
  */
 bool exchange_begin(struct exchange *x, struct client *c);
+
+/*
+ * True when the thread of x may go on with another request of the client in
+ * hand, if one is there: nobody else waits, or it was quick so far.
+ */
+bool exchange_may_go_on(const struct exchange *x);
 
 /* Frees what belongs to the one request. */
 void exchange_end(struct exchange *x);

@@ -90,6 +90,16 @@ loan_give(struct worker *w, struct client *c)
 }
 
 void
+loan_hold(struct worker *w, struct client *c)
+{
+	c->lent = true;
+	atomic_store(&c->loan, LOAN_OUT);
+	/* In this order, and the acceptor the other way round. */
+	if (!atomic_load(&w->holding) && !atomic_exchange(&w->holding, true))
+		worker_wake(w);
+}
+
+void
 loan_recall(struct client *c)
 {
 	uint32_t seen = LOAN_OUT;
@@ -116,9 +126,11 @@ loan_flush(struct worker *w, struct client *c)
 
 	if (!atomic_compare_exchange_strong(&c->loan, &seen, LOAN_FLUSHING))
 		return;
-	/* Enough for one turn: epoll tells again, behind the others. */
-	if (send_some(w, c, &io) && io == IO_OK)
+	/* After enough for one turn, epoll tells again, behind the others. */
+	if (send_some(w, c, &io) && (io == IO_OK || !c->watches_output)) {
+		c->watches_output = true;
 		ask_for_room(w, c);
+	}
 	if (atomic_exchange(&c->loan, LOAN_OUT) == LOAN_RECALLED)
 		wake(&c->loan);
 }

@@ -20,12 +20,19 @@ struct worker;
 void loan_give(struct worker *w, struct client *c);
 
 /*
+ * Lends what output_hold() kept: the acceptor offers it to the socket when the
+ * thread has not done so within a millisecond or two.  The pool thread that
+ * owns c, and that has put it where pool_held() finds it.
+ */
+void loan_hold(struct worker *w, struct client *c);
+
+/*
  * Calls the loan back, if there is one; waits while the acceptor sends, which
  * does not block.  The pool thread that owns c.
  */
 void loan_recall(struct client *c);
 
-/* The socket of c takes bytes again: sends, if c is on loan.  The acceptor. */
+/* Sends what the socket takes, if c is on loan; epoll tells of further room.  The acceptor. */
 void loan_flush(struct worker *w, struct client *c);
 
 #endif

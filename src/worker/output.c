@@ -16,6 +16,8 @@
 
 /* Files that may wait for one client, each with a descriptor. */
 #define FILES_MAX 8
+/* Bytes of answers that wait to be sent by one call. */
+#define HOLD_MAX 65536
 
 int
 output_wait(struct client *c, short want, int64_t timeout_ms)
@@ -78,9 +80,18 @@ flush_kept(struct worker *w, struct client *c)
 }
 
 bool
+output_offer(struct worker *w, struct client *c)
+{
+	loan_recall(c);
+	c->holding = false;
+	return flush_kept(w, c);
+}
+
+bool
 output_drain(struct worker *w, struct client *c)
 {
 	loan_recall(c);
+	c->holding = false;
 	while (flush_kept(w, c)) {
 		if (outbound_empty(&c->out))
 			return true;
@@ -131,6 +142,21 @@ keep(struct worker *w, struct client *c, struct iovec **iov, int *count)
 	return OUTBOUND_KEPT;
 }
 
+bool
+output_hold(struct worker *w, struct client *c, struct iovec **iov, int *count)
+{
+	size_t size = iov_size(*iov, *count);
+
+	loan_recall(c);
+	if (!c->holding && !outbound_empty(&c->out))
+		return false;
+	if (size + c->out.memory > HOLD_MAX ||
+	    size + c->out.memory > w->keep.memory)
+		return false;
+	c->holding = true;
+	return keep(w, c, iov, count) == OUTBOUND_KEPT;
+}
+
 /* Straight to the socket, while nothing is kept that must go before. */
 static bool
 write_now(struct client *c, struct iovec **iov, int *count, bool more)
@@ -157,6 +183,7 @@ output_write(struct worker *w, struct client *c, struct iovec *iov, int count,
     bool more)
 {
 	loan_recall(c);
+	c->holding = false;
 	while (iov_size(iov, count) > 0) {
 		if (!flush_kept(w, c))
 			return false;
@@ -213,6 +240,7 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 	const struct transport *t = c->conn.transport;
 
 	loan_recall(c);
+	c->holding = false;
 	if (!await_files(w, c))
 		return false;
 	while (len > 0 && outbound_empty(&c->out)) {

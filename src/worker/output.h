@@ -24,6 +24,18 @@ struct worker;
 bool output_write(struct worker *w, struct client *c, struct iovec *iov,
     int count, bool more);
 
+/*
+ * Keeps all of iov, the end of a response, without offering it to the socket:
+ * the thread goes on with a request that is there already, and one call then
+ * sends the answers to several.  False when the rest of iov (which it
+ * changes) has to be written: there is too much.
+ */
+bool output_hold(struct worker *w, struct client *c, struct iovec **iov,
+    int *count);
+
+/* Offers what was held.  False when the client is gone. */
+bool output_offer(struct worker *w, struct client *c);
+
 /* Sends or keeps a range of a file.  False as above, or when it is shorter. */
 bool output_file(struct worker *w, struct client *c, int fd, off_t at,
     size_t len);

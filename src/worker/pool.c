@@ -165,6 +165,12 @@ pool_app_thread(const struct pool *p, size_t i)
 	return p->threads[i].x.pub.thread;
 }
 
+struct client *
+pool_held(const struct pool *p, size_t i)
+{
+	return atomic_load(&p->threads[i].x.held);
+}
+
 void
 pool_join(struct pool **pp)
 {

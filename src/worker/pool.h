@@ -28,6 +28,9 @@ void *pool_app_thread(const struct pool *p, size_t i);
  * Waits until every thread has ended, which they do once the queue is
  * closed and empty, and frees the pool.
  */
+/* The client whose answer that thread holds, or NULL.  The acceptor. */
+struct client *pool_held(const struct pool *p, size_t i);
+
 void pool_join(struct pool **pp);
 
 #endif

@@ -56,6 +56,20 @@ send_end(struct exchange *x)
 }
 
 /*
+ * True when the client has sent more requests behind this one, and this thread
+ * will go on with the next one at once.
+ */
+static bool
+may_hold(const struct exchange *x)
+{
+	const struct inbound *in = x->c->in;
+
+	return x->ending && x->keep_open && in->complete &&
+	    in->in.len > in->head.length + in->body_len &&
+	    exchange_may_go_on(x);
+}
+
+/*
  * Sends the head if it waits, what was gathered, then part, then tail.
  * announced: bytes of a file that belong to the same chunk and follow.
  */
@@ -63,7 +77,7 @@ static bool
 emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
     struct bicorn_str tail)
 {
-	struct iovec iov[6];
+	struct iovec iov[6], *first = iov;
 	char chunk[HTTP_CHUNK_HEAD_MAX];
 	uint64_t size = gathered(x) + part.len + announced;
 	int n = 0;
@@ -83,8 +97,10 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	x->put += size - announced;
 	x->head_sent = true;
 	x->out.len = x->gather_at;
+	if (may_hold(x) && output_hold(x->w, x->c, &first, &n))
+		return true;
 	send_begin(x);
-	x->broken = !output_write(x->w, x->c, iov, n, announced > 0);
+	x->broken = !output_write(x->w, x->c, first, n, announced > 0);
 	send_end(x);
 	return !x->broken;
 }
@@ -294,6 +310,7 @@ response_finish(struct exchange *x)
 	}
 	if (is_short(x))
 		x->keep_open = false;
+	x->ending = true;
 	if (x->chunked && !x->no_body)
 		sent = end_chunks(x);
 	else if (!x->head_sent || gathered(x) > 0)

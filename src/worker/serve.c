@@ -7,7 +7,6 @@
 #include <sys/uio.h>
 
 #include "base/buf.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "http/response.h"
@@ -19,9 +18,9 @@
 #include "worker/inbound.h"
 #include "worker/pages.h"
 #include "worker/loan.h"
+#include "worker/output.h"
 #include "worker/queue.h"
 #include "worker/record.h"
-#include "worker/redirect.h"
 #include "worker/redirect.h"
 #include "worker/scoreboard.h"
 #include "worker/slow.h"
@@ -271,11 +270,20 @@ is_cut(const struct exchange *x)
 static void
 serve_one(struct exchange *x, struct client *c)
 {
-	if (exchange_begin(x, c))
+	bool begun = exchange_begin(x, c);
+
+	/* The application may take its time with this one. */
+	if (c->holding) {
+		atomic_store(&x->held, c);
+		loan_hold(x->w, c);
+	}
+	if (begun)
 		run_application(x);
 	else
 		response_error(x, 503, "out of memory");
 	loan_recall(c);
+	if (atomic_load_explicit(&x->held, memory_order_relaxed) != NULL)
+		atomic_store(&x->held, NULL);
 	if (x->ended_us == 0)
 		x->ended_us = clock_us();
 	tally_exchange(x);
@@ -366,19 +374,48 @@ finish_vanished(struct worker *w, struct client *c)
 	client_finish(w, c);
 }
 
+/* Offers what was held; false when the socket did not take all of it. */
+static bool
+settle(struct worker *w, struct client *c)
+{
+	if (c->holding)
+		output_offer(w, c);
+	return outbound_empty(&c->out);
+}
+
 /* Another request is complete; true when this thread is to answer it. */
 static bool
-take_next(struct worker *w, struct client *c)
+take_next(struct exchange *x, struct client *c)
 {
+	struct worker *w = x->w;
+
 	c->state = CLIENT_READY;
 	c->ready_us = 0;
 	atomic_store_explicit(&c->queued_ms, clock_coarse_ms(),
 	    memory_order_relaxed);
-	if (queue_length(w->queue) == 0)
+	if (exchange_may_go_on(x))
 		return true;
+	settle(w, c); /* what is left goes before the next answer */
 	c->ready_us = clock_us();
 	queue_push_again(w->queue, c);
 	return false;
+}
+
+/* The client has nothing more to say; answers may still be due to it. */
+static void
+end_client(struct worker *w, struct client *c, int64_t now)
+{
+	bool settled = settle(w, c);
+
+	if (c->state == CLIENT_BODY) {
+		finish_vanished(w, c);
+	} else if (settled) {
+		client_finish(w, c);
+	} else {
+		c->keep = false;
+		flush_client(w, c, now);
+		client_return(w, c);
+	}
 }
 
 /*
@@ -386,8 +423,9 @@ take_next(struct worker *w, struct client *c)
  * thread is to answer it; otherwise c was handed on.
  */
 static bool
-keep_client(struct worker *w, struct client *c)
+keep_client(struct exchange *x, struct client *c)
 {
+	struct worker *w = x->w;
 	int64_t now = clock_coarse_ms();
 
 	inbound_done(w, c);
@@ -399,7 +437,8 @@ keep_client(struct worker *w, struct client *c)
 		switch (inbound_step(w, c, now)) {
 		case INBOUND_READY:
 			if (!asks_health(w, c))
-				return take_next(w, c);
+				return take_next(x, c);
+			settle(w, c);
 			answer_health(w, c, now);
 			if (c->state == CLIENT_IDLE && c->in == NULL &&
 			    !c->readable)
@@ -408,19 +447,21 @@ keep_client(struct worker *w, struct client *c)
 			client_return(w, c);
 			return false;
 		case INBOUND_MORE:
-			if (c->in == NULL)
+			if (!settle(w, c)) {
+				c->keep = true;
+				flush_client(w, c, now);
+			} else if (c->in == NULL) {
 				break; /* a false alarm: idle after all */
+			}
 			client_return(w, c);
 			return false;
 		case INBOUND_REFUSE:
+			settle(w, c);
 			refuse_client(w, c, now);
 			client_return(w, c);
 			return false;
 		case INBOUND_END:
-			if (c->state == CLIENT_BODY)
-				finish_vanished(w, c);
-			else
-				client_finish(w, c);
+			end_client(w, c, now);
 			return false;
 		}
 	}
@@ -433,16 +474,19 @@ serve_client(struct exchange *x, struct client *c)
 		finish_vanished(x->w, c);
 		return;
 	}
-	for (;;) {
+	for (x->run = 1;; x->run++) {
 		serve_one(x, c);
 		if (x->broken || x->state != RESPONSE_DONE)
 			x->keep_open = false;
+		/* Answers to earlier requests do not go down with this one. */
+		if (!x->keep_open)
+			settle(x->w, c);
 		if (x->broken || is_cut(x)) {
 			tally_done(x);
 			close_after(x, c);
 			return;
 		}
-		if (!outbound_empty(&c->out)) {
+		if (!c->holding && !outbound_empty(&c->out)) {
 			leave_output(x, c);
 			return;
 		}
@@ -451,7 +495,7 @@ serve_client(struct exchange *x, struct client *c)
 			close_after(x, c);
 			return;
 		}
-		if (!keep_client(x->w, c))
+		if (!keep_client(x, c))
 			return;
 	}
 }

@@ -189,8 +189,16 @@ receive(struct acceptor *a, struct client *c)
 static void
 next_request(struct acceptor *a, struct client *c)
 {
-	c->state = CLIENT_IDLE;
-	c->deadline_ms = a->now_ms + a->w->settings->keepalive_ms;
+	if (c->in != NULL && c->in->head_done) { /* its body is under way */
+		c->state = CLIENT_BODY;
+		c->slow = (struct slow){ .since_ms = a->now_ms,
+			.bytes = c->in->body_total };
+		c->deadline_ms = a->now_ms +
+		    slow_body_ms(a->w->settings, &c->slow, a->now_ms);
+	} else {
+		c->state = CLIENT_IDLE;
+		c->deadline_ms = a->now_ms + a->w->settings->keepalive_ms;
+	}
 	tend_timer(a, c);
 	receive(a, c);
 }

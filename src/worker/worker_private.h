@@ -80,6 +80,7 @@ struct worker {
 	_Atomic unsigned spare_count; /* how many those and the stash are */
 	_Atomic int64_t buffered; /* bytes of memory in requests and output */
 	_Atomic bool draining;  /* answers say Connection: close */
+	_Atomic bool holding;   /* a thread holds an answer: loan_hold() */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */
 	_Atomic bool starved;   /* the acceptor waits for a free thread */
 	_Atomic uint64_t served; /* counted when max_requests is set */
