@@ -182,6 +182,8 @@ await_body(struct exchange *x)
 	struct client *c = x->c;
 	int64_t wait;
 
+	if (x->head_sent) /* no 100 within a response */
+		c->in->continue_due = false;
 	while (!c->in->complete) {
 		loan_recall(c);
 		switch (inbound_pull(x->w, c)) {

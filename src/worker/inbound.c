@@ -329,7 +329,7 @@ send_continue(struct worker *w, struct client *c)
 	uint64_t put;
 
 	c->in->continue_due = false;
-	if (!outbound_empty(&c->out) ||
+	if ((!outbound_empty(&c->out) && !c->holding) ||
 	    outbound_add(&c->out, &w->keep, text, sizeof(text) - 1) !=
 		OUTBOUND_KEPT)
 		return;
