@@ -289,7 +289,8 @@ serve_one(struct exchange *x, struct client *c)
 	tally_exchange(x);
 	tally_slow(x);
 	record_exchange(x,
-	    !outbound_empty(&c->out) && !x->broken && !is_cut(x));
+	    !c->holding && !outbound_empty(&c->out) && !x->broken &&
+		!is_cut(x));
 	if (x->w->hears_requests)
 		tell_request(x, BICORN_POST_REQUEST);
 	exchange_end(x);
