@@ -58,13 +58,18 @@ def test_what_is_installed(staged):
         man + "/man8/bicorn.8",
         man + "/man5/bicorn.conf.5",
         man + "/man3/bicorn_app.3",
+        doc + "/examples/Dockerfile",
+        doc + "/examples/apache.conf",
         doc + "/examples/bicorn.conf",
         doc + "/examples/bicorn.logrotate",
         doc + "/examples/bicorn.service",
         doc + "/examples/bicorn.socket",
         doc + "/examples/bicorn@.service",
+        doc + "/examples/haproxy.cfg",
         doc + "/examples/hello.c",
+        doc + "/examples/kubernetes.yaml",
         doc + "/examples/myapp.py",
+        doc + "/examples/nginx.conf",
     }
     if harness.HAS_PYTHON:
         wanted.add("%s/%s/wsgi.so" % (lib, make_variable("PYTHON_TAG")))

@@ -29,7 +29,7 @@ make_list(const struct strlist *texts, const char *name,
 {
 	if (addr_list_new(texts->items, texts->count, out, err) == 0)
 		return 0;
-	err_prefix(err, name);
+	err_prefix(err, "%s: ", name);
 	return -1;
 }
 
@@ -37,11 +37,11 @@ static int
 make(struct front *f, const struct listener *l, struct err *err)
 {
 	if (l->proxy_versions != 0 &&
-	    make_list(&l->settings->proxy_allow_ips, "proxy_allow_ips: ",
+	    make_list(&l->settings->proxy_allow_ips, "proxy_allow_ips",
 		&f->proxy, err) != 0)
 		return -1;
 	if (l->uwsgi &&
-	    make_list(&l->settings->uwsgi_allow_ips, "uwsgi_allow_ips: ",
+	    make_list(&l->settings->uwsgi_allow_ips, "uwsgi_allow_ips",
 		&f->uwsgi, err) != 0)
 		return -1;
 	return 0;
