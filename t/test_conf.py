@@ -300,18 +300,3 @@ def test_manuals_are_clean(page):
     assert said == []
     text = open(path).read()
     assert "@" not in re.sub(r"@include|unix:@", "", text)
-
-
-def test_preload_is_not_accepted_in_silence(bicorn, compile_app):
-    s = bicorn("--preload", compile_app("""
-        #include <bicorn/app.h>
-
-        static void
-        handle(struct bicorn_exchange *x)
-        {
-            bicorn_reply(x, 200, "text/plain", "ok", 2);
-        }
-
-        BICORN_APP(.handle = handle)
-    """))
-    s.wait_log(r"\[WARNING\] .*preload.*: not in this version yet")

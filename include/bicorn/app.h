@@ -39,7 +39,8 @@
  *	               bicorn_notes(), bicorn_variables(),
  *	               bicorn_request.id;
  *	               moments: events, event(), helper(); settings(), files();
- *	               bicorn_load.flags, .number and .arbiter
+ *	               bicorn_load.flags, .number and .arbiter;
+ *	               fork_prepare(), fork_parent(), fork_child()
  */
 
 #include <stdarg.h>
@@ -263,7 +264,10 @@ struct bicorn_app {
 
 	/*
 	 * Called once per worker process, after the fork, on its first thread,
-	 * before any other call.  Returns enum bicorn_load_result.
+	 * before any other call.  With preload_app it is called in a template
+	 * process instead, of which the workers are copies: they have its
+	 * memory and descriptors, but no thread that it started.  Returns enum
+	 * bicorn_load_result.
 	 */
 	int (*load)(struct bicorn_load *l);
 
@@ -320,6 +324,15 @@ struct bicorn_app {
 	 */
 	void (*files)(void *app, void (*add)(void *arg, const char *path),
 	    void *arg);
+
+	/*
+	 * With preload_app, around the fork of each worker, on the thread of
+	 * load(): in the template before and after it, and in the worker,
+	 * before any other call.
+	 */
+	void (*fork_prepare)(void *app);
+	void (*fork_parent)(void *app);
+	void (*fork_child)(void *app);
 };
 
 /*

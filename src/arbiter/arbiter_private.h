@@ -117,6 +117,22 @@ _Noreturn void child_run(struct arbiter *a, struct generation *g, size_t slot);
 /* Closes what is the arbiter's own.  A child that is no worker. */
 void child_let_go(struct arbiter *a);
 
+/* What a child of the arbiter is to be. */
+enum child_kind {
+	CHILD_WORKER,
+	CHILD_TEMPLATE, /* workers are forked from it */
+	CHILD_FORKED,   /* such a worker: the template has settled before */
+};
+
+/* Lets go of what is the arbiter's alone, and of privileges. */
+int child_settle(struct arbiter *a, struct generation *g,
+    enum child_kind kind, struct err *err);
+
+/* The rest of the life of a worker that was forked from a template. */
+struct worker;
+_Noreturn void child_serve(struct arbiter *a, struct generation *g,
+    size_t slot, struct worker *preloaded);
+
 /* Puts raw_env into the environment. */
 int child_environment(const struct settings *s, struct err *err);
 

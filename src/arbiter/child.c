@@ -138,8 +138,13 @@ child_environment(const struct settings *s, struct err *err)
 	return 0;
 }
 
+/*
+ * The sockets of reuse_port are each worker's own: one that was forked from a
+ * template has to make them without privileges.
+ */
 static int
-prepare(struct arbiter *a, struct generation *g, struct err *err)
+prepare(struct arbiter *a, struct generation *g, enum child_kind kind,
+    struct err *err)
 {
 	const struct settings *s = g->settings;
 	const struct privileges kept = {
@@ -150,7 +155,8 @@ prepare(struct arbiter *a, struct generation *g, struct err *err)
 	};
 
 	if (stdin_from_null(err) != 0 || child_environment(s, err) != 0 ||
-	    sockets_again(&g->sockets, s, err) != 0 ||
+	    (kind == CHILD_WORKER &&
+		sockets_again(&g->sockets, s, err) != 0) ||
 	    certificates_confine(a, g, err) != 0 ||
 	    privileges_drop(&kept, err) != 0)
 		return -1;
@@ -158,16 +164,48 @@ prepare(struct arbiter *a, struct generation *g, struct err *err)
 	if (s->capture_output &&
 	    (access_leave_stdout(g->access, err) != 0 || log_capture(err) != 0))
 		return -1;
-	/* After the drop, which would undo it. */
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
-		err_sys(err, "prctl");
-		return -1;
-	}
 	return 0;
 }
 
-_Noreturn void
-child_run(struct arbiter *a, struct generation *g, size_t slot)
+/* After the drop of privileges, which would undo it. */
+static int
+follow_arbiter(struct err *err)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0)
+		return 0;
+	err_sys(err, "prctl");
+	return -1;
+}
+
+static void
+name_process(struct arbiter *a, const struct generation *g, const char *what)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "bicorn-%s", what);
+	prctl(PR_SET_NAME, name);
+	title_set(a->title, "bicorn: %s [%s]", what, generation_name(g));
+}
+
+int
+child_settle(struct arbiter *a, struct generation *g, enum child_kind kind,
+    struct err *err)
+{
+	name_process(a, g, kind == CHILD_TEMPLATE ? "template" : "worker");
+	statsd_forget(log_statsd());
+	if (kind == CHILD_FORKED)
+		return sockets_again(&g->sockets, g->settings, err) == 0
+		    ? follow_arbiter(err)
+		    : -1;
+	signals_restore(&a->signals);
+	forget_others(a, g);
+	control_forget(a);
+	return prepare(a, g, kind, err) == 0 ? follow_arbiter(err) : -1;
+}
+
+static _Noreturn void
+serve(struct arbiter *a, struct generation *g, size_t slot,
+    enum child_kind kind, struct worker *preloaded)
 {
 	const struct heritage h = {
 		.settings = g->settings,
@@ -186,13 +224,7 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 	struct err err;
 	int code;
 
-	signals_restore(&a->signals);
-	statsd_forget(log_statsd());
-	forget_others(a, g);
-	control_forget(a);
-	prctl(PR_SET_NAME, "bicorn-worker");
-	title_set(a->title, "bicorn: worker [%s]", generation_name(g));
-	if (prepare(a, g, &err) != 0) {
+	if (child_settle(a, g, kind, &err) != 0) {
 		log_error("%s", err.text);
 		scoreboard_why(g->board, slot, err.text);
 		code = WORKER_EXIT_BOOT;
@@ -200,8 +232,21 @@ child_run(struct arbiter *a, struct generation *g, size_t slot)
 		code = WORKER_EXIT_OK; /* it died before it was watched */
 	} else {
 		log_info("Booting worker with pid: %d", (int)getpid());
-		code = worker_main(&h);
+		code = worker_main(&h, preloaded);
 	}
 	fflush(NULL); /* what the application has printed */
 	_exit(code);
+}
+
+_Noreturn void
+child_run(struct arbiter *a, struct generation *g, size_t slot)
+{
+	serve(a, g, slot, CHILD_WORKER, NULL);
+}
+
+_Noreturn void
+child_serve(struct arbiter *a, struct generation *g, size_t slot,
+    struct worker *preloaded)
+{
+	serve(a, g, slot, CHILD_FORKED, preloaded);
 }

@@ -60,6 +60,20 @@ tell_fork(struct generation *g, const struct child *c)
 	hooks_tell(g->hooks, &m);
 }
 
+static pid_t
+make_process(struct arbiter *a, struct generation *g, size_t slot)
+{
+	pid_t pid;
+
+	if (g->settings->preload_app)
+		return template_fork(g, slot);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		child_run(a, g, slot);
+	return pid;
+}
+
 /* False when no worker could be made now. */
 static bool
 fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
@@ -67,6 +81,8 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 	struct child *c = free_slot(g);
 	pid_t pid;
 
+	if (g->settings->preload_app && !template_is_ready(a, g, now_ms))
+		return false;
 	if (c == NULL) { /* too many are still leaving */
 		g->backoff.next_ms = now_ms + FORK_RETRY_MS;
 		return false;
@@ -79,10 +95,7 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 	};
 	announce_slot(a, g, c);
 	tell_fork(g, c);
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0)
-		child_run(a, g, slot_of(g, c));
+	pid = make_process(a, g, slot_of(g, c));
 	if (pid < 0) {
 		log_error("fork: %s", strerror(errno));
 		scoreboard_clear(g->board, slot_of(g, c));
@@ -154,6 +167,7 @@ children_maintain(struct arbiter *a, struct generation *g, int64_t now_ms)
 void
 children_reopen(struct generation *g)
 {
+	g->template.reopen = true;
 	for (size_t i = 0; i < g->room; i++) {
 		struct child *c = &g->children[i];
 
@@ -226,7 +240,8 @@ children_reap(struct arbiter *a, int64_t now_ms)
 			continue;
 		if (find_child(a, pid, &d))
 			bury(a, &d, now_ms);
-		else if (!upgrade_ended(a, pid, d.status))
+		else if (!template_ended(a, pid, d.status, now_ms) &&
+		    !upgrade_ended(a, pid, d.status))
 			log_debug("Reaped process %d, a stranger", (int)pid);
 	}
 }

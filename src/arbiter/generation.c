@@ -72,6 +72,7 @@ generation_free(struct generation **gp)
 	*gp = NULL;
 	if (g == NULL)
 		return;
+	template_forget(g);
 	sockets_forget(&g->sockets);
 	certificates_free(&g->certificates);
 	access_free(&g->access);

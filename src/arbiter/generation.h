@@ -17,6 +17,7 @@
 #include "arbiter/backoff.h"
 #include "arbiter/certificates.h"
 #include "arbiter/sockets.h"
+#include "arbiter/template.h"
 
 struct access_log;
 struct err;
@@ -56,6 +57,7 @@ struct generation {
 	struct sockets sockets; /* empty at first, and once retired */
 	struct hooks *hooks;    /* NULL: nobody wants to hear of it */
 	struct child *children; /* room of them */
+	struct template template; /* with preload_app */
 	size_t wanted;          /* workers that there should be */
 	size_t handed;          /* places of these that the candidate has */
 	size_t step;            /* as a candidate: boots so many at a time;

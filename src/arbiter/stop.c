@@ -36,6 +36,7 @@ stop_retire(struct arbiter *a, struct generation *g)
 		sockets_close(&g->sockets, &peers);
 	if (a->serving != NULL)
 		sockets_settle(&a->serving->sockets, a->serving->settings);
+	template_end(g);
 	g->retired = true;
 	g->next = a->retired;
 	a->retired = g;

@@ -171,6 +171,7 @@ watch_generation(struct arbiter *a, struct generation *g, int64_t now_ms)
 		watch_state(g, i, now_ms);
 		act_on_deadlines(a, g, i, now_ms);
 	}
+	template_watch(g, now_ms);
 	if (generation_full(g))
 		relieve(g, now_ms);
 }
@@ -189,7 +190,9 @@ watch_deadline(const struct arbiter *a, const struct generation *g)
 	if (silent < a->looked_ms + LOOK_MS)
 		silent = a->looked_ms + LOOK_MS;
 	due = earlier(due, recycle_deadline(g));
-	if (!g->retired && generation_active(g) < generation_target(g))
+	due = earlier(due, template_deadline(g));
+	if (!g->retired && !template_is_booting(g) &&
+	    generation_active(g) < generation_target(g))
 		due = earlier(due, g->backoff.next_ms);
 	return earlier(due, silent);
 }

@@ -329,17 +329,6 @@ derive_tls(struct store *st, struct err *err)
 	return check_certificates(st, err) == 0 ? check_clients(st, err) : -1;
 }
 
-/* Accepted, so that nobody's command line breaks; but not in silence. */
-static int
-check_preload(struct store *st, struct err *err)
-{
-	if (!st->settings.preload_app)
-		return 0;
-	return warn(st, SETTING_preload_app,
-	    "not in this version yet: each worker loads the application itself",
-	    err);
-}
-
 /*
  * gunicorn's sync worker runs one request at a time: applications that rely
  * on it are not ready for threads.
@@ -430,7 +419,7 @@ derive(struct store *st, struct err *err)
 	derive_proxy(st);
 	if (foreign_check(st, err) != 0 || check_worker_class(st, err) != 0 ||
 	    check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
-	    check_preload(st, err) != 0 || derive_tls(st, err) != 0 ||
+	    derive_tls(st, err) != 0 ||
 	    check_logger(st, err) != 0 || check_request_id(st, err) != 0 ||
 	    derive_user(st, err) != 0 || derive_socket(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||

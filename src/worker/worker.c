@@ -116,7 +116,6 @@ worker_init(struct worker *w, const struct settings *s, struct err *err)
 			.permit = permitted(s),
 		},
 		.wake_fd = -1,
-		.max_requests = draw_max_requests(s),
 	};
 	w->keep = (struct outbound_limits){
 		.memory = (size_t)s->response_buffer_bytes,
@@ -187,19 +186,31 @@ tell_booted(struct worker *w, struct err *err)
 	return WORKER_EXIT_BOOT;
 }
 
+/* What load() would have been told, had it not run in the template. */
+static int
+tell_forked(struct worker *w, struct err *err)
+{
+	if (worker_tell(w, BICORN_POST_FORK) == 0)
+		return 0;
+	err_set(err, "%s: post_fork failed", w->settings->app);
+	return WORKER_EXIT_BOOT;
+}
+
 /* Everything up to the application; the slot says that we live. */
 static int
 boot(struct worker *w, const struct heritage *h, struct acceptor **a,
     struct err *err)
 {
 	struct app_start start = { 0 };
+	bool loaded = w->app.ops != NULL;
 	int rc;
 
-	if (worker_init(w, h->settings, err) != 0)
+	if (!loaded && worker_init(w, h->settings, err) != 0)
 		return WORKER_EXIT_BOOT;
+	w->max_requests = draw_max_requests(h->settings);
 	w->heritage = h;
 	w->statsd = log_statsd();
-	if (set_notes(w, h->access, err) != 0 ||
+	if ((!loaded && set_notes(w, h->access, err) != 0) ||
 	    contexts_new(h, &w->contexts, err) != 0 ||
 	    fronts_new(h, &w->fronts, err) != 0)
 		return WORKER_EXIT_BOOT;
@@ -214,7 +225,11 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	}
 	start.number = atomic_load(&w->score->number);
 	start.arbiter = (int)h->arbiter;
-	rc = app_load(h->settings, &w->lent.table, &start, &w->app, err);
+	if (loaded)
+		rc = tell_forked(w, err);
+	else
+		rc = app_load(h->settings, &w->lent.table, &start, &w->app,
+		    err);
 	if (rc != 0)
 		return rc;
 	if (pool_start(w, &w->pool, err) != 0)
@@ -245,44 +260,87 @@ worker_stopping(const struct worker *w)
 }
 
 int
-worker_main(const struct heritage *h)
+worker_main(const struct heritage *h, struct worker *preloaded)
 {
 	struct acceptor *a = NULL;
-	struct worker w;
+	struct worker own = { .app.ops = NULL };
+	struct worker *w = preloaded != NULL ? preloaded : &own;
 	struct err err;
 	int rc;
 
 	signals_boot();
-	rc = boot(&w, h, &a, &err);
+	rc = boot(w, h, &a, &err);
 	if (rc != 0) {
 		log_error("%s", err.text);
 		scoreboard_why(h->board, h->slot, err.text);
 		log_info("Worker exiting (pid: %d)", (int)getpid());
 		return rc;
 	}
-	signals_install(w.wake_fd, w.score, h->arbiter);
-	if (app_hears(&w.app, BICORN_WORKER_ABORT))
-		signals_on_abort(watchdog_abort, w.watchdog);
+	signals_install(w->wake_fd, w->score, h->arbiter);
+	if (app_hears(&w->app, BICORN_WORKER_ABORT))
+		signals_on_abort(watchdog_abort, w->watchdog);
 	acceptor_listen(a);
-	report_ready(&w);
+	report_ready(w);
 	if (acceptor_run(a)) {
 		signals_on_abort(NULL, NULL);
 		/* The watchdog looks at the pool. */
-		watchdog_stop(&w.watchdog);
-		handshakes_stop(&w.handshakes);
-		queue_close(w.queue);
-		pool_join(&w.pool);
-		worker_tell(&w, BICORN_WORKER_EXIT);
-		app_unload(&w.app);
+		watchdog_stop(&w->watchdog);
+		handshakes_stop(&w->handshakes);
+		queue_close(w->queue);
+		pool_join(&w->pool);
+		worker_tell(w, BICORN_WORKER_EXIT);
+		app_unload(&w->app);
 		acceptor_free(&a);
-		worker_fini(&w);
+		worker_fini(w);
 	} else {
 		/* Threads are in the application: the process just ends. */
-		worker_tell(&w, BICORN_WORKER_EXIT);
+		worker_tell(w, BICORN_WORKER_EXIT);
 	}
-	statsd_flush(w.statsd);
+	statsd_flush(w->statsd);
 	log_info("Worker exiting (pid: %d)", (int)getpid());
 	return WORKER_EXIT_OK;
+}
+
+int
+worker_preload(const struct heritage *h, struct worker **out, struct err *err)
+{
+	const struct app_start start = {
+		.flags = BICORN_LOAD_PRELOAD,
+		.arbiter = (int)h->arbiter,
+	};
+	struct worker *w = calloc(1, sizeof(*w));
+	int rc = WORKER_EXIT_BOOT;
+
+	*out = w;
+	signals_boot();
+	if (w == NULL)
+		err_sys(err, "template");
+	else if (worker_init(w, h->settings, err) == 0 &&
+	    set_notes(w, h->access, err) == 0)
+		rc = app_load(h->settings, &w->lent.table, &start, &w->app,
+		    err);
+	return rc;
+}
+
+void
+worker_forked(struct worker *w, enum worker_fork when)
+{
+	const struct bicorn_app *ops = w->app.ops;
+
+	switch (when) {
+	case WORKER_FORK_PREPARE:
+		if (APP_HAS(ops, fork_prepare))
+			ops->fork_prepare(w->app.instance);
+		break;
+	case WORKER_FORK_PARENT:
+		if (APP_HAS(ops, fork_parent))
+			ops->fork_parent(w->app.instance);
+		break;
+	case WORKER_FORK_CHILD:
+		if (APP_HAS(ops, fork_child))
+			ops->fork_child(w->app.instance);
+		break;
+	}
 }
 
 int

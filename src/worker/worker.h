@@ -7,6 +7,7 @@
 struct err;
 struct heritage;
 struct settings;
+struct worker;
 
 /* Exit codes of a worker, gunicorn's. */
 enum worker_exit {
@@ -25,7 +26,24 @@ enum worker_exit {
  * TERM drains (also when the arbiter dies), INT and QUIT leave at once, USR1 opens
  * the logs again.  Logs why it fails.
  */
-int worker_main(const struct heritage *h);
+int worker_main(const struct heritage *h, struct worker *preloaded);
+
+/*
+ * In a template, which forks workers: loads the application as a worker
+ * would; h needs no slot.  Each of them gives *out, of which it has a copy, to worker_main(),
+ * which otherwise gets NULL.  Returns enum worker_exit.
+ */
+int worker_preload(const struct heritage *h, struct worker **out,
+    struct err *err);
+
+/* Tells the application before, and on both sides after, such a fork. */
+enum worker_fork {
+	WORKER_FORK_PREPARE,
+	WORKER_FORK_PARENT,
+	WORKER_FORK_CHILD,
+};
+
+void worker_forked(struct worker *w, enum worker_fork when);
 
 /*
  * --check-config: loads the application and unloads it.  Returns enum

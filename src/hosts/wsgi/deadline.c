@@ -54,6 +54,27 @@ deadline_init(struct wsgi *w)
 	return watch_signal(w);
 }
 
+/*
+ * Another pipe under the same descriptors: the handler keeps their numbers,
+ * and the processes that came from the same template have the old one.
+ */
+int
+deadline_forked(struct wsgi *w)
+{
+	int fds[2], rc = 0;
+
+	if (w->stacks[0] < 0)
+		return 0;
+	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		if (dup3(fds[i], w->stacks[i], O_CLOEXEC) < 0)
+			rc = -1;
+		close(fds[i]);
+	}
+	return rc;
+}
+
 void
 deadline_fini(struct wsgi *w)
 {

@@ -11,6 +11,9 @@
 
 /* Makes the exception and gets ready to show stacks; -1 with an exception. */
 int deadline_init(struct wsgi *w);
+/* In a worker forked from a template: stacks of its own. */
+int deadline_forked(struct wsgi *w);
+
 void deadline_fini(struct wsgi *w);
 
 /*

@@ -25,6 +25,7 @@
 #include "interpreter.h"
 #include "logconfig.h"
 #include "names.h"
+#include "preload.h"
 #include "report.h"
 #include "support.h"
 #include "target.h"
@@ -379,6 +380,9 @@ BICORN_APP(
 	.thread_start = wsgi_thread_start,
 	.thread_stop = wsgi_thread_stop,
 	.interrupt = deadline_interrupt,
+	.fork_prepare = preload_prepare,
+	.fork_parent = preload_parent,
+	.fork_child = preload_child,
 	.dump = deadline_dump,
 	.events = HOOKS_EVENTS,
 	.event = hooks_event,

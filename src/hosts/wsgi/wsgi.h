@@ -107,6 +107,7 @@ struct wsgi {
 	struct bicorn_str root_path;   /* without a slash at its end */
 	int64_t body_buffer;  /* bodies up to this are in memory */
 	bool sendfile;
+	bool forked;          /* workers were forked from this process */
 };
 
 /* Parts of a body on their way to the server, with their owners. */
