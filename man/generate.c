@@ -19,6 +19,10 @@ main(int argc, char **argv)
 		{ "sample", conf_sample },
 		{ "options", conf_manual_options },
 		{ "file", conf_manual_file },
+		{ "gunicorn", conf_manual_gunicorn },
+		{ "bash", conf_complete_bash },
+		{ "zsh", conf_complete_zsh },
+		{ "fish", conf_complete_fish },
 	};
 
 	for (size_t i = 0; argc == 2 && i < sizeof(texts) / sizeof(*texts);
@@ -28,6 +32,6 @@ main(int argc, char **argv)
 			return fflush(stdout) != 0 || ferror(stdout);
 		}
 	}
-	fputs("usage: generate sample|options|file\n", stderr);
+	fputs("usage: generate sample|options|file|gunicorn|bash|zsh|fish\n", stderr);
 	return 2;
 }

@@ -283,7 +283,8 @@ def test_manuals_name_every_setting():
             assert re.search(r"Fl %s( |$)" % flag[1:], options, re.M), flag
 
 
-@pytest.mark.parametrize("page", ["bicorn.8", "bicorn.conf.5", "bicorn_app.3"])
+@pytest.mark.parametrize("page", ["bicorn.8", "bicorn.conf.5", "bicorn_app.3",
+                                  "bicorn-migrate.7", "bicorn-wsgi.7"])
 def test_manuals_are_clean(page):
     path = str(made("man/" + page))
     if not shutil.which("groff") or not shutil.which("mandoc"):

@@ -60,6 +60,11 @@ def test_what_is_installed(staged):
         man + "/man3/bicorn_app.3",
         doc + "/examples/Dockerfile",
         doc + "/examples/apache.conf",
+        man + "/man7/bicorn-migrate.7",
+        man + "/man7/bicorn-wsgi.7",
+        expand("bashcompletiondir") + "/bicorn",
+        expand("zshcompletiondir") + "/_bicorn",
+        expand("fishcompletiondir") + "/bicorn.fish",
         doc + "/examples/bicorn.conf",
         doc + "/examples/bicorn.logrotate",
         doc + "/examples/bicorn.service",
@@ -80,7 +85,8 @@ def test_what_is_installed(staged):
 
 
 def test_pages_are_complete(staged):
-    for page in ("man8/bicorn.8", "man5/bicorn.conf.5", "man3/bicorn_app.3"):
+    for page in ("man8/bicorn.8", "man5/bicorn.conf.5", "man3/bicorn_app.3",
+                 "man7/bicorn-migrate.7", "man7/bicorn-wsgi.7"):
         text = Path(str(staged) + expand("mandir"), page).read_text()
         assert not re.search(r"@\w+@", text)
         assert len(text) > 2000

@@ -165,4 +165,12 @@ void conf_sample(FILE *out);
 void conf_manual_options(FILE *out);
 void conf_manual_file(FILE *out);
 
+/* What becomes of gunicorn's settings, for bicorn-migrate(7). */
+void conf_manual_gunicorn(FILE *out);
+
+/* Completions for shells. */
+void conf_complete_bash(FILE *out);
+void conf_complete_zsh(FILE *out);
+void conf_complete_fish(FILE *out);
+
 #endif

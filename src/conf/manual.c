@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "conf/env.h"
+#include "conf/foreign.h"
 #include "conf/store.h"
 #include "conf/value.h"
 #include "conf/wrap.h"
@@ -197,4 +198,58 @@ conf_manual_file(FILE *out)
 		print_names(out, s);
 	}
 	fputs(".El\n", out);
+}
+
+/* --- bicorn-migrate(7) ---------------------------------------------------- */
+
+static bool
+is_same(const struct foreign *f)
+{
+	return foreign_verdict(f) == VERDICT_HONOURED;
+}
+
+/* One paragraph for what just works. */
+static void
+print_honoured(FILE *out)
+{
+	const struct foreign *last = NULL;
+
+	fputs("These are honoured, by the same name, flag and meaning:\n",
+	    out);
+	for (size_t i = 0; i < FOREIGN_COUNT; i++)
+		if (is_same(&foreign_table[i]))
+			last = &foreign_table[i];
+	for (size_t i = 0; i < FOREIGN_COUNT; i++)
+		if (is_same(&foreign_table[i]))
+			fprintf(out, ".Ic %s %s\n", foreign_table[i].name,
+			    &foreign_table[i] == last ? "." : ",");
+}
+
+static void
+print_verdicts(FILE *out, enum foreign_verdict verdict, const char *title)
+{
+	fprintf(out, ".Pp\n%s\n.Bl -tag -width Ds\n", title);
+	for (size_t i = 0; i < FOREIGN_COUNT; i++) {
+		const struct foreign *f = &foreign_table[i];
+
+		if (foreign_verdict(f) != verdict)
+			continue;
+		fprintf(out, ".It Li %s\n", f->name);
+		print_escaped(out, span_of(f->why), true);
+	}
+	fputs(".El\n", out);
+}
+
+void
+conf_manual_gunicorn(FILE *out)
+{
+	print_honoured(out);
+	print_verdicts(out, VERDICT_TRANSLATED,
+	    "These mean nearly the same:");
+	print_verdicts(out, VERDICT_HOOK,
+	    "Hooks of a settings file in Python:");
+	print_verdicts(out, VERDICT_IGNORED,
+	    "These are accepted, and do nothing but a line in the log:");
+	print_verdicts(out, VERDICT_REFUSED,
+	    "These are refused, with a line that says what to do instead:");
 }
