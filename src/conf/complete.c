@@ -406,10 +406,15 @@ conf_complete_fish(FILE *out)
 {
 	fputs("# fish completion for bicorn(8), made from its table of "
 	      "settings.\n\n"
-	      "complete -c bicorn -f\n"
-	      "complete -c bicorn -a '(__fish_complete_directories)'\n"
-	      "complete -c bicorn -a '(__fish_complete_suffix .so)'\n"
-	      "complete -c bicorn -a '(string replace -r \"\\.py$\" \"\" -- "
-	      "*.py)' -d 'Python module'\n", out);
+	      "function __bicorn_apps\n"
+	      "\tfor f in *.py\n"
+	      "\t\tstring replace -r '\\.py$' '' -- $f\n"
+	      "\tend\n"
+	      "\tfor f in *.so\n"
+	      "\t\techo $f\n"
+	      "\tend\n"
+	      "\t__fish_complete_directories\n"
+	      "end\n\n"
+	      "complete -c bicorn -f -a '(__bicorn_apps)'\n", out);
 	each_option(out, fish_option);
 }
