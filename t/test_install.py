@@ -51,6 +51,7 @@ def test_what_is_installed(staged):
     lib, doc, man = expand("pkglibdir"), expand("docdir"), expand("mandir")
     wanted = {
         expand("bindir") + "/bicorn",
+        expand("sbindir") + "/bicornctl",
         lib + "/static.so",
         expand("includedir") + "/bicorn/app.h",
         expand("pkgconfigdir") + "/bicorn.pc",
