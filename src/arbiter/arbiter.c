@@ -310,6 +310,9 @@ do_what_is_due(struct arbiter *a)
 		for (struct generation *g = lists[i]; g != NULL; g = g->next)
 			watch_generation(a, g, now_ms);
 	a->looked_ms = now_ms;
+	if (a->changed && a->stop == STOP_NOT && a->serving != NULL)
+		reload_begin(a);
+	a->changed = false;
 	oom_look(&a->oom, now_ms);
 	reload_continue(a, now_ms);
 	if (a->candidate != NULL && !a->candidate->failed &&

@@ -67,6 +67,9 @@ struct arbiter {
 	unsigned workers;             /* forked so far */
 	bool started;                 /* was complete once */
 
+	int64_t changed_ns; /* the last change of a file (reload) ... */
+	bool changed;       /* ... which is to be acted on */
+
 	struct hooks *hooks; /* those that hear of the end */
 
 	char reload_error[NOTIFY_STATUS_MAX]; /* "": the last one was fine */

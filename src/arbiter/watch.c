@@ -162,6 +162,21 @@ relieve(struct generation *g, int64_t now_ms)
 	}
 }
 
+/*
+ * A file of the application has changed.  All workers see the same change,
+ * which reloads once.
+ */
+static void
+watch_files(struct arbiter *a, struct generation *g, size_t slot)
+{
+	int64_t changed_ns = atomic_load(&score_of(g, slot)->changed_ns);
+
+	if (g->retired || changed_ns <= a->changed_ns)
+		return;
+	a->changed_ns = changed_ns;
+	a->changed = true;
+}
+
 void
 watch_generation(struct arbiter *a, struct generation *g, int64_t now_ms)
 {
@@ -169,6 +184,7 @@ watch_generation(struct arbiter *a, struct generation *g, int64_t now_ms)
 		if (g->children[i].pid == 0)
 			continue;
 		watch_state(g, i, now_ms);
+		watch_files(a, g, i);
 		act_on_deadlines(a, g, i, now_ms);
 	}
 	template_watch(g, now_ms);

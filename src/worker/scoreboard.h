@@ -96,6 +96,7 @@ struct score_worker {
 	_Alignas(64) _Atomic int state; /* enum worker_state */
 	_Atomic int64_t beat_ms;        /* last sign of life, 0: none yet */
 	_Atomic uint32_t connections;   /* held at present */
+	_Atomic int64_t changed_ns;     /* of a file that changed (reload) */
 	_Atomic bool stuck;             /* retires for a request that hangs */
 	_Atomic uint32_t queued;        /* requests that wait for a thread */
 	_Atomic uint32_t by_state[SCORE_CONNECTIONS]; /* while watched */

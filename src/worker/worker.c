@@ -26,6 +26,7 @@
 #include "worker/pages.h"
 #include "worker/pool.h"
 #include "worker/queue.h"
+#include "worker/reloader.h"
 #include "worker/scoreboard.h"
 #include "worker/signals.h"
 #include "worker/watchdog.h"
@@ -238,6 +239,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	if (w->contexts != NULL && handshakes_start(w, &w->handshakes, err) != 0)
 		return WORKER_EXIT_BOOT;
+	if (reloader_start(w, &w->reloader, err) != 0)
+		return WORKER_EXIT_BOOT;
 	*a = acceptor_new(w, err);
 	return *a != NULL ? tell_booted(w, err) : WORKER_EXIT_BOOT;
 }
@@ -285,6 +288,7 @@ worker_main(const struct heritage *h, struct worker *preloaded)
 		signals_on_abort(NULL, NULL);
 		/* The watchdog looks at the pool. */
 		watchdog_stop(&w->watchdog);
+		reloader_stop(&w->reloader);
 		handshakes_stop(&w->handshakes);
 		queue_close(w->queue);
 		pool_join(&w->pool);

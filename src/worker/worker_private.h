@@ -27,6 +27,7 @@ struct inbound;
 struct pages;
 struct pool;
 struct queue;
+struct reloader;
 struct score_counts;
 struct score_worker;
 struct settings;
@@ -56,6 +57,7 @@ struct worker {
 	struct pool *pool;
 	struct handshakes *handshakes; /* NULL: no TLS */
 	struct watchdog *watchdog;
+	struct reloader *reloader; /* NULL: no reload */
 	struct pages *pages;   /* NULL: only those made here */
 	struct statsd *statsd; /* NULL: off */
 	struct bicorn_str *notes; /* names that the access log asks for */
