@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -203,6 +204,12 @@ def test_request_id(logging):
     head = server.raw("GET / HTTP/1.1\r\n\r\n")
     got = re.search(rb"X-Request-ID: ([0-9a-f]{32})\r\n", head).group(1)
     server.wait_out("^%s$" % got.decode())
+
+
+def test_request_id_in_the_error_log(logging):
+    server = logging("--request-id", "X-Request-ID")
+    assert server.get("/boom", [("X-Request-ID", "abc-1")]).status == 500
+    server.wait_log(r"Error handling request GET /boom \(id abc-1\)$")
 
 
 def test_request_id_of_strangers(logging):
@@ -411,6 +418,42 @@ def test_capture_output(wsgi, tmp_path):
                      "output in the new file")
     assert server.stop() == 0
     assert "printed" not in server.out.text()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_rotation_without_privileges(wsgi, tmp_path):
+    """In a folder that only root may write to: the arbiter makes the files,
+    and the workers, who are nobody, open them again."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o755)
+    access, error = logs / "access.log", logs / "error.log"
+    server = wsgi(APP, "--user", "nobody", "--workers", "2",
+                  "--access-logfile", access, "--error-logfile", error,
+                  wait=False)
+    harness.wait_for(lambda: error.exists() and "] Ready" in error.read_text(),
+                     "the server to be ready")
+    server.address = ("127.0.0.1", int(re.search(
+        r"http://127\.0\.0\.1:(\d+)", error.read_text()).group(1)))
+    assert os.stat("/proc/%d" % server.workers()[0]).st_uid != 0
+    access.rename(logs / "access.1")
+    error.rename(logs / "error.1")
+    server.signal(signal.SIGUSR1)
+
+    def in_the_new_ones():
+        server.get("/boom")
+        return access.exists() and error.exists() and \
+            "GET /boom" in access.read_text() and \
+            "Error handling" in error.read_text()
+
+    harness.wait_for(in_the_new_ones, "lines in the new files")
+    old = (logs / "access.1").read_text()
+    for _ in range(20):
+        server.get("/later")
+    assert "/later" not in (logs / "access.1").read_text()[len(old):]
+    assert access.read_text().count("/later") == 20
 
 
 def test_copytruncate(wsgi, tmp_path):

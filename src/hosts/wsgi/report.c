@@ -127,12 +127,13 @@ void
 report_request(const struct wsgi *w, const struct bicorn_request *r)
 {
 	char method[64], target[1024], heading[sizeof(method) +
-	    sizeof(target) + 32];
+	    sizeof(target) + 192];
 
 	escape(method, sizeof(method), r->method);
 	escape(target, sizeof(target), r->target);
-	snprintf(heading, sizeof(heading), "Error handling request %s %s",
-	    method, target);
+	snprintf(heading, sizeof(heading), "Error handling request %s %s%s%.*s%s",
+	    method, target, r->id.len > 0 ? " (id " : "", (int)r->id.len,
+	    r->id.ptr, r->id.len > 0 ? ")" : "");
 	report_exception(w, heading);
 }
 
