@@ -295,6 +295,15 @@ sockets_give(const struct sockets *k, const struct settings *s)
 	}
 }
 
+void
+sockets_quiet(const struct sockets *k, const struct sockets_peers *peers)
+{
+	for (size_t i = 0; i < k->count; i++)
+		if (find_peer(peers, k->items[i]->spec) == NULL &&
+		    same_address(peers, k->items[i]) == NULL)
+			listen_quiet(k->items[i]);
+}
+
 static void
 close_all(struct sockets *k, const struct sockets_peers *peers)
 {

@@ -45,6 +45,9 @@ void sockets_settle(const struct sockets *k, const struct settings *s);
  */
 void sockets_give(const struct sockets *k, const struct settings *s);
 
+/* Nobody new connects to those that no peer has. */
+void sockets_quiet(const struct sockets *k, const struct sockets_peers *peers);
+
 /*
  * Closes them.  Paths of unix sockets are removed too, but those that one
  * of the peers has as well.

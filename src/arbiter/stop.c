@@ -30,6 +30,8 @@ stop_retire(struct arbiter *a, struct generation *g)
 	if (a->candidate != NULL)
 		peers.sets[1] = &a->candidate->sockets;
 	/* The new arbiter of an upgrade has the same paths. */
+	if (a->upgrade.successor == 0 && a->upgrade.predecessor == 0)
+		sockets_quiet(&g->sockets, &peers);
 	if (a->upgrade.successor != 0)
 		sockets_forget(&g->sockets);
 	else

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -453,6 +454,39 @@ listen_again(struct listener *l, const struct listen_options *options,
 	fd_close(&l->fd);
 	l->fd = fresh.fd;
 	return 0;
+}
+
+bool
+listen_quiet(const struct listener *l)
+{
+	/* The flags of the segment: SYN without ACK is dropped. */
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog program = {
+		.len = sizeof(code) / sizeof(code[0]),
+		.filter = code,
+	};
+
+	/* One that somebody else opened may be used again after us. */
+	if (l->is_unix || l->inherited)
+		return false;
+	return setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+		   sizeof(program)) == 0;
+}
+
+bool
+listen_is_quiet(const struct listener *l)
+{
+	socklen_t len = 0; /* asks for the length, in instructions */
+
+	return !l->is_unix && !l->inherited &&
+	    getsockopt(l->fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == 0 &&
+	    len > 0;
 }
 
 void

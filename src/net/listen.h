@@ -93,6 +93,15 @@ int listen_again(struct listener *l, const struct listen_options *options,
     struct err *err);
 
 /*
+ * From now on nobody new can connect to it, and who has begun to may come to
+ * an end: closing the socket now and not in a moment would reset those.
+ * False where that cannot be done, and is not needed: unix sockets, whose
+ * path is gone by then.  For all processes that have the socket.
+ */
+bool listen_quiet(const struct listener *l);
+bool listen_is_quiet(const struct listener *l);
+
+/*
  * SO_REUSEPORT of an open socket: while two have it, the address of one may
  * be a part of the other's.
  */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -25,6 +26,10 @@
 #define PAUSE_RESOURCE_MS 100
 /* ... and when none of its clients could make room. */
 #define PAUSE_FULL_MS WHEEL_TICK_MS
+/* Who has begun to connect when this worker stops gets so long to do it ... */
+#define LATECOMERS_MS 100
+/* ... if anybody came that shortly before. */
+#define BUSY_MS 2000
 #define COMPLAIN_EVERY_MS 10000
 
 static uint32_t
@@ -212,6 +217,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 		return -1;
 	}
 	enter(a, c);
+	a->accepted_ms = a->now_ms;
 	if (c->state == CLIENT_HANDSHAKE)
 		bound_handshakes(a, c);
 	tend_timer(a, c);
@@ -365,14 +371,52 @@ close_listeners(struct acceptor *a)
 	a->listening_count = 0;
 }
 
+/* True when nobody waits any more, as far as we can tell. */
+static bool
+take_all(struct acceptor *a)
+{
+	for (size_t i = 0; i < a->listening_count; i++) {
+		int rc = 1;
+
+		while (rc > 0 && !is_full(a))
+			rc = accept_one(a, a->listening[i].listener);
+		if (rc != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Whether a client may be about to connect who is not to be reset. */
+static bool
+has_latecomers(const struct acceptor *a)
+{
+	bool own = a->w->settings->reuse_port &&
+	    getppid() == a->w->heritage->arbiter;
+
+	if (a->accepted_ms == 0 ||
+	    a->now_ms > a->accepted_ms + BUSY_MS)
+		return false;
+	for (size_t i = 0; i < a->listening_count; i++) {
+		const struct listener *l = a->listening[i].listener;
+
+		if (listen_is_quiet(l) || (own && listen_quiet(l)))
+			return true;
+	}
+	return false;
+}
+
 void
 accept_stop(struct acceptor *a)
 {
 	if (a->registered)
 		set_registered(a, false);
-	for (size_t i = 0; i < a->listening_count; i++)
-		while (!is_full(a) &&
-		    accept_one(a, a->listening[i].listener) > 0)
-			;
-	close_listeners(a);
+	a->close_ms = a->now_ms + (has_latecomers(a) ? LATECOMERS_MS : 0);
+	accept_rest(a);
+}
+
+void
+accept_rest(struct acceptor *a)
+{
+	if (a->listening_count > 0 && take_all(a) && a->now_ms >= a->close_ms)
+		close_listeners(a);
 }

@@ -45,7 +45,9 @@
 /* While clients wait, their age is looked at so often. */
 #define QUEUE_LOOK_MS 50
 /* While it leaves, clients that say nothing for so long are closed. */
-#define DRAIN_IDLE_MS 1000
+#define DRAIN_IDLE_MS 2000
+/* ... and who has begun a handshake or a head gets so long to end it. */
+#define DRAIN_HEAD_MS 5000
 
 static int
 add_source(struct acceptor *a, int fd, struct source *source)
@@ -407,6 +409,7 @@ begin_drain(struct acceptor *a)
 	signals_tell();
 	a->drain_end_ms = a->now_ms + w->settings->graceful_timeout_ms;
 	a->idle_close_ms = a->now_ms + DRAIN_IDLE_MS;
+	a->patience_end_ms = a->now_ms + DRAIN_HEAD_MS;
 	atomic_store(&w->draining, true);
 	/* Otherwise it is the arbiter who says that the service stops. */
 	if (getppid() != w->heritage->arbiter)
@@ -415,6 +418,30 @@ begin_drain(struct acceptor *a)
 	    memory_order_relaxed);
 	scoreboard_notify(w->heritage->board);
 	accept_stop(a);
+}
+
+/* Whether c, which the acceptor owns, keeps a worker that leaves too long. */
+static bool
+has_to_go(const struct acceptor *a, const struct client *c)
+{
+	const struct settings *s = a->w->settings;
+	bool patient = a->now_ms < a->patience_end_ms;
+	int64_t wait;
+
+	switch (c->state) {
+	case CLIENT_IDLE:
+		/* One that has just got here has its request on the way. */
+		wait = c->fresh ? s->header_timeout_ms : s->keepalive_ms;
+		return !patient ||
+		    c->deadline_ms - wait + DRAIN_IDLE_MS <= a->now_ms;
+	case CLIENT_HANDSHAKE:
+	case CLIENT_PROXY:
+		return c->fresh || !patient;
+	case CLIENT_HEAD:
+		return !patient;
+	default:
+		return false;
+	}
 }
 
 /* Clients that are between two requests and will not be missed. */
@@ -430,9 +457,7 @@ close_idle(struct acceptor *a)
 		next = c->next_open;
 		if (atomic_load_explicit(&c->owner, memory_order_acquire) ==
 			0 &&
-		    (c->state == CLIENT_IDLE ||
-			c->state == CLIENT_PROXY ||
-			c->state == CLIENT_HANDSHAKE)) {
+		    has_to_go(a, c)) {
 			c->fresh = false;
 			tend_expired(a, c);
 		}
@@ -501,8 +526,10 @@ heed_signals(struct acceptor *a)
 		log_info("Autorestarting worker after current request.");
 	if (a->drain_end_ms == CLOCK_NEVER)
 		return false;
+	accept_rest(a);
 	close_idle(a);
-	return a->open == NULL || a->now_ms >= a->drain_end_ms ||
+	return (a->open == NULL && a->listening_count == 0) ||
+	    a->now_ms >= a->drain_end_ms ||
 	    only_stuck_left(a);
 }
 
@@ -514,6 +541,8 @@ wait_limit(const struct acceptor *a)
 	int64_t next = a->idle_close_ms < a->drain_end_ms ? a->idle_close_ms
 							  : a->drain_end_ms;
 
+	if (a->drain_end_ms != CLOCK_NEVER && a->listening_count > 0)
+		next = a->now_ms + WHEEL_TICK_MS;
 	if (a->resume_ms > a->now_ms && a->resume_ms < next)
 		next = a->resume_ms;
 	if (a->evict_ms > a->now_ms && a->evict_ms < next)

@@ -78,6 +78,9 @@ struct acceptor {
 	int64_t complained_ms; /* the last warning about accept() */
 
 	/* Leaving. */
+	int64_t accepted_ms;   /* a client came last; 0: none yet */
+	int64_t close_ms;      /* listeners are closed then */
+	int64_t patience_end_ms; /* half a head is waited for no longer */
 	int64_t drain_end_ms;  /* CLOCK_NEVER: not draining */
 	int64_t idle_close_ms; /* then idle clients are closed */
 };
@@ -101,8 +104,12 @@ void accept_from_all(struct acceptor *a);
 /* Listens, or does not, as load and limits say; every round. */
 void accept_adjust(struct acceptor *a);
 
-/* Takes what is left in the backlog; from then on nothing is accepted. */
+/*
+ * Takes what is left in the backlog, at once and, as there is room for it, in
+ * the following rounds; then closes the listeners.
+ */
 void accept_stop(struct acceptor *a);
+void accept_rest(struct acceptor *a);
 
 /*
  * Lets c in, who is known by now: counts its address, begins TLS.  False

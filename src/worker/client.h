@@ -73,6 +73,7 @@ struct client {
 	bool peer_closed; /* the peer ended its side */
 	bool keep;        /* after CLIENT_FLUSH: wait for another request */
 	bool fresh;       /* nothing was received yet */
+	bool reprieved;   /* its time was over once, and bytes had come */
 	bool watches_output; /* epoll was asked about output, too */
 	struct inbound *in;  /* the request being received or answered */
 	struct outbound out; /* what the socket did not take */

@@ -7,6 +7,7 @@
 #include "base/must.h"
 #include "base/span.h"
 #include "conf/conf.h"
+#include "net/listen.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/handshakes.h"
@@ -342,11 +343,32 @@ refuse_late(struct acceptor *a, struct client *c)
 	tend_client(a, c);
 }
 
+/*
+ * A request that came at the last moment, and no event has told of yet.
+ * Under TLS bytes need not be a request: that counts but once.
+ */
+static bool
+has_come(struct client *c)
+{
+	char first;
+	size_t got;
+
+	if (c->conn.listener->tls && c->reprieved)
+		return false;
+	c->reprieved = true;
+	return conn_peek(&c->conn, &first, 1, &got) == IO_OK;
+}
+
 void
 tend_expired(struct acceptor *a, struct client *c)
 {
 	switch (c->state) {
 	case CLIENT_IDLE:
+		if (has_come(c)) {
+			c->readable = true;
+			tend_client(a, c);
+			return;
+		}
 		tally(a->w, c->fresh ? COUNT_TIMEOUT_HEAD
 				     : COUNT_TIMEOUT_KEEPALIVE);
 		if (c->fresh) {
