@@ -222,6 +222,19 @@ MINOR = re.search(r"define BICORN_ABI_MINOR (\d+)",
                   (harness.SOURCE / "include/bicorn/app.h").read_text()).group(1)
 
 
+def test_variables(server):
+    """What a PROXY header says; nothing without one."""
+    s = server("--proxy-protocol")
+    assert report(s.get("/variables"))["count"] == ["0"]
+    with s.connect() as c:
+        c.send("PROXY TCP4 192.0.2.1 10.0.0.1 12345 443\r\n")
+        said = report(c.get("/variables"))
+    assert said["peer"] == ["192.0.2.1"]
+    assert dict(zip(said["name"], said["value"])) == {
+        "PROXY_PROTOCOL": "TCP4", "PROXY_ADDR": "10.0.0.1",
+        "PROXY_PORT": "443"}
+
+
 @pytest.mark.parametrize("macros,said", [
     (("MAJOR=2",), "2." + MINOR),
     (("MAJOR=0",), "0." + MINOR),

@@ -228,6 +228,22 @@ show_request_trailers(struct bicorn_exchange *x)
 	report_send(x, &out);
 }
 
+static void
+show_variables(struct bicorn_exchange *x)
+{
+	const struct bicorn_header *items = NULL;
+	struct report out = { "", 0 };
+	size_t count = bicorn_variables(x, &items), i;
+
+	report_number(&out, "count", (long long)count);
+	report_add(&out, "peer", x->request->peer_address);
+	for (i = 0; i < count; i++) {
+		report_add(&out, "name", items[i].name);
+		report_add(&out, "value", items[i].value);
+	}
+	report_send(x, &out);
+}
+
 /* --- respond -------------------------------------------------------------- */
 
 static void
@@ -731,6 +747,7 @@ static const struct {
 	{ "/read", echo_read },
 	{ "/both", read_both_ways },
 	{ "/request-trailers", show_request_trailers },
+	{ "/variables", show_variables },
 	{ "/twice", respond_twice },
 	{ "/late", respond_late },
 	{ "/invalid", respond_invalid },

@@ -263,6 +263,45 @@ test_settings(void **state)
 	trust_free(&t);
 }
 
+static void
+remote(const char *header, const char *from, const char *const *lines,
+    const char *expected, unsigned port)
+{
+	static const char *const ips[] = { "127.0.0.1", "10.0.0.0/8" };
+	struct settings s = defaults();
+	struct trust_result out;
+
+	s.forwarded_allow_ips = (struct strlist){ ips, 2 };
+	s.remote_addr_header = header;
+	assert_int_equal(apply(&s, from, lines, &out), HTTP_DONE);
+	assert_int_equal(out.remote_len, strlen(expected));
+	if (out.remote_len == 0)
+		return;
+	assert_string_equal(out.remote, expected);
+	assert_int_equal(out.remote_port, port);
+}
+
+static void
+test_remote(void **state)
+{
+	const char *xff = "x-forwarded-for";
+
+	(void)state;
+	remote(xff, LOCAL, FIELDS("X-Forwarded-For: 1.1.1.1, 2.2.2.2:5"),
+	    "2.2.2.2", 5);
+	remote(xff, LOCAL, FIELDS("X-Forwarded-For: 1.1.1.1, 2.2.2.2",
+	    "A: b", "X-Forwarded-For: 10.0.0.1"), "2.2.2.2", 0);
+	remote(xff, LOCAL, FIELDS("X-Forwarded-For: 1.1.1.1, x, 10.0.0.1",
+	    "X-Forwarded-For: 10.0.0.2,"), "10.0.0.1", 0);
+	remote(xff, LOCAL, FIELDS("X-Forwarded-For: x"), "", 0);
+	remote(xff, NULL, FIELDS("X-Forwarded-For: ::1"), "::1", 0);
+	remote(xff, STRANGER, FIELDS("X-Forwarded-For: 1.1.1.1"), "", 0);
+	remote(NULL, LOCAL, FIELDS("X-Forwarded-For: 1.1.1.1"), "", 0);
+	remote("Forwarded", LOCAL, FIELDS("X-Forwarded-For: 1.1.1.1",
+	    "Forwarded: for=2.2.2.2"), "2.2.2.2", 0);
+	remote("X-Real-Ip", LOCAL, FIELDS("X-Real-IP: 3.3.3.3"), "3.3.3.3", 0);
+}
+
 int
 main(void)
 {
@@ -272,6 +311,7 @@ main(void)
 		cmocka_unit_test(test_underscores),
 		cmocka_unit_test(test_refuse),
 		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_remote),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -856,6 +856,113 @@ continues_only_1_1(void **state)
 	http_head_fini(&h);
 }
 
+/* --- what may be permitted ----------------------------------------------- */
+
+/* In one buffer, which may be changed, in steps of that many bytes. */
+static enum http_verdict
+permitted(struct http_head *h, char *data, size_t step, uint32_t permit)
+{
+	const struct http_limits limits = { 4094, 100, 60, permit };
+	enum http_verdict v = HTTP_MORE;
+	size_t len = strlen(data);
+
+	for (size_t n = 0; v == HTTP_MORE && n < len;) {
+		n = len - n < step ? len : n + step;
+		v = http_head_parse(h, data, n, &limits);
+	}
+	return v;
+}
+
+static void
+permits(const char *text, uint32_t permit, unsigned status,
+    const char *name, const char *value)
+{
+	for (size_t step = 1; step < 9; step++) {
+		char data[300];
+		struct http_head h = { 0 };
+		const struct http_field *f;
+		enum http_verdict v;
+
+		strcpy(data, text);
+		v = permitted(&h, data, step == 8 ? sizeof(data) : step,
+		    permit);
+		assert_int_equal(v, status == 0 ? HTTP_DONE : HTTP_BAD);
+		assert_int_equal(h.status, status);
+		if (name != NULL) {
+			f = http_head_field(&h, data, span_of(name));
+			assert_non_null(f);
+			assert_true(span_eq(http_span(data, f->value),
+			    span_of(value)));
+		}
+		http_head_fini(&h);
+	}
+}
+
+#define HEAD(fields) "GET / HTTP/1.1\r\nHost: x\r\n" fields "\r\n"
+
+static void
+permits_folding(void **state)
+{
+	const uint32_t fold = HTTP_PERMIT_FOLDING;
+
+	(void)state;
+	permits(HEAD("A: b\r\n c\r\n"), fold, 0, "A", "b   c");
+	permits(HEAD("A: b\r\n\tc\r\nD: e\r\n"), fold, 0, "A", "b  \tc");
+	permits(HEAD("A: b\r\n c\r\nD: e\r\n"), fold, 0, "D", "e");
+	permits(HEAD("A:\r\n c\r\n"), fold, 0, "A", "c");
+	permits(HEAD("A: b\r\n \r\n"), fold, 0, "A", "b");
+	permits(HEAD("A: b\r\n \r\n c\r\n"), fold, 0, "A", "b      c");
+	permits(HEAD("Content-Length:\r\n 5\r\n"), fold, 0, NULL, NULL);
+	permits(HEAD("Content-Length: 5\r\n 5\r\n"), fold, 400, NULL, NULL);
+	permits(HEAD("Transfer-Encoding: x,\r\n chunked\r\n"), fold, 501,
+	    NULL, NULL);
+	permits("GET / HTTP/1.1\r\n A: b\r\nHost: x\r\n\r\n", fold, 400,
+	    NULL, NULL);
+	permits(HEAD("A: b\n c\r\n"), fold, 400, NULL, NULL);
+	permits(HEAD("A: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n "
+	    "cccccccccccccccccccccccccccccccc\r\n"), fold, 431, NULL, NULL);
+	permits(HEAD("A: b\r\n c\r\n"), HTTP_PERMIT_SPACES, 400, NULL, NULL);
+}
+
+static void
+permits_spaces(void **state)
+{
+	const uint32_t spaces = HTTP_PERMIT_SPACES;
+
+	(void)state;
+	permits(HEAD("A : b\r\n"), spaces, 0, "A", "b");
+	permits(HEAD("Aaaa \t: b\r\n"), spaces, 0, "Aaaa", "b");
+	permits(HEAD("Content-Length : 5\r\n"), spaces, 0, "Content-Length",
+	    "5");
+	permits(HEAD("A b: c\r\n"), spaces, 400, NULL, NULL);
+	permits(HEAD(" A: c\r\n"), spaces, 400, NULL, NULL);
+	permits(HEAD("A \r\n"), spaces, 400, NULL, NULL);
+	permits(HEAD("A : b\r\n"), HTTP_PERMIT_FOLDING, 400, NULL, NULL);
+}
+
+static void
+permits_lines(void **state)
+{
+	(void)state;
+	permits("a / HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_PERMIT_METHOD, 0, NULL,
+	    NULL);
+	permits("get#aaaaaaaaaaaaaaaaaaaaaaaaaaaa / HTTP/1.1\r\nHost: x\r\n"
+		"\r\n", HTTP_PERMIT_METHOD | HTTP_CASEFOLD_METHOD, 0, NULL,
+	    NULL);
+	permits("g(t / HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_PERMIT_METHOD, 400,
+	    NULL, NULL);
+	permits(" / HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_PERMIT_METHOD, 400,
+	    NULL, NULL);
+	permits("get / HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_PERMIT_VERSION, 400,
+	    NULL, NULL);
+	permits("GET / HTTP/3.7\r\nHost: x\r\n\r\n", HTTP_PERMIT_VERSION, 0,
+	    NULL, NULL);
+	permits("GET / HTTP/0.9\r\n\r\n", HTTP_PERMIT_VERSION, 0, NULL, NULL);
+	permits("GET / HTTP/x.9\r\n\r\n", HTTP_PERMIT_VERSION, 400, NULL,
+	    NULL);
+	permits("GET / HTTP/2.0\r\nHost: x\r\n\r\n", 0, 505, NULL, NULL);
+}
+
 /* --- limits -------------------------------------------------------------- */
 
 static struct text
@@ -1100,6 +1207,9 @@ main(void)
 		cmocka_unit_test(long_lines),
 		cmocka_unit_test(many_fields),
 		cmocka_unit_test(bounds_the_whole),
+		cmocka_unit_test(permits_folding),
+		cmocka_unit_test(permits_spaces),
+		cmocka_unit_test(permits_lines),
 		cmocka_unit_test(known_names),
 		cmocka_unit_test(keeps_memory),
 		cmocka_unit_test(random_heads),
