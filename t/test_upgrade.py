@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -249,6 +250,40 @@ def test_new_executable(bicorn, served, tmp_path, executable):
                     % executable)
     finish(server, new, tmp_path / "pid")
     assert server.get("/").status == 200
+
+
+def test_tickets_go_along(served, tmp_path):
+    """A client resumes its TLS session with the new one."""
+    from test_tls import make_pair  # skips where there is no TLS
+    cert, key = make_pair(tmp_path, "ec", "ec", "-pkeyopt",
+                          "ec_paramgen_curve:P-256")
+    server = served("--certfile", cert, "--keyfile", key)
+    context = ssl.create_default_context(cafile=str(cert))
+
+    def visit(session=None):
+        with socket.create_connection(server.address,
+                                      harness.DEADLINE) as s, \
+                context.wrap_socket(s, server_hostname="localhost",
+                                    session=session) as t:
+            t.sendall(harness.request(close=True))
+            while t.recv(4096):
+                pass
+            return t.session_reused, t.session
+    reused, session = visit()
+    assert not reused
+    assert visit(session)[0]  # where one serves, tickets work
+    finish(server, upgrade(server, tmp_path / "pid"), tmp_path / "pid")
+    assert visit(session)[0]
+
+
+def test_preloaded(served, tmp_path):
+    """Whoever loads the application once has it loaded again."""
+    server = served("--preload", "-w", 2)
+    with Load(server) as load:
+        new = upgrade(server, tmp_path / "pid")
+        finish(server, new, tmp_path / "pid")
+        load.more()
+    assert not load.lost
 
 
 def test_service_manager_follows(served, manager, tmp_path):  # noqa: F811

@@ -22,6 +22,7 @@
 #include "log/log.h"
 #include "net/listen.h"
 #include "score/ledger.h"
+#include "tls/ticket_keys.h"
 #include "worker/helper.h"
 
 /* For the hook in front of it. */
@@ -133,6 +134,23 @@ inherit(struct arbiter *a, struct err *err)
 	return 0;
 }
 
+static void
+restore_tickets(struct arbiter *a)
+{
+	int fd = (int)legacy_number(&a->upgrade.legacy, "tickets");
+	struct certificates_watch *w = &a->certificates;
+	struct err err;
+
+	if (fd < 0)
+		return;
+	w->ticket_keys = ticket_keys_new(&err);
+	if (w->ticket_keys == NULL)
+		fd_close(&fd);
+	if (w->ticket_keys == NULL ||
+	    ticket_keys_restore(w->ticket_keys, fd, &err) != 0)
+		log_warning("%s", err.text);
+}
+
 int
 upgrade_init(struct arbiter *a, struct err *err)
 {
@@ -149,6 +167,7 @@ upgrade_init(struct arbiter *a, struct err *err)
 	u->counters = (int)legacy_number(&u->legacy, "counters");
 	if (u->counters >= 0)
 		fd_cloexec(u->counters, true);
+	restore_tickets(a);
 	n = legacy_number(&u->legacy, "generations");
 	a->generations = n > 0 ? (unsigned)n : 0;
 	n = legacy_number(&u->legacy, "workers");
@@ -244,7 +263,7 @@ save_counters(struct arbiter *a)
 }
 
 static void
-write_will(struct arbiter *a, struct bequest *b)
+write_will(struct arbiter *a, struct bequest *b, int tickets)
 {
 	const struct sockets *k = &a->serving->sockets;
 	bool activated = a->inherited.count > 0;
@@ -262,6 +281,22 @@ write_will(struct arbiter *a, struct bequest *b)
 	}
 	if (a->upgrade.counters >= 0)
 		bequest_add_fd(b, "counters", a->upgrade.counters, "%s", "");
+	if (tickets >= 0)
+		bequest_add_fd(b, "tickets", tickets, "%s", "");
+}
+
+/* The keys of session tickets, so that clients may come back; or -1. */
+static int
+save_tickets(const struct arbiter *a)
+{
+	const struct bulletin *keys = a->certificates.ticket_keys;
+	struct err err;
+	int fd = -1;
+
+	if (keys == NULL || ticket_keys_save(keys, &fd, &err) == 0)
+		return fd;
+	log_warning("%s", err.text);
+	return -1;
 }
 
 /* The process that becomes the new arbiter. */
@@ -309,6 +344,7 @@ upgrade_begin(struct arbiter *a)
 	const char *why = objection(a);
 	const struct helper_message before = { .moment = BICORN_PRE_EXEC };
 	struct bequest b = { .fds = NULL };
+	int tickets;
 	pid_t pid;
 
 	if (why != NULL) {
@@ -319,7 +355,8 @@ upgrade_begin(struct arbiter *a)
 	a->upgrade.counters = memfd_create("bicorn-counters", MFD_CLOEXEC);
 	if (a->upgrade.counters >= 0)
 		save_counters(a); /* should we not come to our end in order */
-	write_will(a, &b);
+	tickets = save_tickets(a);
+	write_will(a, &b, tickets);
 	hooks_ask(a->hooks, &before, PRE_EXEC_MS);
 	fflush(NULL);
 	pid = fork();
@@ -331,6 +368,7 @@ upgrade_begin(struct arbiter *a)
 		log_info("Upgrade: the new arbiter is pid %d", (int)pid);
 	a->upgrade.successor = pid > 0 ? pid : 0;
 	bequest_fini(&b);
+	fd_close(&tickets);
 }
 
 static void
