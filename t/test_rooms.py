@@ -105,6 +105,7 @@ THIRD_PARTIES = {
     "libconfig.h": "conf",
     "jansson.h": ("admin", "ctl"),
     "readline/": "ctl",
+    "sys/sdt.h": "base",
     "Python.h": "hosts/wsgi",
     "mbedtls/": "tls",
     "psa/": "tls",

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/probe.h"
 #include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
@@ -218,6 +219,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 	}
 	enter(a, c);
 	a->accepted_ms = a->now_ms;
+	probe_accept(c->conn.fd);
 	if (c->state == CLIENT_HANDSHAKE)
 		bound_handshakes(a, c);
 	tend_timer(a, c);

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
+#include "base/probe.h"
 #include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
@@ -119,6 +120,7 @@ exchange_begin(struct exchange *x, struct client *c)
 		x->run_us = x->started_us;
 	x->queue_us = c->ready_us > 0 ? x->started_us - c->ready_us : 0;
 	x->send_us = x->lock_us = 0;
+	probe_dequeue(c->conn.fd, x->queue_us);
 	x->started_wall = clock_wall();
 	fresh_response(x);
 	x->notes.len = 0;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/must.h"
+#include "base/probe.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
@@ -108,6 +109,7 @@ client_finish(struct worker *w, struct client *c)
 	epoll_ctl(w->epoll, EPOLL_CTL_DEL, c->conn.fd, NULL);
 	if (c->peer != NULL)
 		peers_closing(c->peer);
+	probe_close(c->conn.fd);
 	conn_close(&c->conn);
 	c->state = CLIENT_CLOSED;
 	push(&w->finished, c);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/probe.h"
 #include "conf/conf.h"
 #include "log/log.h"
 #include "worker/client.h"
@@ -65,6 +66,7 @@ tally_exchange(struct exchange *x)
 	x->c->served = true;
 	if (x->broken)
 		counts_add(n, COUNT_BROKEN, 1);
+	probe_respond(x->c->conn.fd, x->status, run_us);
 	hist_add(&n->hist[HIST_QUEUE], x->queue_us);
 	hist_add(&n->hist[HIST_APP], run_us - x->send_us);
 }

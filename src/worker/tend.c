@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
+#include "base/probe.h"
 #include "base/must.h"
 #include "base/span.h"
 #include "conf/conf.h"
@@ -90,6 +91,7 @@ hand_to_pool(struct acceptor *a, struct client *c)
 	bring_timer_forward(a, c);
 	c->state = CLIENT_READY;
 	c->ready_us = a->now_us;
+	probe_enqueue(c->conn.fd);
 	atomic_store_explicit(&c->queued_ms, a->now_ms, memory_order_relaxed);
 	c->next = NULL;
 	if (c->peer_closed)
