@@ -284,7 +284,8 @@ def test_manuals_name_every_setting():
 
 
 @pytest.mark.parametrize("page", ["bicorn.8", "bicorn.conf.5", "bicorn_app.3",
-                                  "bicorn-migrate.7", "bicorn-wsgi.7"])
+                                  "bicorn-migrate.7", "bicorn-wsgi.7",
+                                  "bicornctl.8"])
 def test_manuals_are_clean(page):
     path = str(made("man/" + page))
     if not shutil.which("groff") or not shutil.which("mandoc"):

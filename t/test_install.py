@@ -77,6 +77,13 @@ def test_what_is_installed(staged):
         doc + "/examples/myapp.py",
         doc + "/examples/nginx.conf",
     }
+    if "#define HAVE_ADMIN 1" in harness._CONFIG:
+        wanted |= {
+            expand("sbindir") + "/bicornctl",
+            man + "/man8/bicornctl.8",
+            expand("bashcompletiondir") + "/bicornctl",
+            expand("zshcompletiondir") + "/_bicornctl",
+        }
     if harness.HAS_PYTHON:
         wanted.add("%s/%s/wsgi.so" % (lib, make_variable("PYTHON_TAG")))
     have = files(staged)

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import harness
+from test_admin import Admin
 import pki
 from harness import signals
 
@@ -82,6 +83,21 @@ def test_every_worker_resumes(serve, folder, version):
         count += reused
         session = again if version == V1_3 else session
     assert count == 60
+
+
+@pytest.mark.skipif("#define HAVE_ADMIN 1" not in harness._CONFIG,
+                    reason="built without jansson")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_they_are_counted(serve, folder, version):
+    server = serve("--admin-bind", "127.0.0.1:0", "--workers", 2)
+    admin = Admin(server)
+    ctx = context(folder, version)
+    _, session = visit(server, ctx)
+    for _ in range(5):
+        _, again = visit(server, ctx, session)
+        session = again if version == V1_3 else session
+    counted = admin.status()["counters"]["tls_handshakes"]
+    assert (counted["full"], counted["resumed"]) == (1, 5)
 
 
 def test_openssl_resumes(serve, folder):

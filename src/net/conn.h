@@ -24,6 +24,7 @@ struct conn {
 	struct proxy_info *proxy; /* heap: what a PROXY header said; or NULL */
 	const struct listener *listener;
 	struct addr peer; /* who connected, or for whom, as proxy says */
+	bool resumed; /* under TLS: an earlier session goes on */
 	uint8_t peer_len;
 	char peer_text[ADDR_TEXT_MAX]; /* "" for a unix socket */
 };

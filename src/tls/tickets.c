@@ -25,6 +25,7 @@ struct tickets {
 	const struct bulletin *keys;
 	size_t binding_len;
 	unsigned char binding[BINDING_MOST];
+	unsigned opened;
 };
 
 struct tickets *
@@ -115,7 +116,7 @@ static int
 on_parse(void *arg, mbedtls_ssl_session *session, unsigned char *ticket,
     size_t size)
 {
-	const struct tickets *t = arg;
+	struct tickets *t = arg;
 	unsigned char *body = ticket + FRONT_LEN;
 	int64_t made_s, age_s;
 	struct ticket_keys keys;
@@ -139,7 +140,14 @@ on_parse(void *arg, mbedtls_ssl_session *session, unsigned char *ticket,
 		rc = mbedtls_ssl_session_load(session, body + sizeof(made_s),
 		    len - sizeof(made_s));
 	explicit_bzero(&keys, sizeof(keys));
+	t->opened += rc == 0;
 	return rc;
+}
+
+unsigned
+tickets_opened(const struct tickets *t)
+{
+	return t->opened;
 }
 
 void

@@ -21,6 +21,9 @@ struct tickets *tickets_new(const struct bulletin *keys,
     const unsigned char *binding, size_t len);
 void tickets_free(struct tickets **tp);
 
+/* How many were good so far.  The thread that does the handshakes. */
+unsigned tickets_opened(const struct tickets *t);
+
 /* conf is a mbedtls_ssl_config, which must not outlive t. */
 void tickets_configure(struct tickets *t, void *conf);
 

@@ -233,6 +233,12 @@ bind_to_clients(const struct making *m, unsigned char out[32])
 	return rc;
 }
 
+unsigned
+tls_resumed(const struct tls *t)
+{
+	return t->tickets != NULL ? tickets_opened(t->tickets) : 0;
+}
+
 static int
 set_tickets(const struct making *m)
 {

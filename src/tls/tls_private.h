@@ -28,4 +28,7 @@ int tls_random(void *arg, unsigned char *out, size_t len);
 bool tls_may_say(struct tls *t, int64_t now_ms, unsigned most,
     unsigned *unsaid_out);
 
+/* Tickets of its clients that were good so far. */
+unsigned tls_resumed(const struct tls *t);
+
 #endif

@@ -163,12 +163,15 @@ tls_handshake(struct conn *c)
 {
 	struct session *s = c->tls;
 	unsigned char room[AHEAD];
+	unsigned before;
 	bool kept;
 	int rc;
 
 	s->satisfied = false;
 	use_ahead(s, room);
+	before = tls_resumed(s->tls);
 	rc = mbedtls_ssl_handshake(&s->ssl);
+	c->resumed = c->resumed || tls_resumed(s->tls) != before;
 	kept = keep_ahead(s);
 	if (rc == 0)
 		return kept ? refuse_unfit(s, c) : IO_ERROR;

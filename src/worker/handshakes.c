@@ -33,7 +33,8 @@ step(struct worker *w, struct client *c)
 	}
 	switch (c->conn.transport->handshake(&c->conn)) {
 	case IO_OK:
-		tally(w, COUNT_HANDSHAKES_FULL);
+		tally(w, c->conn.resumed ? COUNT_HANDSHAKES_RESUMED :
+					   COUNT_HANDSHAKES_FULL);
 		c->state = CLIENT_IDLE;
 		c->fresh = true;
 		c->deadline_ms = clock_coarse_ms() +
