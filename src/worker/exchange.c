@@ -8,8 +8,8 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
-#include "base/probe.h"
 #include "base/fd.h"
+#include "base/probe.h"
 #include "conf/conf.h"
 #include "log/log.h"
 #include "net/listen.h"

@@ -4,8 +4,8 @@
 #include <sys/epoll.h>
 
 #include "base/clock.h"
-#include "base/probe.h"
 #include "base/must.h"
+#include "base/probe.h"
 #include "base/span.h"
 #include "conf/conf.h"
 #include "net/listen.h"
