@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """USR2: another executable takes over, and nobody notices."""
+import json
 import os
 import re
 import shutil
@@ -355,3 +356,33 @@ def test_gunicorn_becomes_bicorn(tmp_path):
         for pid in harness.processes(old.pid):
             os.kill(pid, signal.SIGKILL)
         old.wait()
+
+
+@pytest.mark.skipif("#define HAVE_ADMIN 1" not in harness._CONFIG,
+                    reason="built without jansson")
+def test_numbers_go_on(served, tmp_path):
+    """The admin listener changes hands, and no number goes back."""
+    control = tmp_path / "control.sock"
+    server = served("--control-socket", control, "--workers", 2)
+
+    def seen():
+        out = subprocess.run([harness.BUILD / "bicornctl", "-s", control,
+                              "--json", "status"], capture_output=True,
+                             text=True, timeout=harness.DEADLINE)
+        return json.loads(out.stdout) if out.returncode == 0 else None
+
+    def answers():
+        status = seen()
+        return status and status["counters"]["requests"]["2xx"]
+
+    for _ in range(10):
+        server.get("/")
+    wait_for(lambda: answers() == 10, "ten")
+    new = upgrade(server, tmp_path / "pid")
+    finish(server, new, tmp_path / "pid")
+    wait_for(lambda: (seen() or {}).get("arbiter", {}).get("pid") == new,
+             "the new one's answer")
+    assert answers() >= 10
+    for _ in range(5):
+        server.get("/")
+    wait_for(lambda: answers() == 15, "fifteen")
