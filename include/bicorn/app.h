@@ -333,7 +333,16 @@ struct bicorn_app {
 	void (*fork_prepare)(void *app);
 	void (*fork_parent)(void *app);
 	void (*fork_child)(void *app);
+
+	/* What the server may know of the application: BICORN_TRAIT_... */
+	uint32_t traits;
 };
+
+/*
+ * One thread at a time runs the application's code, as under an interpreter's
+ * lock: while requests are short, more threads only get into its way.
+ */
+#define BICORN_TRAIT_SERIAL 1u
 
 /*
  * The server's functions.  Use the inline helpers below, which say what

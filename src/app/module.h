@@ -19,7 +19,10 @@ struct settings;
 #define APP_HAS(ops, member) \
 	((ops)->size >= offsetof(struct bicorn_app, member) + \
 		sizeof((ops)->member) && \
-	    (ops)->member != NULL)
+	    (ops)->member != 0)
+
+#define APP_HAS_TRAIT(ops, trait) \
+	(APP_HAS(ops, traits) && ((ops)->traits & (trait)) != 0)
 
 struct app {
 	void *object;                 /* of dlopen() */

@@ -22,6 +22,13 @@
  * in requests much longer than usual, the acceptor nudges a moment later.
  */
 #define PATIENCE_US 100
+/*
+ * Where the threads share an interpreter's lock, a second one that is up adds
+ * switches and no speed, unless the first waits for something.  A request as
+ * short as this does not wait for anything worth mentioning.
+ */
+#define SERIAL_PATIENCE_US 1000
+#define SERIAL_SHORT_US 64
 /* While both lines are busy, one in so many is taken from the second. */
 #define SECOND_EACH 8
 
@@ -34,6 +41,7 @@ struct line {
 struct queue {
 	/* Constant after queue_new(). */
 	unsigned threads;
+	bool serial;
 	struct score_load *load; /* where the counts are */
 
 	struct lock lock;  /* rank LOCK_QUEUE: taken last, held briefly */
@@ -98,6 +106,20 @@ sleeping_set(struct queue *q, unsigned sleeping)
 	atomic_store_explicit(&q->load->sleeping, sleeping, memory_order_relaxed);
 }
 
+void
+queue_set_serial(struct queue *q)
+{
+	q->serial = true;
+}
+
+static int64_t
+patience_of(const struct queue *q)
+{
+	return q->serial && busy_of(q) < SERIAL_SHORT_US * 16
+	    ? SERIAL_PATIENCE_US
+	    : PATIENCE_US;
+}
+
 static bool claim_wake_locked(struct queue *q, int64_t patience_us)
     REQUIRES(q->lock);
 
@@ -150,7 +172,7 @@ push(struct queue *q, struct line *l, struct client *first,
 	must(!q->closed);
 	append(l, first, last);
 	length_set(q, length_of(q) + count);
-	wake = claim_wake_locked(q, PATIENCE_US);
+	wake = claim_wake_locked(q, patience_of(q));
 	lock_drop(&q->lock);
 
 	/* Waking after the drop spares the sleeper a trip into the lock. */
@@ -226,7 +248,7 @@ queue_pop(struct queue *q, int64_t busy_us)
 		q->waking = false;
 	}
 	c = take_locked(q);
-	wake = claim_wake_locked(q, PATIENCE_US);
+	wake = claim_wake_locked(q, patience_of(q));
 	lock_drop(&q->lock);
 	if (wake)
 		cond_wake_one(&q->ready);

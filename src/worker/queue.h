@@ -27,6 +27,12 @@ struct score_load;
 struct queue *queue_new(unsigned threads, struct score_load *load);
 
 /*
+ * One thread at a time gets on in the application: more are woken for short
+ * requests only when one is stuck.  Before there are threads.
+ */
+void queue_set_serial(struct queue *q);
+
+/*
  * Hands a chain of `count` clients, linked through client.next, to the pool,
  * which owns them from now on.  Never blocks.
  */

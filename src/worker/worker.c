@@ -233,6 +233,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		    err);
 	if (rc != 0)
 		return rc;
+	if (APP_HAS_TRAIT(w->app.ops, BICORN_TRAIT_SERIAL))
+		queue_set_serial(w->queue);
 	if (pool_start(w, &w->pool, err) != 0)
 		return WORKER_EXIT_BOOT;
 	if (watchdog_start(w, &w->watchdog, err) != 0)

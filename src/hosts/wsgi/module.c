@@ -373,6 +373,12 @@ wsgi_files(void *app, void (*add)(void *arg, const char *path), void *arg)
 	PyGILState_Release(gil);
 }
 
+#ifdef Py_GIL_DISABLED
+#define WSGI_TRAITS 0
+#else
+#define WSGI_TRAITS BICORN_TRAIT_SERIAL
+#endif
+
 BICORN_APP(
 	.handle = handle_exchange,
 	.load = wsgi_load,
@@ -388,4 +394,5 @@ BICORN_APP(
 	.event = hooks_event,
 	.helper = hooks_helper,
 	.settings = support_settings,
-	.files = wsgi_files)
+	.files = wsgi_files,
+	.traits = WSGI_TRAITS)
