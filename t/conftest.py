@@ -137,3 +137,14 @@ def compile_app(tmp_path):
         return module
 
     return build
+
+
+@pytest.fixture(scope="session")
+def slow_app(tmp_path_factory):
+    """t/apps/slow.c, for clients that are slow or in a hurry."""
+    module = tmp_path_factory.mktemp("slow") / "slow.so"
+    subprocess.run([*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g",
+                    "-I", str(harness.SOURCE / "include"),
+                    str(harness.SOURCE / "t/apps/slow.c"), "-o", str(module)],
+                   check=True)
+    return module

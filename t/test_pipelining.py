@@ -3,23 +3,12 @@
 import os
 import shutil
 import signal
-import subprocess
 
 import pytest
 
 import harness
 
 HELLO = b"Hello, World!\n"
-
-
-@pytest.fixture(scope="module")
-def slow_app(tmp_path_factory):
-    module = tmp_path_factory.mktemp("pipelining") / "slow.so"
-    subprocess.run([*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g",
-                    "-I", str(harness.SOURCE / "include"),
-                    str(harness.SOURCE / "t/apps/slow.c"), "-o", str(module)],
-                   check=True)
-    return module
 
 
 @pytest.fixture

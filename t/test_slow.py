@@ -24,16 +24,6 @@ EXACT = 0.1
 TRIES = 4
 
 
-@pytest.fixture(scope="module")
-def slow_app(tmp_path_factory):
-    module = tmp_path_factory.mktemp("slow") / "slow.so"
-    subprocess.run([*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g",
-                    "-I", str(harness.SOURCE / "include"),
-                    str(harness.SOURCE / "t/apps/slow.c"), "-o", str(module)],
-                   check=True)
-    return module
-
-
 @pytest.fixture
 def server(bicorn, slow_app):
     def start(*args, **kw):
