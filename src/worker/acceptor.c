@@ -239,18 +239,27 @@ sweep_queue(struct acceptor *a)
 	}
 }
 
-/* The queue left threads asleep; after a moment it has to prove right. */
+/*
+ * The queue left threads asleep; it has to prove right: those who wait now
+ * have to be served a moment later.
+ */
 static void
 watch_queue(struct acceptor *a)
 {
-	if (!queue_is_patient(a->w->queue)) {
+	struct queue *q = a->w->queue;
+
+	if (!queue_is_patient(q)) {
 		a->patient_ms = CLOCK_NEVER;
-	} else if (a->patient_ms == CLOCK_NEVER) {
-		a->patient_ms = a->now_ms;
-	} else if (a->now_ms > a->patient_ms) {
-		queue_nudge(a->w->queue);
-		a->patient_ms = a->now_ms;
+		return;
 	}
+	if (a->patient_ms != CLOCK_NEVER) {
+		if (a->now_ms <= a->patient_ms)
+			return;
+		if (queue_taken(q) < a->patient_goal)
+			queue_nudge(q);
+	}
+	a->patient_ms = a->now_ms;
+	a->patient_goal = queue_taken(q) + queue_length(q);
 }
 
 /*

@@ -47,7 +47,9 @@ struct acceptor {
 	struct client *batch_first;
 	struct client *batch_last;
 	size_t batch_count;
-	int64_t patient_ms; /* clients wait and threads sleep, since then */
+	int64_t patient_ms; /* clients wait and threads sleep, since then; */
+	uint64_t patient_goal; /* ... those are served when queue_taken() is
+				  as much as this */
 	int64_t metrics_ms; /* when they are sent next */
 	int64_t held_ms;  /* since when answers may be held; CLOCK_NEVER: none */
 	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it

@@ -50,6 +50,7 @@ struct queue {
 	/* Guarded by lock, as the counts, which are also read without it. */
 	struct line first;  /* what the acceptor brought */
 	struct line second; /* pipelined behind what was just answered */
+	_Atomic uint64_t taken; /* clients, ever; read without the lock */
 	unsigned turn;      /* counts what is taken while both are busy */
 	bool waking; /* a sleeper was woken and has not yet run */
 	bool closed;
@@ -225,6 +226,9 @@ take_locked(struct queue *q)
 		return NULL;
 	l->head = c->next;
 	length_set(q, length_of(q) - 1);
+	atomic_store_explicit(&q->taken,
+	    atomic_load_explicit(&q->taken, memory_order_relaxed) + 1,
+	    memory_order_relaxed);
 	return c;
 }
 
@@ -321,6 +325,12 @@ bool
 queue_is_patient(const struct queue *q)
 {
 	return length_of(q) > 0 && sleeping_of(q) > 0;
+}
+
+uint64_t
+queue_taken(const struct queue *q)
+{
+	return atomic_load_explicit(&q->taken, memory_order_relaxed);
 }
 
 void

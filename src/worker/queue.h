@@ -60,6 +60,9 @@ struct client *queue_pop(struct queue *q, int64_t busy_us);
  */
 bool queue_is_patient(const struct queue *q);
 
+/* How many clients were given to threads so far.  Takes no lock. */
+uint64_t queue_taken(const struct queue *q);
+
 /* Wakes one more thread, if clients still wait and one sleeps. */
 void queue_nudge(struct queue *q);
 
