@@ -139,6 +139,15 @@ def test_files_that_cannot_be(run, site):
     assert "500.html: File too large" in p.stderr
 
 
+def test_relative_directory(bicorn, site):
+    """Where chdir leads, as the paths of logs."""
+    (site / "there/pages").mkdir(parents=True)
+    (site / "there/pages/404.html").write_text("found")
+    server = bicorn("--chdir", site / "there", "--error-pages", "pages",
+                    "%s/" % (site / "public"), cwd=site)
+    assert server.get("/nothing").body == b"found"
+
+
 def test_large_page_to_a_slow_client(static, site):
     """More than a socket takes goes out as any output."""
     pages = site / "pages"

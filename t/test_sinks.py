@@ -279,7 +279,7 @@ class Collector:
 def collector(how, tmp_path):
     if how == "udp":
         c = Collector(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
-        return c, "udp://127.0.0.1:%d" % c.port
+        return c, "udp://localhost:%d" % c.port
     if how == "tcp":
         c = Collector(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0))
         return c, "tcp://127.0.0.1:%d" % c.port
@@ -335,6 +335,8 @@ def test_syslog_comes_back(wsgi, tmp_path):
         return any(b"GET /again" in m for m in c.messages)
 
     harness.wait_for(arrives, "a line after the daemon came")
+    server.get("/boom")
+    server.wait_log(r"\d+ messages to syslog were lost")
     c.close()
 
 

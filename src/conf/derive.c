@@ -407,6 +407,18 @@ derive_proxy(struct store *st)
 	    &s->proxy_required);
 }
 
+/* Relative to chdir it is looked for once that is where we are. */
+static int
+check_error_pages(struct store *st, struct err *err)
+{
+	const struct settings *s = &st->settings;
+
+	if (s->error_pages == NULL ||
+	    (s->chdir != NULL && s->error_pages[0] != '/'))
+		return 0;
+	return check_directory(st, SETTING_error_pages, s->error_pages, err);
+}
+
 int
 derive(struct store *st, struct err *err)
 {
@@ -423,8 +435,7 @@ derive(struct store *st, struct err *err)
 	    check_logger(st, err) != 0 || check_request_id(st, err) != 0 ||
 	    derive_user(st, err) != 0 || derive_socket(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||
-	    check_directory(st, SETTING_error_pages, s->error_pages, err) !=
-		0 ||
+	    check_error_pages(st, err) != 0 ||
 	    check_directory(st, SETTING_tmp_upload_dir, s->tmp_upload_dir,
 		err) != 0 ||
 	    groups_derive(st, err) != 0)

@@ -210,6 +210,25 @@ report_lost(void)
 	sink_write(&the_log.sink, line, n);
 }
 
+/* To the sink, which knows: syslog is whom we do not reach. */
+static void
+report_lost_by_syslog(void)
+{
+	char line[HEAD_MAX + 64];
+	uint64_t lost;
+	size_t n;
+
+	if (the_log.syslog == NULL)
+		return;
+	lost = syslog_lost(the_log.syslog);
+	if (lost == 0)
+		return;
+	n = put_head(line, LEVEL_WARNING);
+	n += (size_t)snprintf(line + n, sizeof(line) - n,
+	    "%llu messages to syslog were lost\n", (unsigned long long)lost);
+	sink_write(&the_log.sink, line, n);
+}
+
 /* A traceback that an application logged counts as gunicorn counts it. */
 static void
 count_entry(enum log_level level, const char *text, size_t len)
@@ -251,6 +270,7 @@ put_entry(enum log_level level, const char *text, size_t len, unsigned flags)
 	if (entry != small)
 		free(entry);
 	report_lost();
+	report_lost_by_syslog();
 }
 
 /*

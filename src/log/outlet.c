@@ -25,7 +25,7 @@ resolve(struct outlet *o, const struct endpoint *e, struct err *err)
 		.ai_socktype = o->stream ? SOCK_STREAM : SOCK_DGRAM,
 	};
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	struct addrinfo *ai;
+	struct addrinfo *ai, *first;
 	int rc;
 
 	if (e->kind != ENDPOINT_UDP && e->kind != ENDPOINT_TCP) {
@@ -39,8 +39,13 @@ resolve(struct outlet *o, const struct endpoint *e, struct err *err)
 		err_set(err, "%s: %s", e->host, gai_strerror(rc));
 		return -1;
 	}
-	memcpy(&o->to, ai->ai_addr, ai->ai_addrlen);
-	o->to_len = ai->ai_addrlen;
+	/* Nobody says whether a datagram arrived: most listen to IPv4. */
+	for (first = ai; first != NULL && first->ai_family != AF_INET;)
+		first = first->ai_next;
+	if (first == NULL)
+		first = ai;
+	memcpy(&o->to, first->ai_addr, first->ai_addrlen);
+	o->to_len = first->ai_addrlen;
 	freeaddrinfo(ai);
 	return 0;
 }

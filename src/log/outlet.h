@@ -41,6 +41,16 @@ int outlet_open(struct outlet *o, const struct endpoint *e, bool patient,
     bool *away_out, struct err *err);
 void outlet_close(struct outlet *o);
 
+/* How many were lost since the last question, once it works again. */
+static inline uint64_t
+outlet_lost(struct outlet *o)
+{
+	if (atomic_load_explicit(&o->lost, memory_order_relaxed) == 0 ||
+	    atomic_load_explicit(&o->stuck, memory_order_relaxed))
+		return 0;
+	return atomic_exchange_explicit(&o->lost, 0, memory_order_relaxed);
+}
+
 /* Any thread; keeps errno.  The parts are one message. */
 void outlet_send(struct outlet *o, const struct iovec *parts, int count);
 

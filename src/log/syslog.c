@@ -98,3 +98,9 @@ syslog_send(struct syslog_link *s, enum syslog_severity severity,
 	}
 	outlet_send(&s->outlet, iov, s->outlet.stream ? 3 : 2);
 }
+
+uint64_t
+syslog_lost(struct syslog_link *s)
+{
+	return outlet_lost(&s->outlet);
+}

@@ -8,6 +8,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct err;
 struct syslog_link;
@@ -34,5 +35,8 @@ void syslog_close(struct syslog_link **sp);
  */
 void syslog_send(struct syslog_link *s, enum syslog_severity severity,
     const char *part, const char *text, size_t len);
+
+/* How many messages were lost since the last question, once it works again. */
+uint64_t syslog_lost(struct syslog_link *s);
 
 #endif
