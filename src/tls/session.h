@@ -22,6 +22,8 @@ struct session {
 	bool satisfied;  /* there is something to return: do not ask in vain */
 	bool begun;      /* the first bytes were seen */
 	bool plain;      /* ... and are no TLS, but maybe HTTP */
+	bool opening;    /* a step of the handshake runs */
+	bool pushes;     /* ... and there are bytes to be sent at its end */
 	bool between;    /* the library waits for the first byte of a record */
 	enum io ended;   /* IO_OK: not yet; else what every read comes to */
 	size_t unsent;   /* bytes of a record that the socket did not take */

@@ -5,6 +5,8 @@
 #ifdef HAVE_TLS
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -107,9 +109,26 @@ on_send(void *arg, const unsigned char *buf, size_t len)
 	if (s->out_record == NULL)
 		s->out_record = (unsigned char *)(uintptr_t)buf;
 	do {
-		n = send(s->fd, buf, len, MSG_NOSIGNAL);
+		n = send(s->fd, buf, len,
+		    MSG_NOSIGNAL | (s->opening ? MSG_MORE : 0));
 	} while (n < 0 && errno == EINTR);
+	s->pushes |= s->opening && n > 0;
 	return result_of(n, MBEDTLS_ERR_SSL_WANT_WRITE);
+}
+
+/*
+ * The library sends each message of a handshake by itself.  They are held
+ * back up to the end of the step, and go together: setting TCP_NODELAY, on a
+ * socket that has it, sends what is there.
+ */
+static void
+push(struct session *s)
+{
+	const int on = 1;
+
+	if (s->pushes)
+		setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	s->pushes = false;
 }
 
 /* --- reading ahead -------------------------------------------------------- */
@@ -170,7 +189,10 @@ tls_handshake(struct conn *c)
 	s->satisfied = false;
 	use_ahead(s, room);
 	before = tls_resumed(s->tls);
+	s->opening = true;
 	rc = mbedtls_ssl_handshake(&s->ssl);
+	s->opening = false;
+	push(s);
 	c->resumed = c->resumed || tls_resumed(s->tls) != before;
 	kept = keep_ahead(s);
 	if (rc == 0)

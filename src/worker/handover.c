@@ -55,7 +55,8 @@ client_take_events(struct client *c, uint32_t bits)
 bool
 client_release(struct client *c)
 {
-	must(c->in == NULL && c->state == CLIENT_IDLE);
+	must(c->in == NULL &&
+	    (c->state == CLIENT_IDLE || c->state == CLIENT_HANDSHAKE));
 	for (;;) {
 		uint32_t seen = OWNED_BY_POOL;
 
@@ -66,7 +67,8 @@ client_release(struct client *c)
 		seen = atomic_exchange_explicit(&c->owner, OWNED_BY_POOL,
 		    memory_order_relaxed);
 		client_take_events(c, seen);
-		if (seen & (EVENT_READ | EVENT_GONE))
+		if ((seen & (EVENT_READ | EVENT_GONE)) ||
+		    (c->state == CLIENT_HANDSHAKE && c->readable))
 			return false;
 	}
 }

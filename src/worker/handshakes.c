@@ -23,15 +23,35 @@ struct handshakes {
 	pthread_t id;
 };
 
-/* POOL, for the time of the step, to RETURNED. */
+/*
+ * The client has to speak next.  Without a message to the acceptor, unless
+ * the timer may have run out meanwhile: then it has to be set again.  False:
+ * it has already spoken.
+ */
+static bool
+let_go(struct worker *w, struct client *c)
+{
+	if (clock_ms() + WHEEL_TICK_MS < c->deadline_ms)
+		return client_release(c);
+	client_return(w, c);
+	return true;
+}
+
+/* POOL, for the time of the step, to ACCEPTOR or RETURNED. */
 static void
 step(struct worker *w, struct client *c)
 {
+	enum io io;
+
 	if (c->conn.tls == NULL && !contexts_attach(w->contexts, &c->conn)) {
 		client_finish(w, c);
 		return;
 	}
-	switch (c->conn.transport->handshake(&c->conn)) {
+	do {
+		c->readable = false;
+		io = c->conn.transport->handshake(&c->conn);
+	} while (io == IO_AGAIN && !let_go(w, c));
+	switch (io) {
 	case IO_OK:
 		tally(w, c->conn.resumed ? COUNT_HANDSHAKES_RESUMED :
 					   COUNT_HANDSHAKES_FULL);
@@ -44,8 +64,7 @@ step(struct worker *w, struct client *c)
 		client_return(w, c);
 		return;
 	case IO_AGAIN:
-		client_return(w, c);
-		return;
+		return; /* it is the acceptor's */
 	case IO_FOREIGN:
 		tally(w, COUNT_HANDSHAKES_FAILED);
 		if (refuse_plain(w, c, clock_coarse_ms()))

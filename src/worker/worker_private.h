@@ -117,8 +117,8 @@ bool worker_stopping(const struct worker *w);
 /* --- hand-overs; the caller owns c before, and no longer after ----------- */
 
 /*
- * From the pool: the connection is idle and nothing is known to be there to
- * read.  False when events came in meanwhile: they are now in c->readable
+ * From the pool: the connection is idle, or waits for the client's next
+ * message of a handshake, and nothing is known to be there to read.  False when events came in meanwhile: they are now in c->readable
  * and c->peer_closed, and the caller still owns c.
  */
 bool client_release(struct client *c);
