@@ -123,6 +123,28 @@ def test_over_a_reload(serve, folder, version):
     assert visit(server, ctx, session)[0]
 
 
+def test_over_an_upgrade(serve, folder, tmp_path):
+    """The new arbiter has the keys of the old one."""
+    server = serve("--workers", 2, "-p", tmp_path / "pid")
+    sessions = [(c, visit(server, c)[1])
+                for c in (context(folder, v) for v in VERSIONS)]
+    mark = server.mark()
+    server.signal(signals.SIGUSR2)
+    new = int(server.wait_log(r"Upgrade: the new arbiter is pid (\d+)",
+                              since=mark).group(1))
+    try:
+        server.wait_log(r"\[%d\] \[INFO\] Ready" % new, since=mark)
+        os.kill(server.pid, signals.SIGTERM)
+        server.process.wait(harness.DEADLINE)
+        for ctx, session in sessions:
+            assert visit(server, ctx, session)[0]
+    finally:
+        server.pid = new
+        os.kill(new, signals.SIGTERM)
+        harness.wait_for(lambda: not os.path.exists("/proc/%d" % new),
+                         "the end of the new arbiter")
+
+
 def test_none_when_not_wanted(serve, folder):
     server = serve("--no-tls-tickets")
     for version in VERSIONS:

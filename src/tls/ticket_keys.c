@@ -158,7 +158,7 @@ ticket_keys_save(const struct bulletin *b, int *fd_out, struct err *err)
 		err_set(err, "there are no keys for session tickets");
 		return -1;
 	}
-	fd = memfd_create("ticket keys", 0);
+	fd = memfd_create("ticket keys", MFD_CLOEXEC);
 	if (fd >= 0 && fd_pwrite_all(fd, &keys, sizeof(keys), 0) == 0)
 		rc = 0;
 	else

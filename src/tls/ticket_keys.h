@@ -53,9 +53,8 @@ int ticket_keys_read(struct bulletin *b, const char *path,
     uint32_t lifetime_s, bool *changed_out, struct err *err);
 
 /*
- * For a successor of the arbiter: a memfd that holds the list, which is to be
- * inherited (it has no close-on-exec); and the list of such a descriptor,
- * which is closed.
+ * For a successor of the arbiter: a memory file that holds the list, which
+ * the caller closes; and the list of such a descriptor, which is closed.
  */
 int ticket_keys_save(const struct bulletin *b, int *fd_out, struct err *err);
 int ticket_keys_restore(struct bulletin *b, int fd, struct err *err);

@@ -13,6 +13,8 @@
 #include <mbedtls/pk.h>
 #include <mbedtls/version.h>
 #include <stdio.h>
+
+#include "config.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
