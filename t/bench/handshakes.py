@@ -90,9 +90,8 @@ def one(port, pids, how):
 def bound(key):
     if not Path(BOUND).exists():
         return None
-    out = subprocess.run([BOUND, key], capture_output=True, text=True,
-                         check=True).stdout
-    return float(out.split()[2])
+    out = subprocess.run([BOUND, key], capture_output=True, text=True).stdout
+    return float(out.split()[2]) if out else None
 
 
 def hello(folder):

@@ -9,12 +9,18 @@
  * prints the milliseconds of CPU that each of them takes, and their sum.
  * CURVE is x25519, the default, or p256.
  */
-#include <mbedtls/ecdh.h>
-#include <mbedtls/pk.h>
-#include <mbedtls/version.h>
 #include <stdio.h>
 
 #include "config.h"
+
+#ifdef HAVE_TLS
+#include <mbedtls/version.h>
+#endif
+
+#if defined(HAVE_TLS) && MBEDTLS_VERSION_NUMBER < 0x04000000
+
+#include <mbedtls/ecdh.h>
+#include <mbedtls/pk.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -144,3 +150,14 @@ main(int argc, char **argv)
 	mbedtls_pk_free(&b.key);
 	return 0;
 }
+
+#else
+
+int
+main(void)
+{
+	fputs("tls_bound: not with this TLS library, or none\n", stderr);
+	return 1;
+}
+
+#endif
