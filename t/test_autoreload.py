@@ -60,6 +60,17 @@ def test_engines(bicorn, write, engine):
 
 
 @python
+def test_preloaded(bicorn, write):
+    server = bicorn("app:app", "--reload", "--preload", "-w", "2",
+                    cwd=write(app("one")))
+    answers(server, "one")
+    write("def app(:\n")
+    wait_for(lambda: b"SyntaxError" in server.get("/x").body, "the page")
+    write(app("two"))
+    answers(server, "two")
+
+
+@python
 def test_soon(bicorn, write):
     """Well under a second on a machine that is not busy; no law here."""
     server = bicorn("app:app", "--reload", cwd=write(app("one")))

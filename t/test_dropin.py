@@ -15,9 +15,6 @@ ROWS = [line.split() for line in
         (SOURCE / "t/gunicorn_settings.txt").read_text().splitlines()
         if not line.startswith("#")]
 
-# Settings that other parts of bicorn have not brought yet.
-PENDING = ("ignored", "refused")
-
 LINE = re.compile(r"^(\w+) +(\S.*?)  +(\S.*?)  +"
                   r"(honoured|translated|ignored|refused|bicorn's own)(?:: (.*))?$")
 
@@ -73,10 +70,7 @@ def test_option(run, tmp_path, name, option, value, verdict):
         assert run(*words, "./nothing/", cwd=tmp_path).stderr.count("no such option") == 0
         return
     row = explained(run, *words, cwd=tmp_path)[name]
-    if verdict not in ("any", row[2]):
-        # Told apart from a mistake: such a row has to say why.
-        assert row[2] in PENDING and row[3], row
-        pytest.skip("not here yet: " + row[3])
+    assert verdict == row[2]
     if name == "config":
         assert row[0] == "x.conf"
         return

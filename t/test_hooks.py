@@ -303,6 +303,16 @@ def test_application_in_c(bicorn, compile_app):
     server.wait_log("H on_exit")
 
 
+@python
+def test_python_hooks_of_an_application_in_c(bicorn, compile_app, conf):
+    server = bicorn(compile_app(NATIVE.replace("0x7fff", "0")), cwd=conf('''
+        def post_fork(server, worker): pass
+        def when_ready(server): server.log.info("H when_ready")
+    '''))
+    server.wait_log(r"post_fork \(gunicorn.conf.py, line 2\) does not run")
+    server.wait_log("H when_ready")
+
+
 def test_application_in_c_without_hooks(bicorn, compile_app):
     server = bicorn(compile_app(NATIVE.replace("0x7fff", "0")))
     assert server.get("/no").status == 200

@@ -175,12 +175,31 @@ worker_tell(struct worker *w, enum bicorn_moment moment)
 	return app_event(&w->app, &e);
 }
 
+/* Hooks of a settings file in Python need a worker with Python in it. */
+static void
+warn_of_hooks(const struct worker *w)
+{
+	static const char *const hooks[] = { "post_fork", "post_worker_init",
+		"worker_int", "worker_abort", "worker_exit", "pre_request",
+		"post_request" };
+
+	if (APP_HAS(w->app.ops, settings) || w->heritage->slot != 0)
+		return;
+	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++)
+		if (settings_text(w->settings, hooks[i]) != NULL)
+			log_warning("%s (%s) does not run: there is no Python "
+				    "in workers of %s", hooks[i],
+			    settings_text(w->settings, hooks[i]),
+			    w->settings->app);
+}
+
 /* The last step of the boot belongs to the application. */
 static int
 tell_booted(struct worker *w, struct err *err)
 {
 	w->hears_requests = app_hears(&w->app, BICORN_PRE_REQUEST) ||
 	    app_hears(&w->app, BICORN_POST_REQUEST);
+	warn_of_hooks(w);
 	if (worker_tell(w, BICORN_POST_WORKER_INIT) == 0)
 		return 0;
 	err_set(err, "%s: post_worker_init failed", w->settings->app);

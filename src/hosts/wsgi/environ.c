@@ -65,9 +65,10 @@ environ_init(struct wsgi *w)
 		if (k[i] == NULL)
 			return -1;
 	}
-	/* The thread pool makes multithread true, as in gthread. */
+	/* With one thread it is what gunicorn's sync worker is. */
 	if (set_steal(env, k[KEY_VERSION], Py_BuildValue("(ii)", 1, 0)) < 0 ||
-	    set_steal(env, k[KEY_MULTITHREAD], PyBool_FromLong(1)) < 0 ||
+	    set_steal(env, k[KEY_MULTITHREAD], PyBool_FromLong(
+	    setting_above_one(w->server, "threads"))) < 0 ||
 	    set_steal(env, k[KEY_MULTIPROCESS], PyBool_FromLong(
 	    setting_above_one(w->server, "workers"))) < 0 ||
 	    set_steal(env, k[KEY_RUN_ONCE], PyBool_FromLong(0)) < 0 ||
