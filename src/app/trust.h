@@ -46,7 +46,8 @@ struct trust_peers {
 
 /*
  * Reads forwarded_allow_ips, secure_scheme_headers, forwarder_headers,
- * remote_addr_header and header_map.  s is not kept.  The caller frees with trust_free().
+ * remote_addr_header and header_map.  s is not kept.  The caller frees with
+ * trust_free().
  */
 int trust_new(const struct settings *s, struct trust **out, struct err *err);
 void trust_free(struct trust **tp);
@@ -58,7 +59,8 @@ void trust_free(struct trust **tp);
  * Costs one comparison per field where none is of interest.
  */
 enum http_verdict trust_apply(const struct trust *t,
-    const struct trust_peers *peers, const struct http_head *h, const char *data, struct trust_result *out);
+    const struct trust_peers *peers, const struct http_head *h,
+    const char *data, struct trust_result *out);
 
 /* Whether that peer is one of forwarded_allow_ips. */
 bool trust_peer(const struct trust *t, const struct addr *peer);

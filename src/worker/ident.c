@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "worker/client.h"
+#include "worker/front.h"
 #include "worker/inbound.h"
 #include "worker/worker_private.h"
 
@@ -62,7 +63,7 @@ received(const struct worker *w, const struct client *c, struct span name)
 {
 	const struct http_field *f;
 
-	if (c->in == NULL || !trust_peer(w->trust, &c->conn.peer))
+	if (c->in == NULL || !trust_peer(w->trust, front_hop(c)))
 		return SPAN_NONE;
 	f = http_head_field(&c->in->head, c->in->in.data, name);
 	return f != NULL ? http_span(c->in->in.data, f->value) : SPAN_NONE;
