@@ -527,6 +527,25 @@ def test_reader_that_does_not_read(watched):
     s.close()
 
 
+@pytest.mark.parametrize("limit", ["--fsize=4096:", "--fsize=4096:4096"])
+def test_limited_files(bicorn, app, limit):
+    """A limit of the size of files is not one of the scoreboard."""
+    if shutil.which("prlimit") is None:
+        pytest.skip("no prlimit")
+    server = bicorn("--admin-bind", "127.0.0.1:0", app,
+                    wrapper=["prlimit", limit])
+    assert server.get("/").body == b"hello"
+    assert Admin(server).get("/health").status == 200
+    if limit.endswith(":"):
+        wait_for(lambda: codes(Admin(server)) == {"2xx": 1}, "the count")
+
+
+def test_names_that_are_no_text(bicorn, app):
+    server = bicorn("--admin-bind", "127.0.0.1:0", "--name",
+                    os.fsdecode(b"caf\xe9 \x01"), app)
+    assert Admin(server).status()["name"].startswith("caf?")
+
+
 # --- the slow log and titles ------------------------------------------------
 
 def test_slow_log(watched):

@@ -60,7 +60,8 @@ put_data(struct peer *p, json_t *data)
 static bool
 put_error(struct peer *p, const char *text)
 {
-	return put_line(p, json_pack("{s:b,s:s}", "ok", 0, "error", text));
+	return put_line(p, json_pack("{s:b,s:o}", "ok", 0, "error",
+			       view_text(text, strlen(text))));
 }
 
 void
@@ -68,7 +69,8 @@ control_reply(struct admin *a, struct peer *p, bool ok, const char *text)
 {
 	(void)a;
 	if (ok)
-		put_data(p, json_pack("{s:s}", "message", text));
+		put_data(p, json_pack("{s:o}", "message",
+			    view_text(text, strlen(text))));
 	else
 		put_error(p, text);
 }
@@ -126,26 +128,6 @@ is_there(const struct admin *a, const struct asked *q)
 	    atomic_load(&scoreboard_worker(b, slot)->dumped) == q->number;
 }
 
-/* Whatever bytes a thread's name or file holds, JSON is UTF-8. */
-static json_t *
-text_of(const char *data, size_t len)
-{
-	char *copy = malloc(len + 1);
-	json_t *text;
-
-	if (copy == NULL)
-		return json_null();
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)data[i];
-
-		copy[i] = c == '\n' || (c >= 0x20 && c < 0x7f) ? data[i] : '?';
-	}
-	copy[len] = '\0';
-	text = json_string(copy);
-	free(copy);
-	return text;
-}
-
 static json_t *
 stacks_of(const struct admin *a, const struct asked *q)
 {
@@ -167,7 +149,7 @@ stacks_of(const struct admin *a, const struct asked *q)
 	if (len > SCORE_DUMP_MAX)
 		len = SCORE_DUMP_MAX;
 	json_object_set_new(one, "stacks",
-	    text_of(scoreboard_dump(b, slot), len));
+	    view_text(scoreboard_dump(b, slot), len));
 	return one;
 }
 

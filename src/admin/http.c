@@ -268,7 +268,8 @@ answer_outcome(const struct request *r, unsigned status, bool ok,
     const char *text)
 {
 	return answer_json(r, status,
-	    json_pack("{s:b,s:s}", "ok", ok, "message", text));
+	    json_pack("{s:b,s:o}", "ok", ok, "message",
+		view_text(text, strlen(text))));
 }
 
 static bool

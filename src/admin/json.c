@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What there is to see, as JSON: for /status, the page and bicornctl(8). */
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "admin/view.h"
@@ -9,6 +10,28 @@
 #include "worker/scoreboard.h"
 
 #define SETTINGS_MAX (1024 * 1024)
+
+json_t *
+view_text(const char *text, size_t len)
+{
+	json_t *string = json_stringn(text, len);
+	char *copy;
+
+	if (string != NULL)
+		return string;
+	copy = malloc(len + 1);
+	for (size_t i = 0; copy != NULL && i < len; i++)
+		copy[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
+	string = copy != NULL ? json_stringn_nocheck(copy, len) : NULL;
+	free(copy);
+	return string != NULL ? string : json_null();
+}
+
+static json_t *
+text_json(const char *text)
+{
+	return view_text(text, strlen(text));
+}
 
 static void
 put_uint(json_t *to, const char *name, uint64_t value)
@@ -250,7 +273,7 @@ arbiter_json(const struct ledger *l)
 	put_uint(to, "failed_reloads", atomic_load(&l->failed_reloads));
 	ledger_get_error(l, text);
 	json_object_set_new(to, "reload_error",
-	    text[0] != '\0' ? json_string(text) : json_null());
+	    text[0] != '\0' ? text_json(text) : json_null());
 	return to;
 }
 
@@ -300,7 +323,7 @@ view_status(const struct view *v)
 {
 	json_t *to = json_object();
 
-	json_object_set_new(to, "name", json_string_nocheck(v->name));
+	json_object_set_new(to, "name", text_json(v->name));
 	json_object_set_new(to, "version", json_string(PACKAGE_VERSION));
 	json_object_set_new(to, "ready", json_boolean(view_ready(v)));
 	json_object_set_new(to, "controls", json_boolean(v->controls));
@@ -369,7 +392,7 @@ values_json(char *lines)
 			continue;
 		}
 		*tab = '\0';
-		json_object_set_new(to, line, json_string(tab + 1));
+		json_object_set_new(to, line, text_json(tab + 1));
 	}
 	return to;
 }
@@ -389,7 +412,7 @@ view_settings(const struct view *v)
 	if (n >= 0) {
 		text[n] = text[n + 1] = '\0';
 		to = json_object();
-		json_object_set_new(to, "text", json_string(text));
+		json_object_set_new(to, "text", text_json(text));
 		json_object_set_new(to, "values",
 		    values_json(text + strlen(text) + 1));
 	}

@@ -72,6 +72,9 @@ void view_look(struct view *v);
 bool view_find(const struct view *v, pid_t pid, struct scoreboard **board_out,
     size_t *slot_out);
 
+/* A text of any bytes as a JSON string: what is not UTF-8 becomes '?'. */
+struct json_t *view_text(const char *text, size_t len);
+
 /* json.c; NULL without memory.  The caller owns the result. */
 struct json_t *view_status(const struct view *v);
 struct json_t *view_workers(const struct view *v);

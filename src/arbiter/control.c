@@ -205,6 +205,11 @@ control_began(struct arbiter *a, const struct generation *g)
 
 	if (a->control.fd < 0)
 		return;
+	if (m.board < 0) {
+		log_warning("Admin: generation %u cannot be shown (ulimit -f)",
+		    g->number);
+		return;
+	}
 	m.settings = settings_file(g->settings);
 	if (m.settings >= 0)
 		send_message(a, &m);

@@ -67,6 +67,8 @@ signals_init(struct signals *s, bool daemon, struct err *err)
 		set_action(arbiter_signals[i], SIG_DFL);
 	}
 	set_action(SIGPIPE, SIG_IGN);
+	/* A file that is too large is an error of that write (ulimit -f). */
+	set_action(SIGXFSZ, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &s->handled, &s->before) != 0) {
 		err_sys(err, "signals");
 		return -1;

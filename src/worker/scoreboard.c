@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,11 +65,34 @@ lay_out(struct scoreboard *b)
 	return dumps + b->workers * SCORE_DUMP_MAX;
 }
 
+/*
+ * A limit on the size of files (ulimit -f) is not meant for this, and would
+ * end the process.  Where it cannot be lifted, the board has no descriptor,
+ * and only those that are forked from here see it.
+ */
+static void
+open_memory(struct scoreboard *b)
+{
+	struct rlimit limit, before;
+
+	if (getrlimit(RLIMIT_FSIZE, &before) != 0)
+		return;
+	limit = before;
+	limit.rlim_cur = limit.rlim_max;
+	if (limit.rlim_max < b->bytes || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+		return;
+	b->fd = memfd_create("bicorn-scoreboard", MFD_CLOEXEC);
+	if (b->fd >= 0 && ftruncate(b->fd, (off_t)b->bytes) != 0)
+		fd_close(&b->fd);
+	setrlimit(RLIMIT_FSIZE, &before);
+}
+
 static int
 map(struct scoreboard *b)
 {
+	int anonymous = b->fd < 0 ? MAP_ANONYMOUS : 0;
 	void *base = mmap(NULL, b->bytes, PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_NORESERVE, b->fd, 0);
+	    MAP_SHARED | MAP_NORESERVE | anonymous, b->fd, 0);
 
 	if (base == MAP_FAILED)
 		return -1;
@@ -90,11 +114,10 @@ scoreboard_new(size_t workers, size_t threads, struct err *err)
 	b->threads = threads;
 	b->fd = b->event = b->left = -1;
 	b->bytes = lay_out(b);
-	b->fd = memfd_create("bicorn-scoreboard", MFD_CLOEXEC);
+	open_memory(b);
 	b->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	b->left = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (b->fd < 0 || b->event < 0 || b->left < 0 ||
-	    ftruncate(b->fd, (off_t)b->bytes) != 0 || map(b) != 0) {
+	if (b->event < 0 || b->left < 0 || map(b) != 0) {
 		err_sys(err, "scoreboard of %zu bytes", b->bytes);
 		scoreboard_free(&b);
 		return NULL;
