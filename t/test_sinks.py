@@ -471,6 +471,7 @@ def test_copytruncate(wsgi, tmp_path):
     assert "/two" in path.read_text()
 
 
+@python
 def test_stdio_inheritance(tmp_path):
     """A daemon with -R keeps a standard output that is a file."""
     (tmp_path / "hello.py").write_text(
@@ -605,3 +606,67 @@ BICORN_APP(.handle = handle)
         assert r.header("X-Mine") == "1"
         assert c.get("/id", [("X-Id", "abc")]).body == b"abc"
     server.wait_out(r'^bob \\"x\\" -$')
+
+
+def test_many_threads_and_all_sinks(bicorn, compile_app, tmp_path):
+    """Eight clients, JSON to a file that is rotated, syslog over a stream and
+    statsd: every request is in each of them once."""
+    module = compile_app(r'''
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	bicorn_note(x, "who", x->request->query);
+	bicorn_reply(x, 200, "text/plain", "hello", 5);
+}
+
+BICORN_APP(.handle = handle)
+''')
+    tcp, syslog = collector("tcp", tmp_path)
+    udp = Collector(socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
+    udp.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    path = tmp_path / "access.log"
+    server = bicorn("--access-logfile", path, "--access-logformat",
+                    "json who=%({who}e)s", "--request-id", "X-Id",
+                    "--request-id-response", "--log-syslog",
+                    "--log-syslog-to", syslog, "--statsd-host",
+                    "127.0.0.1:%d" % udp.port, "--threads", 4,
+                    "--workers", 2, module)
+    each, ids = 100, set()
+
+    def ask(number):
+        with server.connect() as c:
+            for i in range(each):
+                r = c.get("/?%d-%d" % (number, i))
+                ids.add(r.header("X-Id"))
+
+    clients = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for t in clients:
+        t.start()
+    parts = []
+    for i in range(3):
+        harness.wait_for(lambda: path.exists() and path.stat().st_size,
+                         "lines")
+        parts.append(tmp_path / ("part%d" % i))
+        path.rename(parts[-1])
+        server.signal(signal.SIGUSR1)
+        harness.wait_for(path.exists, "a new file")
+    for t in clients:
+        t.join()
+    assert server.stop() == 0
+    lines = [json.loads(line) for p in [*parts, path]
+             for line in p.read_text().splitlines()]
+    assert sorted(x["who"] for x in lines) == sorted(
+        "%d-%d" % (n, i) for n in range(8) for i in range(each))
+    assert {x["id"] for x in lines} == ids and len(ids) == 8 * each
+
+    def complete():
+        counted = b"\n".join(udp.messages).count(b"gunicorn.requests:1|c")
+        logged = [m for m in list(tcp.messages) if b".access: " in m]
+        return counted == len(logged) == 8 * each and logged
+
+    for m in harness.wait_for(complete, "everything to arrive"):
+        json.loads(m.partition(b"] ")[2])
+    tcp.close()
+    udp.close()
