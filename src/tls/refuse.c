@@ -169,4 +169,16 @@ refuse_failed(struct session *s, const struct conn *c, int rc)
 	}
 }
 
+void
+refuse_broken(const struct conn *c, const char *doing, int rc)
+{
+	char why[160];
+
+	if (!log_wants(LEVEL_DEBUG))
+		return;
+	mbedtls_strerror(rc, why, sizeof(why));
+	log_debug("TLS: %s ended the connection with %s: %s (-0x%04x)", doing,
+	    peer_of(c), why, (unsigned)-rc);
+}
+
 #endif

@@ -58,4 +58,7 @@ enum io refuse_unfit(struct session *s, const struct conn *c);
 /* refuse.c: tells the log why a handshake failed, and the client if need be. */
 void refuse_failed(struct session *s, const struct conn *c, int rc);
 
+/* refuse.c: tells the debug log how a connection ended that should not have. */
+void refuse_broken(const struct conn *c, const char *doing, int rc);
+
 #endif

@@ -242,6 +242,8 @@ tls_read(struct conn *c, char *buf, size_t room, size_t *got_out,
 
 		if (rc <= 0) {
 			io = verdict_of_read(rc);
+			if (io == IO_ERROR)
+				refuse_broken(c, "reading", rc);
 			break;
 		}
 		*got_out += (size_t)rc;
@@ -302,8 +304,10 @@ tls_write(struct conn *c, const struct iovec *iov, int count, bool more,
 		return IO_AGAIN;
 	}
 	s->unsent = 0;
-	if (rc <= 0)
+	if (rc <= 0) {
+		refuse_broken(c, "writing", rc);
 		return IO_ERROR;
+	}
 	*put_out = (size_t)rc;
 	return IO_OK;
 }
