@@ -2,8 +2,11 @@
 """Certificates by name and kind, ciphers, curves, versions, keys; and what
 comes to a port for TLS that is none."""
 import datetime
+import json
 import os
+import random
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -464,3 +467,99 @@ def test_no_renegotiation(bicorn, site, pki):
     ("--suppress-ragged-eofs",)])
 def test_settings_of_others(bicorn, site, pki, args):
     assert is_of(shown(bicorn(*pairs(pki, "a"), *args, site)), pki, "a")
+
+
+# ---- what the operator ought to know ------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_out_of_date_and_open_to_all(bicorn, run, site, pki, tmp_path, check):
+    """Said at the start and in --check-config; but it serves all the same."""
+    ca = tlskit.authority(tmp_path)
+    now, day = datetime.datetime.utcnow(), datetime.timedelta(days=1)
+    args = []
+    for name, start, end in (("old", -9, -2), ("early", 2, 9)):
+        cert, key = tlskit.issue(tmp_path, ca, name, start=now + start * day,
+                                 end=now + end * day)
+        args += ["--certfile", cert, "--keyfile", key]
+    os.chmod(tmp_path / "old.key", 0o644)
+    os.chmod(tmp_path / "early.key", 0o640)
+    if check:
+        p = run("--bind", "127.0.0.1:0", *args, "--check-config", site)
+        assert p.returncode == 0
+        said = p.stderr
+    else:
+        server = bicorn(*args, site)
+        shown(server, "old")
+        said = server.log.text()
+    assert re.search(r"old\.pem: EXPIRED on \d+-\d+-\d+", said), said
+    assert re.search(r"early\.pem: is NOT YET VALID", said), said
+    assert re.search(r"old\.key: others may read this file \(mode 0644\)",
+                     said), said
+    assert "early.key: others" not in said
+
+
+def test_first_bytes(bicorn, site, pki):
+    """What may come first, with faults at random: always an end, never
+    harm."""
+    server = bicorn(*pairs(pki, "a", "a-rsa"), "--threads", "1", site)
+    seed = int.from_bytes(os.urandom(4), "big")
+    print("seed", seed)
+    dice = random.Random(seed)
+    inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.set_alpn_protocols(["h2", "http/1.1"])
+    tls = ctx.wrap_bio(inward, outward, server_hostname="a.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    hello = outward.read()
+    for _ in range(300):
+        data = bytearray(hello)
+        for _ in range(dice.randint(1, 6)):
+            at = dice.randrange(len(data))
+            how = dice.randrange(4)
+            if how == 0:
+                data[at] = dice.randrange(256)
+            elif how == 1:
+                del data[at:at + dice.randint(1, 40)]
+            elif how == 2:
+                data[at:at] = dice.randbytes(dice.randint(1, 40))
+            else:
+                data = data[:at] + data[dice.randrange(len(data)):]
+            data = data or bytearray(b"\x16")
+        with socket.create_connection(server.address, 20) as sock:
+            try:
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+    assert is_of(shown(server, "a.test"), pki, "a")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("testssl"), reason="needs testssl.sh")
+def test_testssl(bicorn, site, tmp_path):
+    """testssl.sh finds nothing above "low"."""
+    ca = tlskit.authority(tmp_path)
+    args = []
+    now, day = datetime.datetime.utcnow(), datetime.timedelta(days=1)
+    for name, kind in (("ec", tlskit.EC), ("rsa", tlskit.RSA)):
+        cert, key = tlskit.issue(
+            tmp_path, ca, name, kind=kind, end=now + 90 * day, ext=(
+                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "extendedKeyUsage=serverAuth",
+                "crlDistributionPoints=URI:http://127.0.0.1:9/crl"))
+        args += ["--certfile", cert, "--keyfile", key]
+    server = bicorn(*args, site)
+    out = tmp_path / "out.json"
+    subprocess.run(["testssl", "--color", "0", "--warnings", "batch",
+                    "--ip=one", "--add-ca=%s" % ca[0], "--jsonfile=%s" % out,
+                    "https://localhost:%d" % server.port],
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=900)
+    found = [f for f in json.loads(out.read_text())
+             if f["severity"] not in ("OK", "INFO", "LOW")]
+    for f in found:
+        print(f["severity"], f["id"], f["finding"])
+    assert not found
