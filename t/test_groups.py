@@ -245,6 +245,8 @@ def test_redirect_leads_to_https(serve, pki):
      'listen, group 1 (FILE, line 2): needs bind'),
     ('bind = ":80"; listen = ( { bind = ":80"; } );',
      'bind = :80: is there twice'),
+    ('listen = (' + ", ".join(['{ bind = ":1"; }'] * 257) + ');',
+     'must be 256 groups at most'),
     ('listen = ( { bind = "x:y"; } );',
      'listen, group 1: bind = "x:y" (FILE, line 2): must be an address'),
 ])

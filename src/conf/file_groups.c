@@ -11,6 +11,8 @@
 #include "conf/value.h"
 
 #define TLS_GROUP "tls"
+/* Far more than anybody needs; each takes some memory. */
+#define MOST_GROUPS 256
 
 /* A group while it is read. */
 struct reading {
@@ -162,6 +164,12 @@ file_groups(struct store *st, const struct expansion *x,
 	if (config_setting_type(e) != CONFIG_TYPE_LIST) {
 		err_set(err, "must be a list of groups, ( { bind = "
 			"\"ADDRESS\"; }, ... )");
+		written_blame(&slot->written, err);
+		return -1;
+	}
+	if (count > MOST_GROUPS) {
+		err_set(err, "must be %d groups at most; bind in a group may "
+			"be a list", MOST_GROUPS);
 		written_blame(&slot->written, err);
 		return -1;
 	}

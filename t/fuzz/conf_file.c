@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/must.h"
 #include "conf/file.h"
+#include "conf/groups.h"
 #include "conf/store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -26,6 +27,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must((rc == 0) == (err.text[0] == '\0'));
 	must(strchr(err.text, '\n') == NULL);
 	must(st.settings.threads >= 0 && st.settings.threads <= 1024);
+	groups_fini(&st.settings.listen);
 	arena_fini(&st.arena);
 	return 0;
 }

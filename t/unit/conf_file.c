@@ -15,11 +15,13 @@
 
 #include "base/err.h"
 #include "conf/file.h"
+#include "conf/groups.h"
 #include "conf/store.h"
 
 static void
 fini(struct store *st)
 {
+	groups_fini(&st->settings.listen);
 	arena_fini(&st->arena);
 	memset(st, 0, sizeof(*st));
 }
