@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from test_arbiter import (NOBODY, life, needs_root, open_dir,  # noqa: F401
+from test_arbiter import (NOBODY, life, needs_root,  # noqa: F401
                           others_may_run, who)
 
 
