@@ -76,6 +76,8 @@ def test_all_of_them(bicorn, conf):
     server.signal(signal.SIGHUP)
     server.log.wait("H on_reload", since=at)
     server.log.wait("Ready: 2 workers", since=at)
+    wait_for(lambda: sum(map(harness.is_helper,
+                             harness.children(server.pid))) == 1, "one helper")
     assert server.stop() == 0
     log = server.log.text()
     assert log.count("H on_exit") == 1 and log.count("H when_ready") == 1

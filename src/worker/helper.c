@@ -471,8 +471,8 @@ helper_main(const struct settings *s, int fd, pid_t arbiter)
 		r.result = tell(&h, &h.python, &m);
 		if (r.result == 0)
 			r.result = tell(&h, &h.native, &m);
-		if (!reply(fd, &r))
-			break;
+		/* Nobody may be left to hear it, but more be there to do. */
+		reply(fd, &r);
 	}
 	fflush(NULL);
 	return 0;
