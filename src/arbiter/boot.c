@@ -56,6 +56,7 @@ open_surroundings(struct arbiter *a, const struct settings *s, struct err *err)
 		log_warning("%s", ignored.text);
 	generation_log_settings(s);
 	limits_raise(s);
+	limits_look(s);
 	return 0;
 }
 

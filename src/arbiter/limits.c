@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "arbiter/limits.h"
 
+#include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
 
@@ -33,4 +35,20 @@ limits_raise(const struct settings *s)
 		    "and the limit (ulimit -n) is %llu",
 	    (long long)s->worker_connections, (unsigned long long)needed,
 	    (unsigned long long)now.rlim_cur);
+}
+
+/* A socket that is closed takes what waits in it along, or not. */
+void
+limits_look(const struct settings *s)
+{
+	char *text;
+
+	if (!s->reuse_port)
+		return;
+	text = fd_slurp("/proc/sys/net/ipv4/tcp_migrate_req", 16, NULL);
+	if (text == NULL || text[0] != '1')
+		log_info("reuse_port: a worker that leaves may take a new "
+			 "connection with it; with net.ipv4.tcp_migrate_req "
+			 "= 1 the kernel moves it to another");
+	free(text);
 }

@@ -13,4 +13,7 @@ struct settings;
  */
 void limits_raise(const struct settings *s);
 
+/* Says what the kernel is set to where that costs clients something. */
+void limits_look(const struct settings *s);
+
 #endif

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "worker/client.h"
 #include "worker/queue.h"
+#include "worker/scoreboard.h"
 
 static void
 push_one(struct queue *q, struct client *c)
@@ -52,6 +53,28 @@ test_order(void **state)
 	/* Empty and filled again. */
 	push_one(q, &c[0]);
 	assert_ptr_equal(queue_pop(q, 10), &c[0]);
+	close_and_free(q);
+}
+
+/* What other processes see of it. */
+static void
+test_counts(void **state)
+{
+	struct score_load load = { 0 };
+	struct queue *q = queue_new(1, &load);
+	struct client c[2] = { 0 };
+
+	(void)state;
+	push_one(q, &c[0]);
+	push_one(q, &c[1]);
+	assert_int_equal(load.queued, 2);
+	assert_int_equal(load.busy_us_16, 0);
+	assert_ptr_equal(queue_pop(q, -1), &c[0]);
+	assert_int_equal(load.queued, 1);
+	assert_ptr_equal(queue_pop(q, 1600), &c[1]);
+	assert_int_equal(load.queued, 0);
+	assert_int_equal(load.busy_us_16, 1600);
+	assert_int_equal(load.sleeping, 0);
 	close_and_free(q);
 }
 
@@ -384,6 +407,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_close),
 		cmocka_unit_test(test_expire),
 		cmocka_unit_test(test_second_turns),

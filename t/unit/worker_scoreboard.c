@@ -129,6 +129,27 @@ test_event(void **state)
 	scoreboard_free(&b);
 }
 
+/* One of those that wait is woken, and knows by whom. */
+static void
+test_leave(void **state)
+{
+	struct scoreboard *b = new_board(3, 1);
+	struct pollfd p = { .fd = scoreboard_left(b), .events = POLLIN };
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(poll(&p, 1, 0), 0);
+	pid = fork();
+	if (pid == 0) {
+		scoreboard_leave(b, 2);
+		_exit(0);
+	}
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	wait_child(pid);
+	assert_int_equal(scoreboard_left_by(b), 2);
+	scoreboard_free(&b);
+}
+
 static void
 text_is(const char *method, const char *target, size_t target_len,
     const char *expected)
@@ -263,6 +284,7 @@ main(void)
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_across_fork),
 		cmocka_unit_test(test_event),
+		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_torn_reads),
