@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/fence.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
@@ -116,7 +117,7 @@ bulletin_pin(struct bulletin *b, const struct iovec *parts, size_t count)
 	if (len > b->size - sizeof(*b->head))
 		return false;
 	atomic_store(&b->head->sequence, sequence + 1);
-	atomic_thread_fence(memory_order_release);
+	fence(memory_order_release);
 	for (size_t i = 0; i < count; i++) {
 		if (parts[i].iov_len > 0)
 			memcpy(text_of(b) + at, parts[i].iov_base,
@@ -154,7 +155,7 @@ read_once(const struct bulletin *b, void *out, size_t room,
 	if (sequence == 0 || len > room || len > b->size - sizeof(*b->head))
 		return -1;
 	memcpy(out, text_of(b), (size_t)len);
-	atomic_thread_fence(memory_order_acquire);
+	fence(memory_order_acquire);
 	if (atomic_load_explicit(&b->head->sequence, memory_order_relaxed) !=
 	    sequence)
 		return -2;

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/fence.h"
 
 /* A text of this size holds all numbers many times over. */
 #define SAVED_MAX (1024 * 1024)
@@ -42,26 +43,17 @@ ledger_free(struct ledger **lp)
 	*lp = NULL;
 }
 
-/* ThreadSanitizer knows no fences; nor does it see other processes. */
-static void
-fence(void)
-{
-#if !defined(__SANITIZE_THREAD__)
-	atomic_thread_fence(memory_order_seq_cst);
-#endif
-}
-
 void
 ledger_begin(struct ledger *l)
 {
 	atomic_fetch_add_explicit(&l->sequence, 1, memory_order_relaxed);
-	fence();
+	fence(memory_order_seq_cst);
 }
 
 void
 ledger_end(struct ledger *l)
 {
-	fence();
+	fence(memory_order_seq_cst);
 	atomic_fetch_add_explicit(&l->sequence, 1, memory_order_release);
 }
 
@@ -74,7 +66,7 @@ ledger_look(const struct ledger *l)
 bool
 ledger_seen(const struct ledger *l, uint32_t look)
 {
-	fence();
+	fence(memory_order_seq_cst);
 	return look % 2 == 0 &&
 	    atomic_load_explicit(&l->sequence, memory_order_relaxed) == look;
 }

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/fence.h"
 #include "base/must.h"
 
 /*
@@ -380,7 +381,7 @@ score_begin(struct score_thread *t, const char *method, size_t method_len,
 	    target_len);
 	atomic_store_explicit(&t->sequence, sequence + 1,
 	    memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
+	fence(memory_order_release);
 	store_text(t, &text);
 	atomic_store_explicit(&t->started_ms, now_ms, memory_order_relaxed);
 	atomic_store_explicit(&t->sequence, sequence + 2,
@@ -429,7 +430,7 @@ score_read(const struct score_thread *t, char *out, size_t room,
 		load_text(t, &copy);
 		*started_ms_out = atomic_load_explicit(&t->started_ms,
 		    memory_order_relaxed);
-		atomic_thread_fence(memory_order_acquire);
+		fence(memory_order_acquire);
 		after = atomic_load_explicit(&t->sequence,
 		    memory_order_relaxed);
 		if (before == after && before % 2 == 0)
