@@ -6,8 +6,8 @@
  * left.  The acceptor's thread.
  *
  * A connection is left to a worker that has less to do, or no more and clearly
- * fewer connections; by this order no two workers leave the same
- * connection to each other.  Work that is done within a moment does not
+ * fewer connections, or a free thread and less than half the connections; by
+ * this order no two workers leave the same connection to each other.  Work that is done within a moment does not
  * count: it is over before somebody else is awake.
  */
 #include <errno.h>
@@ -29,6 +29,11 @@
  */
 #define LONG_MS 2
 #define LONG_AVERAGE_US 1000
+
+/* Fewer connections than this are no crowd. */
+#define CROWD_LEAST 4
+/* What makes a crowd is left so often. */
+#define CROWD_PATIENCE 4
 
 /* The others have so long to take what was left to them. */
 #define PAUSE_LEFT_MS 5
@@ -168,14 +173,31 @@ look_around(const struct acceptor *a)
 	return o;
 }
 
+/* So many more connections that a busy thread less does not make up for it. */
+static bool
+is_crowd(uint32_t connections, uint32_t beside)
+{
+	return connections > CROWD_LEAST + 2 * beside;
+}
+
 static bool
 belongs_elsewhere(const struct acceptor *a, struct share mine,
     struct others o)
 {
+	uint32_t threads = (uint32_t)a->w->settings->threads;
+	uint32_t fewest_busy;
+
+	/* The others would leave it to this worker again. */
+	if (mine.busy < threads && is_crowd(o.connections, mine.connections))
+		return false;
 	if (o.busy < mine.busy)
 		return true;
-	return mine.connections > o.connections + 1 + o.connections / 8 &&
-	    busy_of(a, o.slot) <= mine.busy;
+	if (mine.connections <= o.connections + 1 + o.connections / 8)
+		return false;
+	fewest_busy = busy_of(a, o.slot);
+	return fewest_busy <= mine.busy ||
+	    (fewest_busy < threads &&
+		is_crowd(mine.connections, o.connections));
 }
 
 static void
@@ -248,9 +270,9 @@ patience_of(const struct acceptor *a, struct share mine, struct others o)
 {
 	uint32_t threads = (uint32_t)a->w->settings->threads;
 
-	return mine.busy >= threads && o.busy < threads
-	    ? STARVED_MAX_MS / PAUSE_LEFT_MS
-	    : 1;
+	if (mine.busy >= threads && o.busy < threads)
+		return STARVED_MAX_MS / PAUSE_LEFT_MS;
+	return is_crowd(mine.connections, o.connections) ? CROWD_PATIENCE : 1;
 }
 
 bool
