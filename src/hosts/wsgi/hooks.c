@@ -272,14 +272,14 @@ peer_of(const struct bicorn_request *r)
 
 int
 hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
-    PyObject *environ)
+    PyObject *env)
 {
 	const struct bicorn_request *r = x->request;
 
 	Py_CLEAR(t->hook_request);
 	Py_XDECREF(t->hook_environ);
-	Py_INCREF(environ);
-	t->hook_environ = environ;
+	Py_INCREF(env);
+	t->hook_environ = env;
 	t->hook_request = PyObject_CallMethod(t->wsgi->hooks, "request",
 	    "NNNNNNNNK", text_of(r->method), text_of(r->target),
 	    text_of(r->raw_path), text_of(r->query), text_of(r->protocol),

@@ -43,7 +43,7 @@ int hooks_helper(struct bicorn_load *l);
  * with an exception; then post_request, when the response was sent.
  */
 int hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
-    PyObject *environ);
+    PyObject *env);
 void hooks_after(struct wsgi_thread *t);
 
 #endif
