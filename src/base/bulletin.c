@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -18,8 +19,13 @@
 #define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
 #endif
 
-/* A writer is done within microseconds, unless it died half-way. */
-#define TRIES 100000
+/*
+ * A writer is done within microseconds, unless it lost its processor, which
+ * is waited for, or died half-way.
+ */
+#define TRIES 2000
+#define TRIES_AT_ONCE 1000
+#define PAUSE_NS 100000
 
 struct head {
 	_Atomic uint64_t sequence; /* odd while the rest changes */
@@ -167,11 +173,15 @@ ptrdiff_t
 bulletin_read(const struct bulletin *b, void *out, size_t room,
     uint64_t *version_out)
 {
+	const struct timespec pause = { .tv_nsec = PAUSE_NS };
+
 	for (int i = 0; i < TRIES; i++) {
 		ptrdiff_t n = read_once(b, out, room, version_out);
 
 		if (n != -2)
 			return n;
+		if (i >= TRIES_AT_ONCE)
+			nanosleep(&pause, NULL);
 	}
 	return -1;
 }
