@@ -117,7 +117,8 @@ def test_a_client_that_does_not_read_holds_no_thread(server):
         c.close()
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+@pytest.mark.skipif(not shutil.which("strace") or harness.SANITIZERS,
+                    reason="no strace, or one that traces itself")
 def test_answers_go_together(bicorn, slow_app, tmp_path):
     """16 requests in one segment: far fewer than 16 writes."""
     trace = tmp_path / "trace"

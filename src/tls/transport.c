@@ -270,6 +270,8 @@ gather(const struct iovec *iov, int count, unsigned char *room, size_t *len)
 	for (int i = 0; i < count && *len < RECORD_MAX; i++) {
 		size_t part = iov[i].iov_len;
 
+		if (part == 0)
+			continue; /* it may be nowhere */
 		if (part > RECORD_MAX - *len)
 			part = RECORD_MAX - *len;
 		memcpy(room + *len, iov[i].iov_base, part);
