@@ -117,7 +117,7 @@ def test_a_client_that_does_not_read_holds_no_thread(server):
         c.close()
 
 
-@pytest.mark.skipif(not shutil.which("strace") or harness.SANITIZERS,
+@pytest.mark.skipif(not shutil.which("strace") or bool(harness.SANITIZERS),
                     reason="no strace, or one that traces itself")
 def test_answers_go_together(bicorn, slow_app, tmp_path):
     """16 requests in one segment: far fewer than 16 writes."""
