@@ -268,6 +268,7 @@ def read_slowly(server, targets, count=10):
     return bodies
 
 
+@pytest.mark.alone
 def test_slow_readers_in_c(server, big_text):
     s = server("--threads", 1)
     for body in read_slowly(s, ["/big", "/big/pieces", "/big/file"]):
@@ -275,6 +276,7 @@ def test_slow_readers_in_c(server, big_text):
     assert ' 499 ' not in s.out.text()
 
 
+@pytest.mark.alone
 @pytest.mark.python
 def test_slow_readers_in_python(wsgi):
     s = wsgi(PAGES, "--threads", 1)

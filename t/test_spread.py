@@ -59,6 +59,7 @@ def counts(server, bodies):
     return sorted(bodies.count(b"%d" % p) for p in server.workers())
 
 
+@pytest.mark.alone
 def test_single_requests_are_even(server):
     s = server("-w", 4)
     bodies = [s.get().body for _ in range(200)]
@@ -66,12 +67,14 @@ def test_single_requests_are_even(server):
     assert share[0] >= 45 and share[-1] <= 55, share
 
 
+@pytest.mark.alone
 def test_over_a_unix_socket(server, tmp_path):
     s = server("-w", 4, bind="unix:%s" % (tmp_path / "s"))
     share = counts(s, [s.get().body for _ in range(200)])
     assert share[0] >= 45 and share[-1] <= 55, share
 
 
+@pytest.mark.alone
 def test_kept_connections_are_even(server):
     s = server("-w", 4)
     kept, bodies = [], []
@@ -84,6 +87,7 @@ def test_kept_connections_are_even(server):
     assert share[0] >= 9 and share[-1] <= 11, share
 
 
+@pytest.mark.alone
 def test_a_burst_is_shared(server):
     """Many connections at once: nobody takes them all.  Nobody is waited
     for very long either, so on a busy machine it may not be seen at once."""

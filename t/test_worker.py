@@ -404,6 +404,7 @@ def test_a_stopped_worker_does_not_take_the_others_down(server):
     alive(server)
 
 
+@pytest.mark.alone
 def test_workers_get_equal_shares(server):
     """Clients that keep their connection are spread over the workers."""
     server = server("--workers", "2", "--threads", "2")
