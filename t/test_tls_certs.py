@@ -142,6 +142,7 @@ def test_directory(bicorn, site, pki, tmp_path):
     (d / "dhparam.pem").write_text("-----BEGIN DH PARAMETERS-----\nAA==\n"
                                    "-----END DH PARAMETERS-----\n")
     (d / "empty").mkdir()
+    os.mkfifo(d / "pipe.pem")  # nobody writes to it: not to be waited for
     server = bicorn("--certdir", d, site)
     assert server.url.startswith("https://")
     for name, want in (("a.test", "a"), ("b.test", "b"),

@@ -257,6 +257,9 @@ certificates_load(struct arbiter *a, struct generation *g, struct err *err)
 	c->vault = vault_new(err);
 	if (c->vault == NULL || certificates_keys(a, g->settings, err) != 0)
 		return -1;
+	if (g->settings->tls_ticket_keys != NULL)
+		tls_check_mode("tls_ticket_keys",
+		    g->settings->tls_ticket_keys, warn, NULL);
 	if (read_files(&g->sockets, true, &r, err) == 0 &&
 	    check(a, &r, err) == 0 &&
 	    vault_put(c->vault, r.bundles, g->sockets.count, err) == 0) {

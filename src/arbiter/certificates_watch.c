@@ -244,8 +244,9 @@ certificates_keys(struct arbiter *a, const struct settings *s, struct err *err)
 		return ticket_keys_read(w->ticket_keys, s->tls_ticket_keys,
 		    lifetime_of(s), &changed, err);
 	}
-	/* Those that there are stay good over a reload. */
-	if (!w->keys_of_file && bulletin_version(w->ticket_keys) != 0)
+	/* Those that there are stay good over a reload, or as long as s says. */
+	if (!w->keys_of_file &&
+	    ticket_keys_lifetime_s(w->ticket_keys) == lifetime_of(s))
 		return 0;
 	w->keys_of_file = false;
 	return ticket_keys_rotate(w->ticket_keys, lifetime_of(s),
@@ -265,7 +266,8 @@ renew_keys(struct arbiter *a, const struct settings *s)
 	if (s->tls_ticket_keys != NULL)
 		rc = ticket_keys_read(w->ticket_keys, s->tls_ticket_keys,
 		    lifetime_of(s), &changed, &err);
-	else if ((int64_t)clock_wall() >= ticket_keys_due_s(w->ticket_keys))
+	else if ((int64_t)clock_wall() >= ticket_keys_due_s(w->ticket_keys) ||
+	    ticket_keys_lifetime_s(w->ticket_keys) != lifetime_of(s))
 		rc = ticket_keys_rotate(w->ticket_keys, lifetime_of(s),
 		    (int64_t)clock_wall(), &err);
 	if (rc != 0)

@@ -122,18 +122,26 @@ holds_key(const struct file *f)
 }
 
 /* What everybody may read is no secret.  A group may be meant to. */
-static void
-check_mode(const struct loading *l, const char *setting, const char *path)
+void
+tls_check_mode(const char *setting, const char *path, tls_warn_fn *warning,
+    void *arg)
 {
+	const struct loading l = { .warn = warning, .arg = arg };
 	struct stat sb;
 
 	if (stat(path, &sb) != 0 || !S_ISREG(sb.st_mode) ||
 	    (sb.st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) == 0)
 		return;
-	warn(l, "%s = %s: others may %s this file (mode %04o); chmod 600 it",
+	warn(&l, "%s = %s: others may %s this file (mode %04o); chmod 600 it",
 	    setting, path,
 	    sb.st_mode & (S_IWOTH | S_IWGRP) ? "change" : "read",
 	    (unsigned)sb.st_mode & 07777);
+}
+
+static void
+check_mode(const struct loading *l, const char *setting, const char *path)
+{
+	tls_check_mode(setting, path, l->warn, l->arg);
 }
 
 static int
@@ -200,7 +208,7 @@ is_file(const char *path)
 {
 	struct stat sb;
 
-	return stat(path, &sb) == 0 && !S_ISDIR(sb.st_mode);
+	return stat(path, &sb) == 0 && S_ISREG(sb.st_mode);
 }
 
 /*
@@ -263,6 +271,9 @@ load_entry(const struct loading *l, const char *dir, const char *name)
 	}
 	if (S_ISDIR(sb.st_mode))
 		return load_folder(l, path);
+	/* Nobody named it: a pipe must not keep the arbiter waiting. */
+	if (!S_ISREG(sb.st_mode))
+		return 0;
 	if (ends_in(name, ".pem") || ends_in(name, ".crt"))
 		return load_beside(l, path);
 	return 0;

@@ -76,6 +76,18 @@ ticket_keys_rotate(struct bulletin *b, uint32_t lifetime_s, int64_t now_s,
 	return 0;
 }
 
+uint32_t
+ticket_keys_lifetime_s(const struct bulletin *b)
+{
+	struct ticket_keys keys;
+	uint32_t lifetime_s = 0;
+
+	if (ticket_keys_get(b, &keys))
+		lifetime_s = keys.lifetime_s;
+	explicit_bzero(&keys, sizeof(keys));
+	return lifetime_s;
+}
+
 int64_t
 ticket_keys_due_s(const struct bulletin *b)
 {

@@ -41,6 +41,9 @@ struct bulletin *ticket_keys_new(struct err *err);
 int ticket_keys_rotate(struct bulletin *b, uint32_t lifetime_s,
     int64_t now_s, struct err *err);
 
+/* How long tickets are good; 0: there are no keys yet. */
+uint32_t ticket_keys_lifetime_s(const struct bulletin *b);
+
 /* When the next rotation is due, by the wall clock. */
 int64_t ticket_keys_due_s(const struct bulletin *b);
 

@@ -67,6 +67,10 @@ int tls_load(const struct tls_config *c, tls_warn_fn *warn, void *arg,
     struct tls_bundle **out, struct err *err);
 void tls_bundle_free(struct tls_bundle **bp);
 
+/* Tells warn when others may read or change a file that holds secrets. */
+void tls_check_mode(const char *setting, const char *path, tls_warn_fn *warn,
+    void *arg);
+
 /*
  * A bundle is one run of bytes without pointers, so that it can be sent to
  * another process or compared with a newer one.  Borrowed from b.
