@@ -123,6 +123,23 @@ def test_over_a_reload(serve, folder, version):
     assert visit(server, ctx, session)[0]
 
 
+def test_another_lifetime(bicorn, folder, tmp_path):
+    """A reload is enough, and tickets that there are stay good."""
+    conf = tmp_path / "tickets.conf"
+    conf.write_text("tls_ticket_lifetime = 3600;")
+    server = bicorn("-c", conf, "--certfile", folder / "site.pem", "--keyfile",
+                    folder / "site.key", folder / "hello.so")
+    ctx = context(folder, V1_2)
+    session = visit(server, ctx)[1]
+    assert session.ticket_lifetime_hint == 3600
+    conf.write_text("tls_ticket_lifetime = 600;")
+    mark = server.mark()
+    server.signal(signals.SIGHUP)
+    server.wait_ready(since=mark)
+    assert visit(server, ctx)[1].ticket_lifetime_hint == 600
+    assert visit(server, ctx, session)[0]
+
+
 def test_over_an_upgrade(serve, folder, tmp_path):
     """The new arbiter has the keys of the old one."""
     server = serve("--workers", 2, "-p", tmp_path / "pid")
@@ -182,7 +199,9 @@ def test_the_file_is_watched(serve, folder, tmp_path):
     keys = tmp_path / "keys"
     old, new = os.urandom(80), os.urandom(80)
     keys.write_bytes(old)
+    keys.chmod(0o644)
     server = serve("--tls-ticket-keys", keys)
+    server.wait_log("tls_ticket_keys = .*others may read this file")
     ctx = context(folder, V1_2)
     session = visit(server, ctx)[1]
     for content, good in ((new + old, True), (new, False)):
@@ -249,24 +268,64 @@ def test_bad_tickets(serve, folder):
     assert not visit(server, ctx)[0]
 
 
-def test_a_ticket_is_no_way_around_a_certificate(bicorn, folder, tmp_path):
-    """One of a listener without is no good where a certificate is asked."""
+def two(bicorn, folder, tmp_path, one, other):
+    """A server with two listeners that differ, and their addresses."""
     conf = tmp_path / "two.conf"
     conf.write_text('''
-        certfile = "%(d)s/site.pem"; keyfile = "%(d)s/site.key";
-        listen = (
-            { bind = "127.0.0.1:0"; tls = { }; },
-            { bind = "localhost:0"; tls = {
-                cert_reqs = "optional"; ca_certs = "%(d)s/client.pem"; }; }
-        );
-    ''' % {"d": folder})
+        certfile = "%s/site.pem"; keyfile = "%s/site.key";
+        listen = ({ bind = "127.0.0.1:0"; tls = { %s }; },
+                  { bind = "localhost:0"; tls = { %s }; });
+    ''' % (folder, folder, one, other))
     server = bicorn("-c", conf, folder / "hello.so", bind=None)
-    addresses = [harness.address_of(x) for x in server.listeners]
-    for version in VERSIONS:
-        ctx = context(folder, version)
-        session = visit(server, ctx)[1]
-        server.address = addresses[1]
+    return server, [harness.address_of(x) for x in server.listeners]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("what", ["required", "optional"])
+def test_a_ticket_is_no_way_around_a_certificate(bicorn, folder, tmp_path,
+                                                 version, what):
+    """There are none where a certificate is asked for, and those of another
+    listener are no good there."""
+    server, addresses = two(bicorn, folder, tmp_path, "", '''
+        cert_reqs = "%s"; ca_certs = "%s/client.pem";''' % (what, folder))
+    ctx = context(folder, version)
+    session = visit(server, ctx)[1]
+    assert visit(server, ctx, session)[0]
+    server.address = addresses[1]
+    with_cert = context(folder, version)
+    with_cert.load_cert_chain(folder / "client.pem", folder / "client.key")
+    if what == "optional":
         assert not visit(server, ctx, session)[0]
-        session = visit(server, ctx)[1]
-        assert visit(server, ctx, session)[0]
-        server.address = addresses[0]
+    else:
+        with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
+            visit(server, ctx, session)
+    for _ in range(2):
+        reused, session = visit(server, with_cert, None)
+        assert not reused and not session.has_ticket
+        assert not visit(server, with_cert, session)[0]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["certificate", "ciphers"])
+def test_a_ticket_belongs_to_what_made_it(bicorn, folder, tmp_path, version,
+                                          kind):
+    """With other certificates or other ciphers there is a whole handshake,
+    and no client fails for it."""
+    if kind == "certificate":
+        pki.make_pair(tmp_path, "other")
+        other = 'certfile = "%s/other.pem"; keyfile = "%s/other.key";' % (
+            tmp_path, tmp_path)
+    else:
+        other = 'ciphers = "ECDHE-ECDSA-AES256-GCM-SHA384";'
+    server, addresses = two(bicorn, folder, tmp_path, "", other)
+    ctx = context(folder, version)
+    if kind == "certificate":
+        ctx.load_verify_locations(tmp_path / "other.pem")
+    session = visit(server, ctx)[1]
+    assert visit(server, ctx, session)[0]
+    server.address = addresses[1]
+    reused, session = visit(server, ctx, session)
+    assert not reused
+    assert visit(server, ctx, session)[0]
+    server.address = addresses[0]
+    assert not visit(server, ctx, session)[0]

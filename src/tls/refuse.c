@@ -129,9 +129,8 @@ refuse_missing(struct session *s, const struct conn *c)
 }
 
 /*
- * The library lets every client come so far, and leaves it to us to look.  A
- * session that was resumed has no certificate where the library keeps none
- * in the ticket, and is refused as well.
+ * The library lets every client come so far, and leaves it to us to look.  No
+ * session is resumed where certificates are asked for: there is one to see.
  */
 enum io
 refuse_unfit(struct session *s, const struct conn *c)

@@ -15,7 +15,7 @@ struct tickets;
 
 /*
  * For one context.  keys (ticket_keys.h) are borrowed.  A ticket is only
- * good where `binding` is the same: what was demanded of the client.
+ * good where `binding` is the same: what the handshake has proved.
  */
 struct tickets *tickets_new(const struct bulletin *keys,
     const unsigned char *binding, size_t len);

@@ -197,36 +197,44 @@ set_clients(const struct making *m)
 
 /* --- session tickets ------------------------------------------------------ */
 
+static int
+add_text(mbedtls_md_context_t *md, const char *text, size_t len)
+{
+	const uint64_t size = len; /* so that it is clear where one ends */
+	int rc = mbedtls_md_update(md, (const unsigned char *)&size,
+	    sizeof(size));
+
+	if (rc == 0 && len > 0)
+		rc = mbedtls_md_update(md, (const unsigned char *)text, len);
+	return rc;
+}
+
 /*
- * A ticket opens no listener that demands something else of its clients, and
- * none of before their authorities or lists were changed.
+ * A ticket stands for what its handshake proved, and is good only where that
+ * would be proved and chosen again: a client must not be led to a listener
+ * with other certificates, nor get a cipher suite that its session has not.
  */
 static int
-bind_to_clients(const struct making *m, unsigned char out[32])
+bind_to_config(const struct making *m, unsigned char out[32])
 {
 	const mbedtls_md_info_t *sha = mbedtls_md_info_from_type(
 	    MBEDTLS_MD_SHA256);
-	const char *reqs = m->config->cert_reqs;
+	const char *texts[] = { m->config->ciphers, m->config->curves,
+		m->config->tls_min_version };
 	mbedtls_md_context_t md;
 	struct bundle_entry e;
-	unsigned verify = 0;
-	unsigned char byte;
 	int rc;
 
-	if (reqs != NULL)
-		rules_cert_reqs(reqs, &verify);
-	byte = (unsigned char)verify;
 	mbedtls_md_init(&md);
 	rc = mbedtls_md_setup(&md, sha, 0);
 	if (rc == 0)
 		rc = mbedtls_md_starts(&md);
-	if (rc == 0)
-		rc = mbedtls_md_update(&md, &byte, 1);
-	for (size_t at = 0; rc == 0 && verify != 0 &&
-	     bundle_next(m->bundle, &at, &e);)
-		if (e.kind == BUNDLE_CA || e.kind == BUNDLE_CRL)
-			rc = mbedtls_md_update(&md,
-			    (const unsigned char *)e.text, e.len);
+	for (size_t i = 0; rc == 0 && i < sizeof(texts) / sizeof(*texts); i++)
+		rc = add_text(&md, texts[i], texts[i] != NULL ?
+		    strlen(texts[i]) : 0);
+	for (size_t at = 0; rc == 0 && bundle_next(m->bundle, &at, &e);)
+		if (e.kind == BUNDLE_CERT)
+			rc = add_text(&md, e.text, e.len);
 	if (rc == 0)
 		rc = mbedtls_md_finish(&md, out);
 	mbedtls_md_free(&md);
@@ -244,9 +252,13 @@ set_tickets(const struct making *m)
 {
 	unsigned char binding[32];
 
-	if (m->config->tickets == NULL)
+	/*
+	 * Who must show a certificate does so each time: a ticket of TLS 1.3
+	 * holds none, and what was good may have expired since.
+	 */
+	if (m->config->tickets == NULL || m->t->verify != 0)
 		return 0;
-	if (bind_to_clients(m, binding) == 0)
+	if (bind_to_config(m, binding) == 0)
 		m->t->tickets = tickets_new(m->config->tickets, binding,
 		    sizeof(binding));
 	if (m->t->tickets == NULL) {
