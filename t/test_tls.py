@@ -492,6 +492,31 @@ def test_large_response_in_full_records(server, pki):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("size", [100, 40 * 1024])
+def test_what_is_written_in_parts_shares_records(server, pki, version, size):
+    """Head and body, which the application writes one after the other, are
+    in the least number of records that can hold them."""
+    server = server()
+    client = Raw(server, context(pki, "ec", version, version)).handshake()
+    # A response first: behind it, tickets of TLS 1.3 have all come.
+    client.tls.write(request())
+    client.flush()
+    text = b""
+    while not text.endswith(b"hello"):
+        text += client.read(1)
+    client.wire = b""
+    client.tls.write(request(target="/parts?%d" % size))
+    client.flush()
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.read(1)
+    assert client.read(size) == bytes(size)
+    assert {kind for kind, _ in client.records()} == {23}
+    assert len(client.records()) == -(-(len(head) + size) // 16384)
+    client.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_uploads(server, pki, tmp_path, version):
     server = server("--body-buffer", "4096", "--tmp-upload-dir", tmp_path)
     with server.connect(tls=context(pki, "ec", version, version)) as c:
@@ -711,6 +736,31 @@ def test_handshake_that_is_broken_off(server, pki):
             sock.close()
     wait_for(lambda: len(os.listdir("/proc/%d/fd" % worker)) <= files,
              "sockets to be closed", 5 * SLOW)
+    alive(server, pki)
+
+
+def flood(sock, text, most=20000000):
+    """How much of text, over and over, the server takes."""
+    sent, text = 0, text * (65536 // len(text))
+    sock.settimeout(harness.DEADLINE)
+    try:
+        while sent < most:
+            sent += sock.send(text)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return sent
+
+
+def test_warnings_without_end(server, pki):
+    """Alerts that mean nothing are no way to keep a thread for oneself."""
+    server = server("--threads", "1", "--handshake-timeout", "60")
+    warning = b"\x15\x03\x03\x00\x02\x01\x5a"
+    client = Raw(server, context(pki, "ec", V1_2, V1_2))
+    with pytest.raises(ssl.SSLWantReadError):
+        client.tls.do_handshake()
+    client.flush()
+    assert flood(client.sock, warning) < 20000000
+    client.close()
     alive(server, pki)
 
 

@@ -27,6 +27,7 @@ struct session {
 	bool between;    /* the library waits for the first byte of a record */
 	enum io ended;   /* IO_OK: not yet; else what every read comes to */
 	size_t unsent;   /* bytes of a record that the socket did not take */
+	size_t vain;     /* bytes received since there was something in them */
 
 	/*
 	 * What was read ahead and not yet asked for: while a call runs, on its

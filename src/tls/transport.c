@@ -25,6 +25,11 @@
 #define AHEAD 4096
 /* As much as fits one record. */
 #define RECORD_MAX 16384
+/*
+ * More than any handshake takes.  The library passes over warnings, however
+ * many come, and would never return to who has to watch the deadline.
+ */
+#define VAIN_MOST (256 * 1024)
 
 /* --- what the library calls ----------------------------------------------- */
 
@@ -37,6 +42,7 @@ receive(struct session *s, void *buf, size_t room)
 		n = recv(s->fd, buf, room, 0);
 	} while (n < 0 && errno == EINTR);
 	s->drained = n < (ssize_t)room;
+	s->vain += n > 0 ? (size_t)n : 0;
 	return n;
 }
 
@@ -86,6 +92,8 @@ on_recv(void *arg, unsigned char *buf, size_t len)
 	if (s->ahead_at == s->ahead_len) {
 		if (s->drained && s->satisfied)
 			return MBEDTLS_ERR_SSL_WANT_READ;
+		if (s->vain > VAIN_MOST)
+			return MBEDTLS_ERR_SSL_INVALID_RECORD;
 		if (len >= AHEAD)
 			return result_of(receive(s, buf, len),
 			    MBEDTLS_ERR_SSL_WANT_READ);
@@ -248,6 +256,7 @@ tls_read(struct conn *c, char *buf, size_t room, size_t *got_out,
 		}
 		*got_out += (size_t)rc;
 		s->satisfied = true;
+		s->vain = 0;
 	}
 	if (!keep_ahead(s))
 		io = IO_ERROR;

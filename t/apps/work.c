@@ -75,6 +75,17 @@ big(struct bicorn_exchange *x)
 	bicorn_log(x->server, BICORN_LOG_INFO, "work: thread is free");
 }
 
+/* Head and body by themselves. */
+static void
+parts(struct bicorn_exchange *x)
+{
+	static const char data[1024 * 1024];
+	size_t len = (size_t)number(x) % sizeof(data);
+
+	if (bicorn_respond(x, 200, NULL, 0, (int64_t)len) == BICORN_OK)
+		bicorn_write(x, data, len);
+}
+
 /* Of unknown length, until the connection ends under HTTP/1.0. */
 static void
 stream(struct bicorn_exchange *x)
@@ -143,6 +154,7 @@ static const struct {
 	{ "/big", big },
 	{ "/stream", stream },
 	{ "/cut", cut },
+	{ "/parts", parts },
 	{ "/fork", fork_child },
 	{ "/sum", sum },
 };
