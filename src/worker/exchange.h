@@ -48,7 +48,7 @@ struct exchange {
 	struct score_counts *counts;
 	unsigned number; /* of the thread */
 
-	/* A client with output_hold(); set by the thread, for the acceptor. */
+	/* A client with loan_hold(); set by the thread, for the acceptor. */
 	_Atomic(struct client *) held;
 
 	/* Of the request in hand. */

@@ -65,8 +65,8 @@ loan_give(struct worker *w, struct client *c)
 	enum io io;
 	bool left;
 
-	if (outbound_empty(&c->out) || c->lent)
-		return;
+	if (c->lent || outbound_empty(&c->out))
+		return; /* in this order: what is lent is not ours to look at */
 	if (!c->watches_output) {
 		c->watches_output = c->lent = true;
 		atomic_store(&c->loan, LOAN_OUT);
@@ -83,6 +83,8 @@ loan_give(struct worker *w, struct client *c)
 		if ((atomic_load(&c->owner) & EVENT_WRITE) == 0)
 			return;
 		loan_recall(c);
+		/* Before the socket is asked: what comes then is news. */
+		atomic_fetch_and(&c->owner, ~(uint32_t)EVENT_WRITE);
 		do {
 			left = send_some(w, c, &io);
 		} while (left && io == IO_OK);
@@ -114,8 +116,10 @@ loan_recall(struct client *c)
 			sleep_while(&c->loan, LOAN_RECALLED);
 		seen = LOAN_OUT;
 	}
-	/* Whatever room was told of, the next write finds for itself. */
-	atomic_fetch_and(&c->owner, ~(uint32_t)EVENT_WRITE);
+	/*
+	 * EVENT_WRITE stays: the acceptor may have set it, and have found no
+	 * loan.  Who calls it back need not write, and no edge tells again.
+	 */
 }
 
 void

@@ -272,8 +272,11 @@ serve_one(struct exchange *x, struct client *c)
 {
 	bool begun = exchange_begin(x, c);
 
-	/* The application may take its time with this one. */
-	if (c->holding) {
+	/*
+	 * The application may take its time with this one, and what the
+	 * socket did not take of earlier answers must not wait for it.
+	 */
+	if (!outbound_empty(&c->out)) {
 		atomic_store(&x->held, c);
 		loan_hold(x->w, c);
 	}
