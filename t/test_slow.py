@@ -851,3 +851,14 @@ def test_everybody_attacks(server):
             p.kill()
             p.communicate()
     alive(s)
+
+
+def test_a_worker_that_ends_first_logs_it(server):
+    """A client that still reads when the process ends is in the log."""
+    s = server("--threads", 1, "--graceful-timeout", 1)
+    with s.connect() as c:
+        c.send(get("/big"))
+        c.head()
+        assert s.get("/hello").status == 200  # what is left waits
+        s.signal(signal.SIGTERM)
+        s.wait_out(r'"GET /big HTTP/1.1" 499 ', timeout=10)

@@ -29,6 +29,7 @@
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
 #include "worker/signals.h"
+#include "worker/tally.h"
 #include "worker/watchdog.h"
 #include "worker/worker_private.h"
 
@@ -48,6 +49,8 @@
 #define DRAIN_IDLE_MS 2000
 /* ... and who has begun a handshake or a head gets so long to end it. */
 #define DRAIN_HEAD_MS 5000
+/* It ends itself so much before the arbiter does. */
+#define DRAIN_EARLY_MS 250
 
 static int
 add_source(struct acceptor *a, int fd, struct source *source)
@@ -408,6 +411,18 @@ run_timers(struct acceptor *a)
 
 /* --- leaving -------------------------------------------------------------- */
 
+/*
+ * The arbiter's clock began to run a moment before ours, and at its end comes
+ * a SIGKILL, after which nothing can be logged.
+ */
+static int64_t
+drain_ms(const struct worker *w)
+{
+	int64_t whole = w->settings->graceful_timeout_ms, early = whole / 10;
+
+	return whole - (early < DRAIN_EARLY_MS ? early : DRAIN_EARLY_MS);
+}
+
 static void
 begin_drain(struct acceptor *a)
 {
@@ -416,7 +431,7 @@ begin_drain(struct acceptor *a)
 	if (a->drain_end_ms != CLOCK_NEVER)
 		return;
 	signals_tell();
-	a->drain_end_ms = a->now_ms + w->settings->graceful_timeout_ms;
+	a->drain_end_ms = a->now_ms + drain_ms(w);
 	a->idle_close_ms = a->now_ms + DRAIN_IDLE_MS;
 	a->patience_end_ms = a->now_ms + DRAIN_HEAD_MS;
 	atomic_store(&w->draining, true);
@@ -625,11 +640,40 @@ acceptor_listen(struct acceptor *a)
 	accept_adjust(a);
 }
 
+static void
+cut_off(struct worker *w, struct client *c, int64_t now_us)
+{
+	if (c->left_us != 0) {
+		tally(w, COUNT_BROKEN);
+		tally_sent(w, c, now_us);
+	}
+	record_sent(w, c, false);
+}
+
+/*
+ * The process ends under clients that have not taken all of an answer, which
+ * is told of them as of others.  What the pool has is the pool's.
+ */
+static void
+cut_all_off(struct acceptor *a)
+{
+	struct client *c = take_list(&a->w->returned);
+	int64_t now_us = clock_us();
+
+	for (; c != NULL; c = c->next)
+		cut_off(a->w, c, now_us);
+	for (c = a->open; c != NULL; c = c->next_open)
+		if (atomic_load_explicit(&c->owner, memory_order_acquire) ==
+		    0)
+			cut_off(a->w, c, now_us);
+}
+
 bool
 acceptor_run(struct acceptor *a)
 {
 	while (!heed_signals(a))
 		one_round(a);
+	cut_all_off(a);
 	return a->open == NULL;
 }
 
