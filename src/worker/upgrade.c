@@ -75,5 +75,8 @@ response_take_over(struct exchange *x, unsigned status,
 		return rc;
 	x->state = RESPONSE_RAW;
 	x->keep_open = false;
-	return send_buf(x) ? BICORN_OK : BICORN_GONE;
+	/* All of it: the application may wait for the client to answer. */
+	if (!send_buf(x) || !output_drain(x->w, x->c))
+		x->broken = true;
+	return x->broken ? BICORN_GONE : BICORN_OK;
 }
