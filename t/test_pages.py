@@ -202,3 +202,19 @@ def test_jq_reads_pages(static):
     r = static().get("/nothing", [("Accept", "application/json")])
     p = subprocess.run(["jq", ".status"], input=r.body, capture_output=True)
     assert p.stdout == b"404\n"
+
+
+@pytest.mark.python
+def test_a_large_page_says_that_it_is_the_last(wsgi, site):
+    """It goes out before it is complete; the connection closes all the same."""
+    (site / "500.html").write_text("x" * 60_000)
+    s = wsgi("""
+        def app(environ, start_response):
+            raise ValueError
+        """, "--error-pages", site)
+    with s.connect() as c:
+        c.send(harness.request())
+        r = c.response()
+        assert r.status == 500 and len(r.body) == 60_000
+        assert r.header("connection") == "close"
+        assert c.rest() == b""

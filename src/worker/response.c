@@ -347,7 +347,12 @@ response_page(struct exchange *x, unsigned status, const char *why,
 void
 response_error(struct exchange *x, unsigned status, const char *text)
 {
-	if (response_page(x, status, text, NULL, 0) != BICORN_OK) {
+	/* Said before the page is written: a long one goes out at once. */
+	static const struct bicorn_header close = {
+		{ "Connection", 10 }, { "close", 5 },
+	};
+
+	if (response_page(x, status, text, &close, 1) != BICORN_OK) {
 		x->broken = true;
 		x->state = RESPONSE_ABORTED;
 		return;
