@@ -323,6 +323,8 @@ obey_target(struct packet *p)
 	struct http_head *h = p->h;
 	struct span uri = value_of(p, N_URI);
 
+	if (uri.len == 0)
+		return bad(p, "invalid REQUEST_URI");
 	for (size_t i = 0; i < uri.len; i++) {
 		if (!(http_bytes[(unsigned char)uri.ptr[i]] & HTTP_B_MARK))
 			continue;

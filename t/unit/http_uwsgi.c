@@ -190,6 +190,8 @@ test_refused(void **state)
 	refused(TEXTS("REQUEST_METHOD", "get", "PATH_INFO", "/"), 400);
 	refused(TEXTS("REQUEST_METHOD", "G T", "PATH_INFO", "/"), 400);
 	refused(TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", "a"), 400);
+	refused(TEXTS("REQUEST_METHOD", "GET", "PATH_INFO", "/", "REQUEST_URI",
+		""), 400);
 	refused(TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", "/a b"), 400);
 	refused(TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", "*"), 400);
 	refused(TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", longer), 414);
