@@ -170,6 +170,33 @@ def test_all_busy_and_the_queue_is_limited(server):
     assert s.get().status == 200
 
 
+def test_no_circle(server):
+    """Each of three has a reason to leave a connection to another: one has
+    most of the connections, the others have something to do.  It does not go
+    round between them."""
+    def wakes():
+        return sum(int(line.split()[1]) for pid in by
+                   for line in open("/proc/%d/status" % pid)
+                   if line.startswith("voluntary"))
+
+    s = server("-w", 3, "--threads", 4)
+    by, conns = {}, [s.connect() for _ in range(45)]
+    for c in conns:
+        by.setdefault(int(c.get().body), []).append(c)
+    assert len(by) == 3
+    for mine in sorted(by.values(), key=len)[:2]:
+        while len(mine) > 1:
+            mine.pop().close()
+        mine[0].send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        mine[0].until(b"\r\n\r\n")
+    before = wakes()
+    for _ in range(5):
+        assert s.get().status == 200
+    assert wakes() - before < 5000
+    for c in conns:
+        c.close()
+
+
 def test_off(server):
     s = server("-w", 4, "--no-accept-balance")
     bodies = [s.get().body for _ in range(50)]

@@ -351,8 +351,10 @@ accept_adjust(struct acceptor *a)
 	if (full && !is_full(a))
 		wanted = a->resume_ms <= a->now_ms;
 	/* What was left would have shown itself in this round. */
-	if (wanted && a->registered)
+	if (wanted && a->registered) {
 		a->left_times = 0;
+		a->left_ms = 0;
+	}
 	if (wanted == a->registered && !a->unsettled)
 		return;
 	a->unsettled = false;

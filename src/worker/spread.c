@@ -7,7 +7,8 @@
  *
  * A connection is left to a worker that has less to do, or no more and clearly
  * fewer connections, or a free thread and less than half the connections; by
- * this order no two workers leave the same connection to each other.  Work that is done within a moment does not
+ * this order no two workers leave the same connection to each other, and no
+ * number of them does for long.  Work that is done within a moment does not
  * count: it is over before somebody else is awake.
  */
 #include <errno.h>
@@ -231,6 +232,8 @@ leave(struct acceptor *a)
 	const struct heritage *h = a->w->heritage;
 
 	line_up(a);
+	if (a->left_ms == 0)
+		a->left_ms = a->now_ms;
 	a->left_times++;
 	pause_for(a, PAUSE_LEFT_MS);
 	scoreboard_leave(h->board, h->slot);
@@ -275,6 +278,19 @@ patience_of(const struct acceptor *a, struct share mine, struct others o)
 	return is_crowd(mine.connections, o.connections) ? CROWD_PATIENCE : 1;
 }
 
+/*
+ * Among three or more the order may be a circle, in which a connection would
+ * go round as fast as the workers can wake each other: whatever the others
+ * say meanwhile, the time is limited as well.
+ */
+static bool
+is_patient(const struct acceptor *a, unsigned patience)
+{
+	return a->left_times < patience &&
+	    (a->left_ms == 0 ||
+		a->now_ms - a->left_ms < (int64_t)patience * PAUSE_LEFT_MS);
+}
+
 bool
 spread_leaves(struct acceptor *a)
 {
@@ -291,7 +307,7 @@ spread_leaves(struct acceptor *a)
 	o = look_around(a);
 	if (o.count == 0)
 		return false;
-	if (a->left_times < patience_of(a, mine, o) &&
+	if (is_patient(a, patience_of(a, mine, o)) &&
 	    belongs_elsewhere(a, mine, o)) {
 		/* Behind one that was taken there may be none to leave. */
 		if (a->taken == 0)
@@ -303,6 +319,7 @@ spread_leaves(struct acceptor *a)
 		return true;
 	}
 	a->left_times = 0;
+	a->left_ms = 0;
 	return false;
 }
 
