@@ -1236,3 +1236,11 @@ def test_arbiter_has_one_thread_and_leaks_nothing(bicorn, life):
             continue
         assert not (fields[0] == "Z" and int(fields[1]) == server.pid)
     assert server.stop() == 0
+
+
+def test_pidfile_is_a_pipe(bicorn, life, tmp_path):
+    """Somebody else has put it there: nobody waits for its other end."""
+    path = tmp_path / "pid"
+    os.mkfifo(path)
+    server = bicorn("-p", path, life)
+    assert int(path.read_text()) == server.pid

@@ -26,22 +26,28 @@
 /* More than a line of /proc/PID/stat has. */
 #define STAT_MAX 4096
 
-/* The process that the file names; 0 when it names none. */
+/*
+ * The process that the file names; 0 when it names none.  Others may have put
+ * something there on whose other end we would wait.
+ */
 static pid_t
 recorded(const char *path)
 {
-	size_t len;
-	char *text = fd_slurp(path, PIDFILE_MAX, &len);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	unsigned long long n = 0;
+	char text[PIDFILE_MAX];
+	ssize_t len = 0;
 
-	if (text == NULL)
+	if (fd >= 0)
+		len = fd_read_all(fd, text, sizeof(text));
+	fd_close(&fd);
+	if (len <= 0 || len == (ssize_t)sizeof(text))
 		return 0;
 	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
 		len--;
-	if (!span_uint(span_trim((struct span){ text, len }), &n) ||
+	if (!span_uint(span_trim((struct span){ text, (size_t)len }), &n) ||
 	    n > INT_MAX)
 		n = 0;
-	free(text);
 	return (pid_t)n;
 }
 
