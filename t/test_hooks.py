@@ -320,3 +320,33 @@ def test_application_in_c_without_hooks(bicorn, compile_app):
     assert server.get("/no").status == 200
     assert "H " not in server.log.text()
     wait_for(lambda: helper_of(server) is None, "the end of the helper")
+
+
+@python
+def test_helpers_leave_in_reloads(bicorn, conf):
+    """Nobody else keeps their sockets open, the admin process neither."""
+    where = conf("""
+        control_socket = "ctl"
+        def on_exit(server):
+            pass
+    """)
+    server = bicorn("app:app", "-w", "1", cwd=where)
+    for _ in range(2):
+        mark = server.log.count()
+        server.signal(signal.SIGHUP)
+        server.wait_log("Ready: 1 worker", since=mark)
+    wait_for(lambda: sum(harness.is_helper(pid) for pid
+                         in harness.children(server.pid)) == 1,
+             "the helpers of before to leave")
+
+
+@python
+def test_settings_that_let_go_and_do_not_end(bicorn, conf):
+    """The process that reads them is killed, and nobody waits for it."""
+    where = conf("workers = 1")
+    server = bicorn("app:app", "-w", "1", cwd=where)
+    (where / "gunicorn.conf.py").write_text(
+        "import os, time\nos.closerange(3, 1000)\ntime.sleep(1000)\n")
+    server.signal(signal.SIGHUP)
+    server.wait_log("Reload failed: .*gunicorn.conf.py")
+    assert server.get("/").body == b"ok"

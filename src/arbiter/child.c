@@ -68,10 +68,14 @@ forget_others(struct arbiter *a, const struct generation *mine)
 
 /* Settings stay: others point into them. */
 static void
-forget_sockets(struct generation *g)
+forget_ends(struct generation *g)
 {
-	for (; g != NULL; g = g->next)
+	for (; g != NULL; g = g->next) {
 		sockets_forget(&g->sockets);
+		/* A helper leaves when nobody has the other end any more. */
+		hooks_forget(g->hooks);
+		template_forget(g);
+	}
 }
 
 void
@@ -79,9 +83,12 @@ child_let_go(struct arbiter *a)
 {
 	struct err ignored;
 
-	forget_sockets(a->serving);
-	forget_sockets(a->candidate);
-	forget_sockets(a->retired);
+	forget_ends(a->serving);
+	forget_ends(a->candidate);
+	forget_ends(a->retired);
+	hooks_forget(a->hooks);
+	fd_close(&a->certificates.fd);
+	fd_close(&a->upgrade.counters);
 	fd_close(&a->origin.fd);
 	fd_close(&a->daemon.report);
 	notify_close(&a->notify);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arbiter/arbiter_private.h"
@@ -148,6 +147,7 @@ hooks_finish(struct hooks *h, int64_t ms)
 	const struct helper_message leaving = { .moment = BICORN_ON_EXIT };
 	int64_t end_ms = clock_ms() + ms;
 	struct helper_reply r;
+	int status;
 
 	if (h == NULL || h->fd < 0)
 		return;
@@ -162,14 +162,34 @@ hooks_finish(struct hooks *h, int64_t ms)
 		    recv(h->fd, &r, sizeof(r), MSG_DONTWAIT) == 0)
 			break;
 	}
-	if (clock_ms() >= end_ms) {
+	if (!helper_wait(h->pid, end_ms, &status))
 		log_warning("The helper process (pid:%d) is killed: a hook "
 			    "does not end", (int)h->pid);
-		kill(h->pid, SIGKILL);
-	}
-	while (waitpid(h->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	h->pid = 0;
 	fd_close(&h->fd);
+}
+
+static bool
+is_reaped(struct hooks *h, pid_t pid)
+{
+	if (h == NULL || h->pid != pid)
+		return false;
+	if (h->fd >= 0)
+		lost(h);
+	h->pid = 0; /* another process may get the number */
+	return true;
+}
+
+bool
+hooks_ended(struct arbiter *a, pid_t pid)
+{
+	struct generation *lists[] = { a->serving, a->candidate, a->retired };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (struct generation *g = lists[i]; g != NULL; g = g->next)
+			if (is_reaped(g->hooks, pid))
+				return true;
+	return is_reaped(a->hooks, pid);
 }
 
 /* --- starting it --------------------------------------------------------- */

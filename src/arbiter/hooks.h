@@ -54,4 +54,7 @@ int hooks_ask(struct hooks *h, const struct helper_message *m, int64_t ms);
  */
 void hooks_finish(struct hooks *h, int64_t ms);
 
+/* A process has ended; true when it was a helper. */
+bool hooks_ended(struct arbiter *a, pid_t pid);
+
 #endif

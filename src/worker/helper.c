@@ -28,6 +28,10 @@
 /* How long a settings file may take to run. */
 #define EVALUATE_MS 30000
 
+/* Having given its answer, the process has so long to end. */
+#define LEAVE_MS 5000
+#define WAIT_STEP_MS 1
+
 /* What a settings file may say at most. */
 #define ANSWER_MAX (4 << 20)
 
@@ -262,14 +266,31 @@ deliver(const struct buf *b, const char *name, int status, conf_take_fn take,
 	return rc;
 }
 
-static int
-wait_for(pid_t pid)
+/* Whether there is nothing to wait for any more. */
+static bool
+is_gone(pid_t pid, int options, int *status)
 {
-	int status = 0;
+	pid_t rc;
 
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
+	do
+		rc = waitpid(pid, status, options);
+	while (rc < 0 && errno == EINTR);
+	return rc != 0;
+}
+
+bool
+helper_wait(pid_t pid, int64_t end_ms, int *status)
+{
+	*status = 0;
+	while (!is_gone(pid, WNOHANG, status)) {
+		if (clock_ms() >= end_ms) {
+			kill(pid, SIGKILL);
+			is_gone(pid, 0, status);
+			return false;
+		}
+		poll(NULL, 0, WAIT_STEP_MS);
+	}
+	return true;
 }
 
 int
@@ -299,11 +320,11 @@ helper_evaluate(const struct settings *base, const char *name,
 	}
 	if (collect(pipe_fds[0], &answer) != 0) {
 		err_sys(err, "%s: cannot be read", name);
-		kill(pid, SIGKILL);
-		wait_for(pid);
+		helper_wait(pid, 0, &status);
 		goto out;
 	}
-	status = wait_for(pid);
+	/* The file's code may have closed the pipe, and go on. */
+	helper_wait(pid, clock_ms() + LEAVE_MS, &status);
 	rc = deliver(&answer, name, status, take, arg, err);
 out:
 	fd_close(&pipe_fds[0]);

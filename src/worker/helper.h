@@ -54,4 +54,10 @@ bool helper_is_wanted(const struct settings *s);
  */
 int helper_main(const struct settings *s, int fd, pid_t arbiter);
 
+/*
+ * Waits until a process of these has ended; at end_ms it is killed, and the
+ * result is false.
+ */
+bool helper_wait(pid_t pid, int64_t end_ms, int *status);
+
 #endif
