@@ -420,11 +420,18 @@ reload(struct arbiter *a, struct channel_message *m)
 	return true;
 }
 
+/* The one that will be there in a moment: not one that is given up. */
+static struct generation *
+newest(const struct arbiter *a)
+{
+	return a->candidate != NULL && !a->candidate->failed ? a->candidate :
+							       a->serving;
+}
+
 static bool
 scale(struct arbiter *a, struct channel_message *m, int64_t wanted)
 {
-	struct generation *g = a->candidate != NULL ? a->candidate :
-						      a->serving;
+	struct generation *g = newest(a);
 
 	if (wanted < 1 || wanted > (int64_t)g->limit)
 		return fail(m, "workers must be 1..%zu before a reload",
@@ -439,8 +446,7 @@ scale(struct arbiter *a, struct channel_message *m, int64_t wanted)
 static bool
 scale_by(struct arbiter *a, struct channel_message *m)
 {
-	const struct generation *g = a->candidate != NULL ? a->candidate :
-							    a->serving;
+	const struct generation *g = newest(a);
 
 	return scale(a, m, (int64_t)g->wanted + (m->argument < 0 ? -1 : 1));
 }

@@ -393,8 +393,8 @@ upgrade_ended(struct arbiter *a, pid_t pid, int status)
 	a->upgrade.successor = 0;
 	describe_end(status, how, sizeof(how));
 	log_at(failed ? LEVEL_ERROR : LEVEL_INFO,
-	    "Upgrade: the new arbiter (pid:%d) %s; this one serves on",
-	    (int)pid, how);
+	    "Upgrade: the new arbiter (pid:%d) %s; this one %s", (int)pid, how,
+	    a->stop == STOP_NOT ? "serves on" : "is stopping");
 	if (failed)
 		snprintf(a->reload_error, sizeof(a->reload_error),
 		    "the new arbiter %s", how);
