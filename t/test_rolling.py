@@ -92,6 +92,40 @@ def test_failure_on_the_way(booted, tmp_path):  # noqa: F811
     assert server.get("/").body == b"three"
 
 
+def test_another_reload_on_the_way(booted):  # noqa: F811
+    """Those who have places of the old ones serve until others are there,
+    even when nothing boots any more."""
+    server = booted("-w", 3, "--reload-step", 1)
+    old = server.workers()
+    boot = server.boot
+    boot.unlink()
+    os.mkfifo(boot)
+    with Load(server) as load:
+        server.signal(signal.SIGHUP)
+        for left in 2, 1:
+            boot.write_text("ok two")
+            wait_for(lambda: len(set(server.workers()) & set(old)) == left,
+                     "an old one to leave")
+        wait_for(lambda: len(server.workers()) == 4, "the third new one")
+        there = set(sorted(server.workers())[:3])
+        boot.unlink()
+        boot.write_text("hang")
+        server.signal(signal.SIGHUP)
+        server.wait_log("Another reload: generation 2 is given up")
+        wait_for(lambda: len(server.workers()) > 4, "others to boot")
+        load.more(100)
+        assert there <= set(server.workers())
+        boot.write_text("ok three")
+        mark = reload(server)
+        server.wait_log(r"\] Ready: 3 workers", since=mark)
+        wait_for(lambda: len(server.workers()) == 3, "all others to leave")
+        load.bodies.clear()
+        load.more(100)
+        assert load.bodies <= {b"one", b"two", b"three"}
+    assert not load.lost
+    assert server.get("/").body == b"three"
+
+
 def test_other_numbers_of_workers(bicorn, life, tmp_path):  # noqa: F811
     conf = tmp_path / "c"
     conf.write_text("workers = 3; reload_step = 1;")

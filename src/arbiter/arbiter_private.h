@@ -204,4 +204,10 @@ void stop_halt(struct arbiter *a, int exit_code, const char *reason);
 /* Closes its sockets and moves it to the retired, whose workers leave. */
 void stop_retire(struct arbiter *a, struct generation *g);
 
+/* The same for a candidate that another one, or none, replaces. */
+void stop_replaced(struct arbiter *a);
+
+/* Has those leave whose workers were needed for a while longer. */
+void stop_lingering(struct arbiter *a);
+
 #endif

@@ -68,7 +68,8 @@ struct generation {
 	bool warned_heavy;      /* said that max_worker_memory is too low */
 	bool proven;            /* one of its workers was READY */
 	bool complete;          /* all of them were, once */
-	bool retired;           /* its workers are leaving */
+	bool retired;           /* its workers are leaving ... */
+	bool lingers;           /* ... once the others have all theirs */
 	struct generation *next; /* in the list of the retired */
 };
 

@@ -139,7 +139,7 @@ reload_begin(struct arbiter *a)
 	if (a->candidate != NULL) {
 		log_info("Another reload: generation %u is given up",
 		    a->candidate->number);
-		stop_retire(a, a->candidate);
+		stop_replaced(a);
 	}
 	a->generations = g->number;
 	a->candidate = g;
@@ -218,6 +218,9 @@ reload_continue(struct arbiter *a, int64_t now_ms)
 {
 	struct generation *g = a->candidate;
 
+	if (a->serving != NULL &&
+	    (generation_full(a->serving) || a->serving->wanted == 0))
+		stop_lingering(a);
 	if (g == NULL || a->serving == NULL || g->step == 0)
 		return;
 	if (!g->failed) {

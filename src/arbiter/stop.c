@@ -43,9 +43,39 @@ stop_retire(struct arbiter *a, struct generation *g)
 	g->next = a->retired;
 	a->retired = g;
 	/* In a hurry, a TERM in front would hide the INT that follows. */
-	if (a->stop < STOP_QUICK)
+	if (a->stop < STOP_QUICK && !g->lingers)
 		children_dismiss(g, SIGTERM,
 		    clock_ms() + g->settings->graceful_timeout_ms);
+}
+
+/*
+ * A candidate that has taken places of those that serve: until they have
+ * them back, or the next candidate has, its workers are needed.
+ */
+void
+stop_replaced(struct arbiter *a)
+{
+	struct generation *g = a->candidate;
+
+	g->lingers = g->failed ||
+	    (a->serving != NULL && a->serving->handed > 0);
+	if (a->serving != NULL)
+		a->serving->handed = 0;
+	stop_retire(a, g);
+}
+
+void
+stop_lingering(struct arbiter *a)
+{
+	int64_t now_ms = clock_ms();
+
+	for (struct generation *g = a->retired; g != NULL; g = g->next) {
+		if (!g->lingers)
+			continue;
+		g->lingers = false;
+		children_dismiss(g, SIGTERM,
+		    now_ms + g->settings->graceful_timeout_ms);
+	}
 }
 
 /* Workers that have no handler yet would dump their core on SIGQUIT. */
@@ -54,6 +84,8 @@ dismiss_all(struct arbiter *a, enum arbiter_stop how)
 {
 	int64_t now_ms = clock_ms();
 
+	if (how == STOP_GRACEFUL)
+		stop_lingering(a);
 	for (struct generation *g = a->retired; g != NULL; g = g->next) {
 		if (how == STOP_QUICK)
 			children_dismiss(g, SIGINT, now_ms + QUICK_MS);
@@ -92,7 +124,7 @@ delay(struct arbiter *a)
 	a->stop = STOP_LATER;
 	a->stop_ms = clock_ms() + ms;
 	if (a->candidate != NULL)
-		stop_retire(a, a->candidate);
+		stop_replaced(a);
 	return true;
 }
 
