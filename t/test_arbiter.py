@@ -1121,6 +1121,29 @@ def test_logs_and_sockets_of_a_dropped_user(bicorn, life, open_dir):
 
 
 @needs_root
+def test_root_follows_no_link_of_another_user(bicorn, life, open_dir):
+    """The logs are in a directory of the workers' user, who could have any
+    file written to and given to him."""
+    access, precious = open_dir / "access.log", open_dir / "precious"
+    precious.write_text("")
+    server = bicorn("-u", "nobody", "-g", "nogroup", "--access-logfile",
+                    access, life)
+    access.rename(open_dir / "access.log.1")
+    access.symlink_to(precious)
+    os.chown(access, NOBODY, NOBODY, follow_symlinks=False)
+    server.signal(signal.SIGUSR1)
+    server.wait_log(r"\[ERROR\] .*access.log: root does not follow")
+    server.get("/x")
+    assert precious.stat().st_uid == 0 and precious.read_text() == ""
+    access.unlink()
+    access.symlink_to(precious)
+    server.signal(signal.SIGUSR1)  # root's own link is as good as a name
+    wait_for(lambda: server.get("/y").status == 200 and
+             "/y" in precious.read_text(), "lines behind root's link")
+    assert server.stop() == 0
+
+
+@needs_root
 def test_without_privileges_another_user_is_refused(life, open_dir,
                                                     others_may_run):
     r = subprocess.run(

@@ -21,17 +21,47 @@
 #define OPEN_FLAGS (O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
 /*
+ * Root does not follow a symbolic link that somebody else has made, as the
+ * user of the workers may where the log is in a directory of his: it could
+ * lead to a file that he is not to write, or to be given.
+ */
+static int
+open_carefully(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (geteuid() != 0)
+		return open(path, OPEN_FLAGS | O_CREAT, 0644);
+	fd = open(path, OPEN_FLAGS | O_CREAT | O_NOFOLLOW, 0644);
+	if (fd >= 0 || errno != ELOOP)
+		return fd;
+	if (lstat(path, &st) != 0)
+		return -1;
+	if (S_ISLNK(st.st_mode) && st.st_uid != 0) {
+		errno = ELOOP;
+		return -1;
+	}
+	return open(path, OPEN_FLAGS | O_CREAT, 0644);
+}
+
+/*
  * Opens a path that is our own.  O_NONBLOCK means nothing to a file; a pipe
  * without a reader would stop us here without it.
  */
 static int
 open_path(const char *path, uid_t uid, gid_t gid, struct err *err)
 {
-	int fd = open(path, OPEN_FLAGS | O_CREAT, 0644);
+	int fd = open_carefully(path);
 	struct stat st;
 
 	if (fd < 0 && errno == ENXIO) {
 		err_set(err, "%s: no process reads from it", path);
+		return -1;
+	}
+	if (fd < 0 && errno == ELOOP) {
+		err_set(err, "%s: root does not follow this symbolic link, "
+			"which does not belong to root", path);
 		return -1;
 	}
 	if (fd < 0) {
@@ -43,6 +73,7 @@ open_path(const char *path, uid_t uid, gid_t gid, struct err *err)
 	 * one has workers of another user, so failing does no harm.
 	 */
 	if (uid != (uid_t)-1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_nlink == 1 &&
 	    (st.st_uid != uid || (gid != (gid_t)-1 && st.st_gid != gid)) &&
 	    fchown(fd, uid, gid) != 0 && geteuid() == 0) {
 		err_sys(err, "%s: cannot give it to user %ld", path, (long)uid);
