@@ -147,6 +147,7 @@ template_fork(struct generation *g, size_t slot)
 	error = errno;
 	kill(t->pid, SIGKILL);
 	t->ready = false;
+	t->stuck = true;
 	errno = error;
 	return -1;
 }
@@ -173,7 +174,8 @@ template_deadline(const struct generation *g)
 	const struct template *t = &g->template;
 	int64_t limit = g->settings->boot_timeout_ms;
 
-	if (t->pid == 0 || t->ready || t->late || limit == 0)
+	if (t->pid == 0 || t->ready || t->late || t->stuck ||
+	    limit == 0)
 		return CLOCK_NEVER;
 	return t->forked_ms + limit;
 }
@@ -210,17 +212,21 @@ find(struct arbiter *a, pid_t pid)
 }
 
 static void
-log_end(struct arbiter *a, const struct death *d)
+log_end(struct arbiter *a, const struct death *d, bool stuck)
 {
 	char text[TEMPLATE_WHY_MAX];
+	const char *why = "";
 
+	if (d->was.late)
+		why = ": it was not ready within boot_timeout";
+	else if (stuck)
+		why = ": it made no worker in time";
 	if (d->number != 0)
 		snprintf(text, sizeof(text),
 		    "Template (pid:%d) was ended by SIG%s%s", (int)d->was.pid,
 		    sigabbrev_np(d->number) != NULL ?
 			sigabbrev_np(d->number) : "?",
-		    d->was.late ? ": it was not ready within boot_timeout" :
-				  "");
+		    why);
 	else
 		snprintf(text, sizeof(text),
 		    "Template (pid:%d) exited with code %d", (int)d->was.pid,
@@ -251,7 +257,7 @@ template_ended(struct arbiter *a, pid_t pid, int status, int64_t now_ms)
 	d.number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	snprintf(d.why, sizeof(d.why), "%s", t->why);
 	template_forget(g);
-	log_end(a, &d);
+	log_end(a, &d, t->stuck);
 	if (t->ready)
 		return true;
 	backoff_died(&g->backoff,

@@ -26,6 +26,7 @@ struct template {
 	int64_t forked_ms;
 	bool ready;        /* the application is loaded */
 	bool late;         /* killed: it was not within boot_timeout */
+	bool stuck;        /* killed: it did not fork in time */
 	bool reopen;       /* the logs were opened again since the fork */
 	char why[TEMPLATE_WHY_MAX]; /* what it said before it failed */
 };
