@@ -55,17 +55,6 @@ buf_trim(struct buf *b, size_t room)
 }
 
 bool
-buf_add(struct buf *b, const void *data, size_t len)
-{
-	if (!buf_reserve(b, len))
-		return false;
-	if (len > 0)
-		memcpy(b->data + b->len, data, len);
-	b->len += len;
-	return true;
-}
-
-bool
 buf_str(struct buf *b, const char *text)
 {
 	return buf_add(b, text, strlen(text));

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct buf {
 	char *data;
@@ -23,7 +24,18 @@ void buf_fini(struct buf *b);
 /* Makes room for `more` bytes behind the ones in use. */
 bool buf_reserve(struct buf *b, size_t more);
 
-bool buf_add(struct buf *b, const void *data, size_t len);
+/* Inline, as most of what is added is short and has room. */
+static inline bool
+buf_add(struct buf *b, const void *data, size_t len)
+{
+	if (len > b->room - b->len && !buf_reserve(b, len))
+		return false;
+	if (len > 0)
+		memcpy(b->data + b->len, data, len);
+	b->len += len;
+	return true;
+}
+
 bool buf_str(struct buf *b, const char *text);
 bool buf_fmt(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

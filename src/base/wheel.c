@@ -19,6 +19,7 @@ wheel_init(struct wheel *w, int64_t now_ms)
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		w->slots[i] = &w->end;
 	w->tick = tick_of(now_ms);
+	w->first = CLOCK_NEVER;
 }
 
 void
@@ -53,6 +54,8 @@ insert(struct wheel *w, struct timer *t)
 		t->next->link = &t->next;
 	w->slots[slot] = t;
 	w->used[slot / 64] |= UINT64_C(1) << (slot % 64);
+	if (tick < w->first)
+		w->first = tick;
 }
 
 void
@@ -64,7 +67,7 @@ wheel_set(struct wheel *w, struct timer *t, int64_t deadline_ms)
 		insert(w, t);
 }
 
-/* The first slot that may be full, as ticks from the current one; 0: none. */
+/* The tick of the first slot that may be full. */
 static int64_t
 next_used(const struct wheel *w)
 {
@@ -83,10 +86,10 @@ next_used(const struct wheel *w)
 		if (bits == 0)
 			continue;
 		slot = word * 64 + (size_t)__builtin_ctzll(bits);
-		return (int64_t)((slot + WHEEL_SLOTS - first) % WHEEL_SLOTS) +
-		    1;
+		return w->tick + 1 +
+		    (int64_t)((slot + WHEEL_SLOTS - first) % WHEEL_SLOTS);
 	}
-	return 0;
+	return CLOCK_NEVER;
 }
 
 struct timer *
@@ -95,21 +98,21 @@ wheel_due(struct wheel *w, int64_t now_ms)
 	int64_t now = tick_of(now_ms);
 
 	for (;;) {
-		int64_t ahead = next_used(w);
 		struct timer *t;
 		size_t slot;
 
-		if (ahead == 0 || w->tick + ahead > now) {
+		if (w->first > now) {
 			if (now > w->tick)
 				w->tick = now;
 			return NULL;
 		}
 		/* Stay in front of the slot until it is empty. */
-		w->tick += ahead - 1;
-		slot = (size_t)(w->tick + 1) % WHEEL_SLOTS;
+		w->tick = w->first - 1;
+		slot = (size_t)w->first % WHEEL_SLOTS;
 		t = w->slots[slot];
 		if (t == &w->end) {
 			w->used[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
+			w->first = next_used(w);
 			continue;
 		}
 		wheel_clear(w, t);
@@ -122,11 +125,11 @@ wheel_due(struct wheel *w, int64_t now_ms)
 int
 wheel_wait(const struct wheel *w, int64_t now_ms, int limit_ms)
 {
-	int64_t ahead = next_used(w), wait;
+	int64_t wait;
 
-	if (ahead == 0)
+	if (w->first == CLOCK_NEVER)
 		return limit_ms;
-	wait = (w->tick + ahead) * WHEEL_TICK_MS - now_ms;
+	wait = w->first * WHEEL_TICK_MS - now_ms;
 	if (wait < 0)
 		return 0;
 	return wait < limit_ms ? (int)wait : limit_ms;

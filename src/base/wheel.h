@@ -25,6 +25,7 @@ struct wheel {
 	struct timer *slots[WHEEL_SLOTS];
 	uint64_t used[WHEEL_SLOTS / 64]; /* one bit per slot that may be full */
 	int64_t tick; /* ticks up to and with this one are done */
+	int64_t first; /* that of the first slot that may be full, or NEVER */
 	struct timer end; /* stands for the end of each list */
 };
 
