@@ -112,10 +112,10 @@ exchange_begin(struct exchange *x, struct client *c)
 	bool filled;
 
 	x->c = c;
-	c->slow = (struct slow){ .since_ms = clock_coarse_ms() };
 	x->body_at = 0;
 	x->broken_body = false;
 	x->started_us = clock_us();
+	c->slow = (struct slow){ .since_ms = x->started_us / 1000 };
 	if (x->run == 1)
 		x->run_us = x->started_us;
 	x->queue_us = c->ready_us > 0 ? x->started_us - c->ready_us : 0;

@@ -36,7 +36,8 @@
 /*
  * Anyone gives one back to the shared list; only the acceptor takes, all of
  * it at once, into a stash of its own, which is safe without counting
- * versions.  A pool thread, which rarely needs one, makes it.
+ * versions.  A pool thread goes on with the one that it has; where it needs
+ * another, which is rare, it makes it.
  */
 static void
 spare_push(struct worker *w, struct inbound *in)
@@ -134,10 +135,10 @@ count_memory(struct worker *w, struct inbound *in)
 	in->counted = now;
 }
 
+/* One that was reset. */
 static void
 give_back(struct worker *w, struct inbound *in)
 {
-	reset(in);
 	in->in.len = 0;
 	if (in->in.room > SPARE_ROOM)
 		buf_fini(&in->in);
@@ -156,9 +157,31 @@ give_back(struct worker *w, struct inbound *in)
 void
 inbound_drop(struct worker *w, struct client *c)
 {
-	if (c->in != NULL)
+	if (c->in != NULL) {
+		reset(c->in);
 		give_back(w, c->in);
+	}
 	c->in = NULL;
+}
+
+struct inbound *
+inbound_detach(struct client *c)
+{
+	struct inbound *in = c->in;
+
+	buf_drop(&in->in, in->head.length + in->body_len);
+	reset(in);
+	if (in->in.len > 0)
+		return NULL;
+	c->in = NULL;
+	return in;
+}
+
+void
+inbound_return(struct worker *w, struct inbound *in)
+{
+	if (in != NULL)
+		give_back(w, in);
 }
 
 void
@@ -598,7 +621,7 @@ inbound_step(struct worker *w, struct client *c, int64_t now_ms)
 	bool was_body = c->state == CLIENT_BODY;
 
 	must(was_body || c->state == CLIENT_IDLE || c->state == CLIENT_HEAD);
-	if (c->in != NULL && !c->in->head_done)
+	if (c->in != NULL && !c->in->head_done && c->in->in.len > 0)
 		v = head_parse(w, c, c->in);
 	while (v == INBOUND_MORE && c->readable && !had_its_turn(c, received))
 		v = read_once(w, c);

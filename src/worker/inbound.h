@@ -84,6 +84,14 @@ enum inbound_verdict inbound_pull(struct worker *w, struct client *c);
  */
 void inbound_done(struct worker *w, struct client *c);
 
+/*
+ * The same, but if there is nothing behind, the empty inbound stays with the
+ * caller: a pool thread may be about to need it.  Otherwise NULL.  It goes to
+ * inbound_return(), which takes NULL, or becomes c->in again.
+ */
+struct inbound *inbound_detach(struct client *c);
+void inbound_return(struct worker *w, struct inbound *in);
+
 /* Gives back the inbound of c, if it has one. */
 void inbound_drop(struct worker *w, struct client *c);
 

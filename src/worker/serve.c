@@ -430,14 +430,20 @@ static bool
 keep_client(struct exchange *x, struct client *c)
 {
 	struct worker *w = x->w;
+	struct inbound *spare = inbound_detach(c);
 	int64_t now = clock_coarse_ms();
 
-	inbound_done(w, c);
 	c->state = CLIENT_IDLE;
 	for (;;) {
 		c->deadline_ms = now + w->settings->keepalive_ms;
-		if (c->in == NULL && !c->readable && client_release(c))
+		if (c->in == NULL && !c->readable && client_release(c)) {
+			inbound_return(w, spare);
 			return false;
+		}
+		if (c->in == NULL) {
+			c->in = spare;
+			spare = NULL;
+		}
 		switch (inbound_step(w, c, now)) {
 		case INBOUND_READY:
 			if (!asks_health(w, c))
