@@ -299,23 +299,19 @@ sendmsg(int fd, const struct msghdr *msg, int flags)
 	return next(fd, &less, flags);
 }
 
-EXPORT ssize_t
-sendfile(int out, int in, off_t *at, size_t len)
-{
-	int what = fault(OP_SENDFILE, CALLER());
+/* A function, and the one that libc calls for files beyond 2 GiB. */
+#define SENDFILE(name, offset)                                                \
+	EXPORT ssize_t name(int out, int in, offset *at, size_t len)          \
+	{                                                                     \
+		int what = fault(OP_SENDFILE, CALLER());                      \
+                                                                              \
+		NEXT(sendfile_fn, #name);                                     \
+		return failed(what) ? -1                                      \
+				    : next(out, in, at, shorter(what, len));  \
+	}
 
-	NEXT(sendfile_fn, "sendfile");
-	return failed(what) ? -1 : next(out, in, at, shorter(what, len));
-}
-
-EXPORT ssize_t
-sendfile64(int out, int in, off64_t *at, size_t len)
-{
-	int what = fault(OP_SENDFILE, CALLER());
-
-	NEXT(sendfile_fn, "sendfile64");
-	return failed(what) ? -1 : next(out, in, at, shorter(what, len));
-}
+SENDFILE(sendfile, off_t)
+SENDFILE(sendfile64, off64_t)
 
 EXPORT int
 accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
@@ -393,41 +389,21 @@ write(int fd, const void *buf, size_t len)
 	return failed(what) ? -1 : next(fd, buf, shorter(what, len));
 }
 
-EXPORT ssize_t
-pread(int fd, void *buf, size_t len, off_t at)
-{
-	int what = fault(OP_PREAD, CALLER());
+#define AT_OFFSET(name, op, type, bytes, offset)                              \
+	EXPORT ssize_t name(int fd, bytes buf, size_t len, offset at)         \
+	{                                                                     \
+		int what = fault(op, CALLER());                               \
+                                                                              \
+		NEXT(type, #name);                                            \
+		return failed(what)                                           \
+		    ? -1                                                      \
+		    : next(fd, buf, shorter(what, len), at);                  \
+	}
 
-	NEXT(pread_fn, "pread");
-	return failed(what) ? -1 : next(fd, buf, shorter(what, len), at);
-}
-
-EXPORT ssize_t
-pread64(int fd, void *buf, size_t len, off64_t at)
-{
-	int what = fault(OP_PREAD, CALLER());
-
-	NEXT(pread_fn, "pread64");
-	return failed(what) ? -1 : next(fd, buf, shorter(what, len), at);
-}
-
-EXPORT ssize_t
-pwrite(int fd, const void *buf, size_t len, off_t at)
-{
-	int what = fault(OP_PWRITE, CALLER());
-
-	NEXT(pwrite_fn, "pwrite");
-	return failed(what) ? -1 : next(fd, buf, shorter(what, len), at);
-}
-
-EXPORT ssize_t
-pwrite64(int fd, const void *buf, size_t len, off64_t at)
-{
-	int what = fault(OP_PWRITE, CALLER());
-
-	NEXT(pwrite_fn, "pwrite64");
-	return failed(what) ? -1 : next(fd, buf, shorter(what, len), at);
-}
+AT_OFFSET(pread, OP_PREAD, pread_fn, void *, off_t)
+AT_OFFSET(pread64, OP_PREAD, pread_fn, void *, off64_t)
+AT_OFFSET(pwrite, OP_PWRITE, pwrite_fn, const void *, off_t)
+AT_OFFSET(pwrite64, OP_PWRITE, pwrite_fn, const void *, off64_t)
 
 /* The mode, where there is one. */
 #define MODE(flags, mode)                                                     \

@@ -102,8 +102,9 @@ def run(*args, cwd=None, env=None, stdin=None, timeout=None):
         timeout=timeout or DEADLINE)
 
 
-def processes(session):
-    """The pids of a session, zombies left out."""
+def _with_stat(field, value):
+    """The pids of which /proc/PID/stat has that value in a field, counted
+    from the one behind the name; zombies left out."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -113,25 +114,39 @@ def processes(session):
         except OSError:
             continue
         fields = stat.rsplit(")", 1)[1].split()
-        if int(fields[3]) == session and fields[0] != "Z":
+        if int(fields[field]) == value and fields[0] != "Z":
             found.append(int(entry))
-    return found
+    return sorted(found)
+
+
+def processes(session):
+    """The pids of a session, zombies left out."""
+    return _with_stat(3, session)
 
 
 def children(pid):
     """The pids of the children of a process."""
+    return _with_stat(1, pid)
+
+
+def open_files(pid):
+    """What the descriptors of a process are, as /proc has them."""
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
+    for fd in os.listdir("/proc/%d/fd" % pid):
         try:
-            stat = Path("/proc", entry, "stat").read_text()
+            found.append(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
         except OSError:
             continue
-        fields = stat.rsplit(")", 1)[1].split()
-        if int(fields[1]) == pid and fields[0] != "Z":
-            found.append(int(entry))
-    return sorted(found)
+    return found
+
+
+def refused(address):
+    """Whether nobody listens there."""
+    try:
+        Conn(address).close()
+        return False
+    except ConnectionRefusedError:
+        return True
 
 
 def is_helper(pid):

@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 import harness
+from harness import refused
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,6 @@ def free_port():
 def answers(address):
     with harness.Conn(address) as c:
         return c.get("/", close=True).status == 200
-
-
-def refused(address):
-    try:
-        harness.Conn(address).close()
-        return False
-    except ConnectionRefusedError:
-        return True
 
 
 # --- TCP ----------------------------------------------------------------------

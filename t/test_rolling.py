@@ -9,7 +9,7 @@ import time
 import pytest
 
 import harness
-from harness import wait_for
+from harness import refused, wait_for
 from test_arbiter import busy, life, messages  # noqa: F401
 from test_reload import Load, booted, reload  # noqa: F401
 
@@ -145,14 +145,6 @@ def port():
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
-
-
-def refused(address):
-    try:
-        harness.Conn(address).close()
-        return False
-    except ConnectionRefusedError:
-        return True
 
 
 def test_other_address_with_the_same_port(bicorn, life, tmp_path,  # noqa: F811

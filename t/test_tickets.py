@@ -3,7 +3,6 @@
 import base64
 import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -11,21 +10,13 @@ import subprocess
 import pytest
 
 import harness
+import tlskit
 from test_admin import Admin
 import pki
 from harness import signals
+from tlskit import V1_2, V1_3, VERSIONS
 
-if "HAVE_TLS 1" not in (harness.BUILD / "config.h").read_text():
-    pytest.skip("built without TLS", allow_module_level=True)
-if not shutil.which("openssl"):
-    pytest.skip("needs openssl", allow_module_level=True)
-
-VERSION = subprocess.run([str(harness.BICORN), "--version"],
-                         capture_output=True, text=True).stdout
-V1_2 = ssl.TLSVersion.TLSv1_2
-V1_3 = ssl.TLSVersion.TLSv1_3
-VERSIONS = [V1_2] + ([V1_3] if re.search(r"Mbed TLS ([3-9])", VERSION)
-                     else [])
+tlskit.require()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: MIT
 """TLS as clients see it: curl, openssl, Python; slow, rude and broken ones."""
 import os
-import re
 import select
-import shutil
 import socket
 import ssl
 import subprocess
@@ -13,17 +11,13 @@ import time
 import pytest
 
 import harness
+import tlskit
 from harness import SOURCE, request, wait_for
+from tlskit import HAS_1_3, V1_2, V1_3, VERSIONS
 
-if "HAVE_TLS 1" not in (harness.BUILD / "config.h").read_text():
-    pytest.skip("built without TLS", allow_module_level=True)
-if not shutil.which("openssl"):
-    pytest.skip("needs openssl", allow_module_level=True)
+tlskit.require()
 
 SLOW = 4 if harness.SANITIZERS else 1
-VERSION = subprocess.run([str(harness.BICORN), "--version"],
-                         capture_output=True, text=True).stdout
-HAS_1_3 = re.search(r"Mbed TLS ([3-9])", VERSION) is not None
 
 
 def openssl(*args, **kw):
@@ -82,9 +76,6 @@ def context(pki, kind="ec", least=None, most=None):
     return c
 
 
-V1_2 = ssl.TLSVersion.TLSv1_2
-V1_3 = ssl.TLSVersion.TLSv1_3
-VERSIONS = [V1_2] + ([V1_3] if HAS_1_3 else [])
 
 
 def alive(server, pki, kind="ec", seconds=5):

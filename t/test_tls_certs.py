@@ -16,17 +16,9 @@ import pytest
 import harness
 import tlskit
 from harness import request
+from tlskit import HAS_1_3, V1_2, VERSIONS
 
-if "HAVE_TLS 1" not in (harness.BUILD / "config.h").read_text():
-    pytest.skip("built without TLS", allow_module_level=True)
-if not tlskit.available():
-    pytest.skip("needs openssl", allow_module_level=True)
-
-V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-VERSION = subprocess.run([str(harness.BICORN), "--version"],
-                         capture_output=True, text=True).stdout
-HAS_1_3 = re.search(r"Mbed TLS ([3-9])", VERSION) is not None
-VERSIONS = [V1_2] + ([V1_3] if HAS_1_3 else [])
+tlskit.require()
 
 
 @pytest.fixture(scope="module")
@@ -477,7 +469,7 @@ def test_settings_of_others(bicorn, site, pki, args):
 def test_out_of_date_and_open_to_all(bicorn, run, site, pki, tmp_path, check):
     """Said at the start and in --check-config; but it serves all the same."""
     ca = tlskit.authority(tmp_path)
-    now, day = datetime.datetime.utcnow(), datetime.timedelta(days=1)
+    now, day = tlskit.now(), datetime.timedelta(days=1)
     args = []
     for name, start, end in (("old", -9, -2), ("early", 2, 9)):
         cert, key = tlskit.issue(tmp_path, ca, name, start=now + start * day,
@@ -545,7 +537,7 @@ def test_testssl(bicorn, site, tmp_path):
     """testssl.sh finds nothing above "low"."""
     ca = tlskit.authority(tmp_path)
     args = []
-    now, day = datetime.datetime.utcnow(), datetime.timedelta(days=1)
+    now, day = tlskit.now(), datetime.timedelta(days=1)
     for name, kind in (("ec", tlskit.EC), ("rsa", tlskit.RSA)):
         cert, key = tlskit.issue(
             tmp_path, ca, name, kind=kind, end=now + 90 * day, ext=(

@@ -12,17 +12,10 @@ import pytest
 import harness
 import tlskit
 from harness import SOURCE, request
+from tlskit import V1_2, VERSIONS
 
-if "HAVE_TLS 1" not in (harness.BUILD / "config.h").read_text():
-    pytest.skip("built without TLS", allow_module_level=True)
-if not tlskit.available():
-    pytest.skip("needs openssl", allow_module_level=True)
+tlskit.require()
 
-V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-VERSION = subprocess.run([str(harness.BICORN), "--version"],
-                         capture_output=True, text=True).stdout
-HAS_1_3 = re.search(r"Mbed TLS ([3-9])", VERSION) is not None
-VERSIONS = [V1_2] + ([V1_3] if HAS_1_3 else [])
 NAMES = ("SSL_PROTOCOL", "SSL_CIPHER", "SSL_SERVER_NAME", "SSL_CLIENT_VERIFY",
          "SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN", "SSL_CLIENT_SERIAL",
          "SSL_CLIENT_CERT")
@@ -61,7 +54,7 @@ BICORN_APP(.handle = handle)
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pki")
-    now = datetime.datetime.utcnow()
+    now = tlskit.now()
     day = datetime.timedelta(days=1)
     ca, other = tlskit.authority(folder), tlskit.authority(folder, "other")
     client = ("extendedKeyUsage=clientAuth",)

@@ -298,15 +298,8 @@ def test_pipelining_in_order_with_bodies(server):
 
 def connections_held(server):
     """Sockets of TCP connections that the workers have open."""
-    count = 0
-    for pid in server.workers():
-        for fd in os.listdir("/proc/%d/fd" % pid):
-            try:
-                name = os.readlink("/proc/%d/fd/%s" % (pid, fd))
-            except OSError:
-                continue
-            count += name.startswith("socket:")
-    return count
+    return sum(name.startswith("socket:") for pid in server.workers()
+               for name in harness.open_files(pid))
 
 
 @pytest.mark.alone
@@ -707,16 +700,9 @@ def test_a_stream_that_is_cut_is_reset(server):
 
 def spool_files(server):
     """Open files without a name, as /proc has them."""
-    found = []
-    for pid in server.workers():
-        for fd in os.listdir("/proc/%d/fd" % pid):
-            try:
-                name = os.readlink("/proc/%d/fd/%s" % (pid, fd))
-            except OSError:
-                continue
-            if "(deleted)" in name and "/memfd:" not in name:
-                found.append(name)
-    return found
+    return [name for pid in server.workers()
+            for name in harness.open_files(pid)
+            if "(deleted)" in name and "/memfd:" not in name]
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

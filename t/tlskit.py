@@ -1,11 +1,34 @@
 # SPDX-License-Identifier: MIT
 """Certificates for tests, made by openssl: an authority and what it signs."""
 import datetime
+import re
 import shutil
+import ssl
 import subprocess
 
+import pytest
+
+import harness
+
+V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+HAS_1_3 = re.search(r"Mbed TLS ([3-9])", subprocess.run(
+    [str(harness.BICORN), "--version"], capture_output=True,
+    text=True).stdout) is not None
+VERSIONS = [V1_2] + ([V1_3] if HAS_1_3 else [])
 EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 RSA = ("rsa:2048",)
+
+
+def require():
+    """Skips the module that calls it where there is no TLS to be tested."""
+    if "HAVE_TLS 1" not in (harness.BUILD / "config.h").read_text():
+        pytest.skip("built without TLS", allow_module_level=True)
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl", allow_module_level=True)
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def openssl(*args, **kw):
@@ -57,12 +80,12 @@ def issue(folder, ca, name, subject=None, serial=None, ext=(), kind=EC,
         "subjectKeyIdentifier=hash", *ext, "")))
     def when(t):
         return t.strftime("%Y%m%d%H%M%SZ")
-    now = datetime.datetime.utcnow()
+    today = now()
     day = datetime.timedelta(days=1)
     openssl("ca", "-batch", "-notext", "-utf8", "-preserveDN", "-config", conf,
             "-extensions", "x", "-in", csr, "-out", cert, "-cert", ca[0],
-            "-keyfile", ca[1], "-startdate", when(start or now - day),
-            "-enddate", when(end or now + 30 * day))
+            "-keyfile", ca[1], "-startdate", when(start or today - day),
+            "-enddate", when(end or today + 30 * day))
     return cert, key
 
 
@@ -94,7 +117,3 @@ def s_client(address, *args, text=b"", timeout=20):
          *map(str, args)], input=text, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, timeout=timeout)
     return p.returncode, p.stdout.decode("latin-1")
-
-
-def available():
-    return shutil.which("openssl") is not None

@@ -7,6 +7,7 @@
 #include "admin/view.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "worker/scoreboard.h"
 
 #define SETTINGS_MAX (1024 * 1024)
@@ -161,7 +162,7 @@ worker_json(struct scoreboard *b, size_t slot)
 	    json_string(view_worker_state(atomic_load(&w->state))));
 	put_age(to, "age", atomic_load(&w->forked_ms), now_ms);
 	put_age(to, "silent", atomic_load(&w->beat_ms), now_ms);
-	put_uint(to, "memory", view_memory(pid));
+	put_uint(to, "memory", process_memory(pid));
 	put_uint(to, "requests", scoreboard_requests(b, slot));
 	put_uint(to, "connections", atomic_load(&w->connections));
 	put_uint(to, "queued", atomic_load(&w->queued));

@@ -10,6 +10,7 @@
 #include "admin/view.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/process.h"
 #include "worker/scoreboard.h"
 
 /* Powers of two in microseconds are ends of buckets: the counts are exact. */
@@ -158,7 +159,7 @@ typedef double (*worker_value_fn)(struct scoreboard *b, size_t slot);
 static double
 memory_of(struct scoreboard *b, size_t slot)
 {
-	return (double)view_memory(
+	return (double)process_memory(
 	    atomic_load(&scoreboard_worker(b, slot)->pid));
 }
 

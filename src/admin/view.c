@@ -311,17 +311,3 @@ view_worker_state(int state)
 		return "none";
 	}
 }
-
-uint64_t
-view_memory(pid_t pid)
-{
-	unsigned long long pages = 0;
-	char path[64], *text;
-
-	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-	text = fd_slurp(path, 4096, NULL);
-	if (text == NULL || sscanf(text, "%*u %llu", &pages) != 1)
-		pages = 0;
-	free(text);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}

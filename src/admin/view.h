@@ -99,7 +99,4 @@ void view_load(const struct view *v, struct view_load *out);
 const char *view_connection_name(unsigned i);
 const char *view_worker_state(int state);
 
-/* Resident bytes, 0: unknown. */
-uint64_t view_memory(pid_t pid);
-
 #endif

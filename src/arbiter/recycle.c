@@ -5,15 +5,12 @@
  * only so many are replaced at a time, so that boots do not take the machine
  * away from those that serve.
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
 #include "base/clock.h"
-#include "base/fd.h"
+#include "base/process.h"
 #include "log/log.h"
 #include "score/ledger.h"
 #include "worker/scoreboard.h"
@@ -23,21 +20,6 @@
 
 /* Workers that were forked together do not go together. */
 #define LIFETIME_JITTER 10 /* a tenth */
-
-/* What is resident, as ps(1) shows it; 0: unknown. */
-static int64_t
-memory_of(pid_t pid)
-{
-	unsigned long long pages = 0;
-	char path[64], *text;
-
-	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-	text = fd_slurp(path, 4096, NULL);
-	if (text == NULL || sscanf(text, "%*u %llu", &pages) != 1)
-		pages = 0;
-	free(text);
-	return (int64_t)pages * sysconf(_SC_PAGESIZE);
-}
 
 static int64_t
 draw_lifetime(const struct settings *s)
@@ -60,7 +42,7 @@ recycle_born(struct generation *g, struct child *c, int64_t now_ms)
 		c->retire_ms = now_ms + draw_lifetime(s);
 	if (s->max_worker_memory_bytes == 0)
 		return;
-	c->born_heavy = memory_of(c->pid) > s->max_worker_memory_bytes;
+	c->born_heavy = (int64_t)process_memory(c->pid) > s->max_worker_memory_bytes;
 	/* Another one would be no lighter. */
 	if (c->born_heavy && !g->warned_heavy) {
 		log_warning("A worker that has served nobody takes more than "
@@ -82,7 +64,7 @@ sample(struct generation *g, int64_t now_ms)
 
 		if (c->pid != 0 && c->ready_ms != 0 && !c->leaving &&
 		    !c->born_heavy)
-			c->memory = memory_of(c->pid);
+			c->memory = (int64_t)process_memory(c->pid);
 	}
 }
 

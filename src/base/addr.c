@@ -122,8 +122,8 @@ unmap(struct network *n)
 	n->v6 = false;
 }
 
-static bool
-parse_address(struct span text, struct network *n)
+bool
+addr_read(struct span text, int family, void *out)
 {
 	char buf[ADDR_TEXT_MAX];
 
@@ -132,8 +132,28 @@ parse_address(struct span text, struct network *n)
 		return false;
 	memcpy(buf, text.ptr, text.len);
 	buf[text.len] = '\0';
-	n->v6 = memchr(text.ptr, ':', text.len) != NULL;
-	return inet_pton(n->v6 ? AF_INET6 : AF_INET, buf, n->bytes) == 1;
+	return inet_pton(family, buf, out) == 1;
+}
+
+static bool
+parse_address(struct span text, struct network *n)
+{
+	n->v6 = text.len > 0 && memchr(text.ptr, ':', text.len) != NULL;
+	return addr_read(text, n->v6 ? AF_INET6 : AF_INET, n->bytes);
+}
+
+void
+addr_set(struct addr *a, bool v6, const void *bytes, in_port_t port)
+{
+	if (v6) {
+		a->v6.sin6_family = AF_INET6;
+		a->v6.sin6_port = port;
+		memcpy(&a->v6.sin6_addr, bytes, 16);
+	} else {
+		a->v4.sin_family = AF_INET;
+		a->v4.sin_port = port;
+		memcpy(&a->v4.sin_addr, bytes, 4);
+	}
 }
 
 bool
@@ -144,15 +164,7 @@ addr_parse(struct span text, unsigned port, struct addr *out)
 	*out = (struct addr){ .any.sa_family = AF_UNSPEC };
 	if (!parse_address(text, &n))
 		return false;
-	if (n.v6) {
-		out->v6.sin6_family = AF_INET6;
-		out->v6.sin6_port = htons((uint16_t)port);
-		memcpy(&out->v6.sin6_addr, n.bytes, 16);
-	} else {
-		out->v4.sin_family = AF_INET;
-		out->v4.sin_port = htons((uint16_t)port);
-		memcpy(&out->v4.sin_addr, n.bytes, 4);
-	}
+	addr_set(out, n.v6, n.bytes, htons((uint16_t)port));
 	return true;
 }
 

@@ -31,6 +31,15 @@ size_t addr_text(const struct addr *a, char out[ADDR_TEXT_MAX]);
 
 unsigned addr_port(const struct addr *a);
 
+/*
+ * A numeric address of that family, and nothing else, as the 4 or 16 bytes
+ * that a packet has; false: it is none.
+ */
+bool addr_read(struct span text, int family, void *out);
+
+/* Of such bytes; port is in the order of the network, too. */
+void addr_set(struct addr *a, bool v6, const void *bytes, in_port_t port);
+
 /* A numeric address, of either version, and nothing else; false: it is none. */
 bool addr_parse(struct span text, unsigned port, struct addr *out);
 

@@ -58,13 +58,16 @@ fd_write_all(int fd, const void *buf, size_t len)
 	return 0;
 }
 
-ssize_t
-fd_read_all(int fd, void *buf, size_t len)
+/* at -1: from where the file stands. */
+static ssize_t
+read_all(int fd, char *buf, size_t len, off_t at)
 {
 	size_t have = 0;
 
 	while (have < len) {
-		ssize_t n = read(fd, (char *)buf + have, len - have);
+		ssize_t n = at < 0
+		    ? read(fd, buf + have, len - have)
+		    : pread(fd, buf + have, len - have, at + (off_t)have);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -78,23 +81,15 @@ fd_read_all(int fd, void *buf, size_t len)
 }
 
 ssize_t
+fd_read_all(int fd, void *buf, size_t len)
+{
+	return read_all(fd, buf, len, -1);
+}
+
+ssize_t
 fd_pread_all(int fd, void *buf, size_t len, off_t at)
 {
-	size_t have = 0;
-
-	while (have < len) {
-		ssize_t n = pread(fd, (char *)buf + have, len - have,
-		    at + (off_t)have);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
+	return read_all(fd, buf, len, at);
 }
 
 int

@@ -194,39 +194,33 @@ put_head(char out[HEAD_MAX], enum log_level level)
 	    (long)getpid(), on, levels[level].name, off);
 }
 
+/* To the sink alone, also what syslog has lost: that we do not reach. */
+static void
+report(uint64_t lost, const char *what)
+{
+	char line[HEAD_MAX + 64];
+	size_t n;
+
+	if (lost == 0)
+		return;
+	n = put_head(line, LEVEL_WARNING);
+	n += (size_t)snprintf(line + n, sizeof(line) - n,
+	    "%llu %s were lost\n", (unsigned long long)lost, what);
+	sink_write(&the_log.sink, line, n);
+}
+
 /* Says once what a full pipe or disk has swallowed. */
 static void
 report_lost(void)
 {
-	uint64_t lost = sink_lost(&the_log.sink);
-	char line[HEAD_MAX + 64];
-	size_t n;
-
-	if (lost == 0)
-		return;
-	n = put_head(line, LEVEL_WARNING);
-	n += (size_t)snprintf(line + n, sizeof(line) - n,
-	    "%llu log entries were lost\n", (unsigned long long)lost);
-	sink_write(&the_log.sink, line, n);
+	report(sink_lost(&the_log.sink), "log entries");
 }
 
-/* To the sink, which knows: syslog is whom we do not reach. */
 static void
 report_lost_by_syslog(void)
 {
-	char line[HEAD_MAX + 64];
-	uint64_t lost;
-	size_t n;
-
-	if (the_log.syslog == NULL)
-		return;
-	lost = syslog_lost(the_log.syslog);
-	if (lost == 0)
-		return;
-	n = put_head(line, LEVEL_WARNING);
-	n += (size_t)snprintf(line + n, sizeof(line) - n,
-	    "%llu messages to syslog were lost\n", (unsigned long long)lost);
-	sink_write(&the_log.sink, line, n);
+	if (the_log.syslog != NULL)
+		report(syslog_lost(the_log.syslog), "messages to syslog");
 }
 
 /* A traceback that an application logged counts as gunicorn counts it. */

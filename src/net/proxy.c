@@ -69,19 +69,6 @@ read_port(struct span text, in_port_t *out)
 	return true;
 }
 
-static bool
-read_address(struct span text, int family, void *out)
-{
-	char buf[ADDR_TEXT_MAX];
-
-	if (text.len == 0 || text.len >= sizeof(buf) ||
-	    memchr(text.ptr, '\0', text.len) != NULL)
-		return false;
-	memcpy(buf, text.ptr, text.len);
-	buf[text.len] = '\0';
-	return inet_pton(family, buf, out) == 1;
-}
-
 /* "TCP4 SOURCE DEST PORT PORT", without the first word. */
 static bool
 read_tcp(struct span line, struct proxy_header *h)
@@ -92,9 +79,9 @@ read_tcp(struct span line, struct proxy_header *h)
 	bool ok;
 
 	s->any.sa_family = d->any.sa_family = (sa_family_t)family;
-	ok = read_address(word(&line), family,
+	ok = addr_read(word(&line), family,
 		 v6 ? (void *)&s->v6.sin6_addr : &s->v4.sin_addr) &&
-	    read_address(word(&line), family,
+	    addr_read(word(&line), family,
 		v6 ? (void *)&d->v6.sin6_addr : &d->v4.sin_addr) &&
 	    read_port(word(&line), v6 ? &s->v6.sin6_port : &s->v4.sin_port);
 	/* Nothing stands behind the last word, not even a space. */
@@ -216,26 +203,17 @@ check_tlvs(const char *data, struct proxy_header *h)
 	return rest.len == 0 ? PROXY_DONE : bad(h, "invalid PROXY header");
 }
 
+/* Two addresses of size bytes each, then their ports. */
 static void
-take_v4(const char *p, struct proxy_header *h)
+take_both(const char *p, bool v6, struct proxy_header *h)
 {
-	h->kind = PROXY_TCP4;
-	h->source.v4.sin_family = h->dest.v4.sin_family = AF_INET;
-	memcpy(&h->source.v4.sin_addr, p, 4);
-	memcpy(&h->dest.v4.sin_addr, p + 4, 4);
-	memcpy(&h->source.v4.sin_port, p + 8, 2);
-	memcpy(&h->dest.v4.sin_port, p + 10, 2);
-}
+	size_t size = v6 ? 16 : 4;
+	in_port_t ports[2];
 
-static void
-take_v6(const char *p, struct proxy_header *h)
-{
-	h->kind = PROXY_TCP6;
-	h->source.v6.sin6_family = h->dest.v6.sin6_family = AF_INET6;
-	memcpy(&h->source.v6.sin6_addr, p, 16);
-	memcpy(&h->dest.v6.sin6_addr, p + 16, 16);
-	memcpy(&h->source.v6.sin6_port, p + 32, 2);
-	memcpy(&h->dest.v6.sin6_port, p + 34, 2);
+	memcpy(ports, p + 2 * size, sizeof(ports));
+	h->kind = v6 ? PROXY_TCP6 : PROXY_TCP4;
+	addr_set(&h->source, v6, p, ports[0]);
+	addr_set(&h->dest, v6, p + size, ports[1]);
 }
 
 /*
@@ -256,9 +234,9 @@ take_addresses(const char *data, struct proxy_header *h)
 	if (len < used)
 		return bad(h, "PROXY header without its addresses");
 	if (type == 1 && family == 1)
-		take_v4(data + FIXED_LEN, h);
+		take_both(data + FIXED_LEN, false, h);
 	else if (type == 1 && family == 2)
-		take_v6(data + FIXED_LEN, h);
+		take_both(data + FIXED_LEN, true, h);
 	h->tlvs = (struct span){ data + FIXED_LEN + used, len - used };
 	return check_tlvs(data, h);
 }

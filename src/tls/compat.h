@@ -276,23 +276,40 @@ compat_import(const unsigned char key[32], psa_key_usage_t usage,
 	return psa_import_key(&attributes, key, 32, id_out);
 }
 
+/* What psa_aead_encrypt() and psa_aead_decrypt() have in common. */
+typedef psa_status_t compat_aead_fn(psa_key_id_t key, psa_algorithm_t algorithm,
+    const uint8_t *nonce, size_t nonce_len, const uint8_t *binding,
+    size_t binding_len, const uint8_t *in, size_t in_len, uint8_t *out,
+    size_t room, size_t *len_out);
+
+/* From len bytes to out_len, where they are. */
+static inline int
+compat_aead(compat_aead_fn *convert, psa_key_usage_t usage,
+    const unsigned char key[32], const unsigned char *nonce, size_t nonce_len,
+    const unsigned char *binding, size_t binding_len, unsigned char *data,
+    size_t len, size_t out_len)
+{
+	psa_key_id_t id;
+	size_t done = 0;
+	psa_status_t rc = compat_import(key, usage, &id);
+
+	if (rc != PSA_SUCCESS)
+		return -1;
+	rc = convert(id, PSA_ALG_GCM, nonce, nonce_len, binding, binding_len,
+	    data, len, data, out_len, &done);
+	psa_destroy_key(id);
+	return rc == PSA_SUCCESS ? 0 : -1;
+}
+
 /* The tag follows the bytes, which is how these functions have it. */
 static inline int
 compat_seal(const unsigned char key[32], const unsigned char *nonce,
     size_t nonce_len, const unsigned char *binding, size_t binding_len,
     unsigned char *data, size_t len, unsigned char *tag, size_t tag_len)
 {
-	psa_key_id_t id;
-	size_t done = 0;
-	psa_status_t rc = compat_import(key, PSA_KEY_USAGE_ENCRYPT, &id);
-
 	(void)tag;
-	if (rc != PSA_SUCCESS)
-		return -1;
-	rc = psa_aead_encrypt(id, PSA_ALG_GCM, nonce, nonce_len, binding,
-	    binding_len, data, len, data, len + tag_len, &done);
-	psa_destroy_key(id);
-	return rc == PSA_SUCCESS ? 0 : -1;
+	return compat_aead(psa_aead_encrypt, PSA_KEY_USAGE_ENCRYPT, key, nonce,
+	    nonce_len, binding, binding_len, data, len, len + tag_len);
 }
 
 static inline int
@@ -300,17 +317,9 @@ compat_open(const unsigned char key[32], const unsigned char *nonce,
     size_t nonce_len, const unsigned char *binding, size_t binding_len,
     unsigned char *data, size_t len, const unsigned char *tag, size_t tag_len)
 {
-	psa_key_id_t id;
-	size_t done = 0;
-	psa_status_t rc = compat_import(key, PSA_KEY_USAGE_DECRYPT, &id);
-
 	(void)tag;
-	if (rc != PSA_SUCCESS)
-		return -1;
-	rc = psa_aead_decrypt(id, PSA_ALG_GCM, nonce, nonce_len, binding,
-	    binding_len, data, len + tag_len, data, len, &done);
-	psa_destroy_key(id);
-	return rc == PSA_SUCCESS ? 0 : -1;
+	return compat_aead(psa_aead_decrypt, PSA_KEY_USAGE_DECRYPT, key, nonce,
+	    nonce_len, binding, binding_len, data, len + tag_len, len);
 }
 
 #endif

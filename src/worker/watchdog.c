@@ -84,16 +84,23 @@ dump_thread(struct watchdog *d, size_t i, int fd)
 	backtrace_thread(pool_thread_id(d->w->pool, i), fd);
 }
 
+/* The request that a thread is at. */
+static void
+say_what(struct watchdog *d, size_t i, char *what, size_t size)
+{
+	int64_t started_ms;
+
+	if (!score_read(line_of(d, i), what, size, &started_ms))
+		snprintf(what, size, "idle");
+}
+
 static void
 dump_all(struct watchdog *d)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		char what[1024];
-		int64_t started_ms;
 
-		if (!score_read(line_of(d, i), what, sizeof(what),
-			&started_ms))
-			strcpy(what, "idle");
+		say_what(d, i, what, sizeof(what));
 		log_info("Stack of thread pool-%zu (%s):", i, what);
 		dump_thread(d, i, log_fd());
 	}
@@ -105,11 +112,8 @@ dump_to_file(struct watchdog *d, int fd)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		char what[1024];
-		int64_t started_ms;
 
-		if (!score_read(line_of(d, i), what, sizeof(what),
-			&started_ms))
-			strcpy(what, "idle");
+		say_what(d, i, what, sizeof(what));
 		dprintf(fd, "%sThread pool-%zu (%s):\n", i > 0 ? "\n" : "",
 		    i, what);
 		dump_thread(d, i, fd);

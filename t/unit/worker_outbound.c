@@ -119,10 +119,10 @@ add(struct outbound *o, const struct outbound_limits *l, size_t at, size_t len)
 	return rc;
 }
 
-/* Sends and reads by turns until all is there. */
+/* Sends and reads by turns until all is there: len bytes, as they were. */
 static void
 drain(struct outbound *o, const struct outbound_limits *l, struct pair *p,
-    size_t step)
+    size_t step, size_t len)
 {
 	uint64_t put, sum = 0;
 	size_t before = p->len;
@@ -139,6 +139,7 @@ drain(struct outbound *o, const struct outbound_limits *l, struct pair *p,
 		;
 	/* Some may have been on its way before. */
 	assert_true(sum <= p->len - before);
+	got_is_right(p, len);
 }
 
 static void
@@ -180,8 +181,7 @@ test_memory(void **state)
 			assert_int_equal(o.memory, at);
 			assert_int_equal(buffered, at);
 		}
-		drain(&o, &l, &p, step);
-		got_is_right(&p, at);
+		drain(&o, &l, &p, step, at);
 		assert_int_equal(o.memory, 0);
 		assert_int_equal(buffered, 0);
 		pair_close(&p);
@@ -208,8 +208,7 @@ test_more_while_sending(void **state)
 		assert_true(outbound_flush(&o, &l, &p.c, &put) != IO_ERROR);
 		take(&p, 3000);
 	}
-	drain(&o, &l, &p, 4000);
-	got_is_right(&p, at);
+	drain(&o, &l, &p, 4000, at);
 	pair_close(&p);
 }
 
@@ -229,8 +228,7 @@ test_spool(void **state)
 		assert_true(o.memory <= 5000);
 	}
 	assert_non_null(o.spool);
-	drain(&o, &l, &p, 7777);
-	got_is_right(&p, at);
+	drain(&o, &l, &p, 7777, at);
 	assert_null(o.spool);
 	assert_int_equal(buffered, 0);
 	pair_close(&p);
@@ -252,12 +250,10 @@ test_full(void **state)
 	assert_int_equal(add(&o, &l, 9000, 1001), OUTBOUND_FULL);
 	assert_int_equal(add(&o, &l, 9000, 100000), OUTBOUND_FULL);
 	assert_int_equal(add(&o, &l, 9000, 1000), OUTBOUND_KEPT);
-	drain(&o, &l, &p, 1000);
-	got_is_right(&p, 10000);
+	drain(&o, &l, &p, 1000, 10000);
 	/* Now there is room again. */
 	assert_int_equal(add(&o, &l, 10000, 5000), OUTBOUND_KEPT);
-	drain(&o, &l, &p, 1000);
-	got_is_right(&p, 15000);
+	drain(&o, &l, &p, 1000, 15000);
 	pair_close(&p);
 }
 
@@ -335,8 +331,7 @@ mixed(bool copies)
 		at += len;
 	}
 	assert_int_equal(o.files, 10);
-	drain(&o, &l, &p, 50000);
-	got_is_right(&p, at);
+	drain(&o, &l, &p, 50000, at);
 	assert_int_equal(o.files, 0);
 	pair_close(&p);
 	assert_int_equal(open_descriptors(), before);
@@ -534,8 +529,7 @@ test_records(void **state)
 		}
 		at += len;
 	}
-	drain(&o, &l, &p, 5000);
-	got_is_right(&p, at);
+	drain(&o, &l, &p, 5000, at);
 	assert_int_equal(o.over, 0);
 	pair_close(&p);
 }
