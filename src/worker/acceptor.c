@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -668,11 +669,31 @@ cut_all_off(struct acceptor *a)
 			cut_off(a->w, c, now_us);
 }
 
+/*
+ * Where the processors are busy, this thread waits until one of those that
+ * answer sleeps or has had its slice, in place of interrupting it for every
+ * event: it then finds several at once.  Where one is free it runs at once.
+ * No thread begins after this, which would inherit it.
+ */
+static void
+be_modest(bool modest)
+{
+	const struct sched_param none = { .sched_priority = 0 };
+	int from = modest ? SCHED_OTHER : SCHED_BATCH;
+	int to = modest ? SCHED_BATCH : SCHED_OTHER;
+
+	/* Another one was chosen from without, and is left alone. */
+	if (sched_getscheduler(0) == from)
+		sched_setscheduler(0, to, &none);
+}
+
 bool
 acceptor_run(struct acceptor *a)
 {
+	be_modest(true);
 	while (!heed_signals(a))
 		one_round(a);
+	be_modest(false);
 	cut_all_off(a);
 	return a->open == NULL;
 }

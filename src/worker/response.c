@@ -18,6 +18,8 @@
 
 /* Body bytes that are copied behind the head, to be sent in one go. */
 #define GATHER_MAX 16384
+/* The rest of a body that is no shorter than this is sent without a copy. */
+#define GATHER_REST 2048
 
 static size_t
 gathered(const struct exchange *x)
@@ -138,6 +140,16 @@ mimic_framing(struct exchange *x)
 		response_commit(x, false);
 }
 
+/*
+ * True when this part is the last of a body of known length and its copy
+ * would cost more than it may save: it is sent with what was gathered.
+ */
+static bool
+is_long_rest(const struct exchange *x, size_t len)
+{
+	return len >= GATHER_REST && x->taken == (uint64_t)x->length;
+}
+
 /* The application may take its time now. */
 static void
 lend_rest(struct exchange *x)
@@ -165,6 +177,7 @@ response_write(struct exchange *x, const struct bicorn_str *parts,
 			continue;
 		/* Without memory to gather it goes out at once. */
 		if (gathered(x) + part.len <= GATHER_MAX &&
+		    !is_long_rest(x, part.len) &&
 		    buf_add(&x->out, part.ptr, part.len))
 			continue;
 		if (x->state == RESPONSE_STARTED)
