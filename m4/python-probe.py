@@ -32,11 +32,11 @@ if sys.implementation.name != "cpython":
     missing("this is %s, not CPython" % sys.implementation.name)
 if not OLDEST <= sys.version_info[:2] <= NEWEST:
     missing("not of %d.%d to %d.%d" % (OLDEST + NEWEST))
-if var("Py_GIL_DISABLED"):
-    missing("free-threaded builds cannot be used yet")
+# "t" for a build that may run without its lock, which is another ABI.
+abi = "t" if var("Py_GIL_DISABLED") else ""
 
 dev = "python3-dev" if sys.executable == "/usr/bin/python3" \
-    else "python%s-dev" % minor
+    else "python%s%s-dev" % (minor, abi)
 header = first_existing(
     d and os.path.join(d, "Python.h")
     for d in (var("INCLUDEPY"), sysconfig.get_path("include")))
@@ -57,8 +57,8 @@ if not library:
 for name, value in (
         ("executable", sys.executable),
         ("version", sys.version.split()[0]),
-        ("minor", minor),
-        ("tag", "cpython-%d%d" % sys.version_info[:2]),
+        ("minor", minor + abi),
+        ("tag", "cpython-%d%d" % sys.version_info[:2] + abi),
         ("include", os.path.dirname(header)),
         ("library", library),
         # What an embedded interpreter has to say of itself.

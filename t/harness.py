@@ -47,6 +47,8 @@ def make_variable(name, default=""):
 
 # The Python that bicorn was built for: where Flask and Django must be.
 PYTHON = make_variable("PYTHON") or "/usr/bin/python3"
+# Of a free-threaded Python it is off, unless something puts it on.
+HAS_LOCK = not make_variable("PYTHON_TAG").endswith("t")
 SANITIZERS = make_variable("BICORN_SANITIZERS")
 CC = make_variable("CC", "cc")
 

@@ -495,6 +495,25 @@ def test_errors_traceback_in_one_piece(wsgi):
     assert lines[at + 1].startswith("Traceback")
 
 
+def test_traceback_without_its_module(wsgi):
+    """It is imported late, when perhaps nothing can be any more."""
+    server = wsgi("""
+        import sys
+
+        def inner():
+            raise ValueError("odd")
+
+        def app(environ, start_response):
+            sys.modules["traceback"] = None
+            inner()
+    """)
+    assert server.get("/").status == 500
+    server.wait_log("^ValueError: odd")
+    text = server.log.text()
+    assert "Error handling request GET /\nTraceback (most recent" in text
+    assert re.search(r'File ".*", line \d+, in inner', text), text
+
+
 def test_errors_go_to_the_file(wsgi, tmp_path):
     wsgi("""
         import sys
@@ -1666,14 +1685,14 @@ def test_missing_host_names_those_there_are(run, tmp_path):
     config = venv / "pyvenv.cfg"
     config.write_text(re.sub(r"(?m)^version = .*", "version = 3.99.1",
                              config.read_text()))
-    for tag in "cpython-313", "cpython-39":
+    for tag in "cpython-313t", "cpython-39", "cpython-313":
         (modules / tag).mkdir(parents=True)
         (modules / tag / "wsgi.so").touch()
     r = run("--bind", "127.0.0.1:0", "--venv", venv, "good:app", cwd=tmp_path,
             env={"BICORN_MODULES": modules})
     assert r.returncode == 4
     assert "made for Python 3.99" in r.stderr
-    assert "for Python 3.9, 3.13 only" in r.stderr
+    assert "for Python 3.9, 3.13, 3.13t only" in r.stderr
 
 
 def test_broken_home(run, tmp_path):

@@ -151,6 +151,8 @@ struct bicorn_load {
 	uint32_t flags;     /* BICORN_LOAD_... */
 	unsigned number;    /* of the worker, counted over all of them */
 	int arbiter;        /* process id of the arbiter */
+	uint32_t traits;    /* out: those that are known only now, besides
+			       bicorn_app.traits: BICORN_TRAIT_... */
 };
 
 #define BICORN_LOAD_CHECK 1u   /* only to see whether it works */

@@ -89,7 +89,7 @@ find_host(const char *name, char *out, size_t room)
 	return is_file(out);
 }
 
-/* "3.9, 3.11": every version of Python that there is a WSGI host for. */
+/* "3.9, 3.13t": every version of Python that there is a WSGI host for. */
 static void
 list_wsgi(char *out, size_t room)
 {
@@ -97,11 +97,15 @@ list_wsgi(char *out, size_t room)
 	size_t used = 0;
 
 	*out = '\0';
-	for (unsigned minor = 0; minor <= 99 && used + 8 < room; minor++) {
-		snprintf(name, sizeof(name), "cpython-3%u/wsgi.so", minor);
+	for (unsigned i = 0; i < 200 && used + 9 < room; i++) {
+		const char *abi = i % 2 != 0 ? "t" : "";
+		unsigned minor = i / 2;
+
+		snprintf(name, sizeof(name), "cpython-3%u%s/wsgi.so", minor,
+		    abi);
 		if (find_host(name, path, sizeof(path)))
 			used += (size_t)snprintf(out + used, room - used,
-			    "%s3.%u", used > 0 ? ", " : "", minor);
+			    "%s3.%u%s", used > 0 ? ", " : "", minor, abi);
 	}
 }
 
@@ -229,10 +233,13 @@ call_load(const struct settings *s, const struct bicorn_server *server,
 	};
 	int rc;
 
+	if (APP_HAS(a->ops, traits))
+		a->traits = a->ops->traits;
 	if (!APP_HAS(a->ops, load))
 		return 0;
 	rc = a->ops->load(&l);
 	a->instance = l.app;
+	a->traits |= l.traits;
 	if (rc == BICORN_LOADED)
 		return 0;
 	why[sizeof(why) - 1] = '\0';

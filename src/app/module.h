@@ -21,14 +21,12 @@ struct settings;
 		sizeof((ops)->member) && \
 	    (ops)->member != 0)
 
-#define APP_HAS_TRAIT(ops, trait) \
-	(APP_HAS(ops, traits) && ((ops)->traits & (trait)) != 0)
-
 struct app {
 	void *object;                 /* of dlopen() */
 	const struct bicorn_app *ops;
 	void *instance;               /* what load() left */
 	char *target;                 /* what load() was given */
+	unsigned traits;              /* BICORN_TRAIT_..., after load() */
 };
 
 /* What bicorn_load says besides; zeroed: nothing. */

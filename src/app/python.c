@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/err.h"
 #include "base/fd.h"
@@ -38,6 +39,20 @@ read_version(struct span text, unsigned long long *minor_out)
 	return false;
 }
 
+/*
+ * One of a free-threaded Python, whose modules are no others', keeps them in
+ * lib/python3.13t.
+ */
+static bool
+is_free_threaded(const char *venv, unsigned long long minor)
+{
+	struct stat st;
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/lib/python3.%llut", venv, minor);
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static int
 tag_of_venv(const char *venv, char *out, size_t room, struct err *err)
 {
@@ -63,7 +78,8 @@ tag_of_venv(const char *venv, char *out, size_t room, struct err *err)
 		    venv, path);
 		goto out;
 	}
-	snprintf(out, room, "cpython-3%llu", minor);
+	snprintf(out, room, "cpython-3%llu%s", minor,
+	    is_free_threaded(venv, minor) ? "t" : "");
 	rc = 0;
 out:
 	free(text);

@@ -4,8 +4,8 @@
 
 /*
  * Which build of the WSGI host an application needs: one is installed for
- * each minor version of CPython, and a virtual environment says which one
- * it was made for.
+ * each minor version of CPython, and for that version without its lock; a
+ * virtual environment says which one it was made for.
  */
 
 #include <stddef.h>
@@ -14,7 +14,7 @@ struct err;
 struct settings;
 
 /*
- * Writes the tag, "cpython-311", of the virtual environment in use (setting
+ * Writes the tag, "cpython-311" or "cpython-313t", of the virtual environment in use (setting
  * venv, else $VIRTUAL_ENV), or of the interpreter that bicorn was built for
  * when there is none.  *venv_out is the environment's directory or NULL,
  * borrowed.  -1 when venv names no virtual environment.

@@ -252,7 +252,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		    err);
 	if (rc != 0)
 		return rc;
-	if (APP_HAS_TRAIT(w->app.ops, BICORN_TRAIT_SERIAL))
+	if ((w->app.traits & BICORN_TRAIT_SERIAL) != 0)
 		queue_set_serial(w->queue);
 	if (pool_start(w, &w->pool, err) != 0)
 		return WORKER_EXIT_BOOT;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -99,6 +100,24 @@ test_versions(void **state)
 	expect_tag("version = what\nversion_info = 3.11.0", "cpython-311");
 }
 
+/* Without its lock, told from the folder of its modules. */
+static void
+test_free_threaded(void **state)
+{
+	char lib[64], own[96], other[96];
+
+	(void)state;
+	snprintf(lib, sizeof(lib), "%s/lib", venv);
+	snprintf(own, sizeof(own), "%s/python3.13t", lib);
+	snprintf(other, sizeof(other), "%s/python3.12", lib);
+	assert_int_equal(mkdir(lib, 0700) | mkdir(own, 0700) |
+		mkdir(other, 0700), 0);
+	expect_tag("version = 3.13.5\n", "cpython-313t");
+	expect_tag("version = 3.12.1\n", "cpython-312");
+	assert_int_equal(rmdir(own) | rmdir(other) | rmdir(lib), 0);
+	expect_tag("version = 3.13.5\n", "cpython-313");
+}
+
 static void
 test_refused(void **state)
 {
@@ -165,6 +184,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_free_threaded),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_not_there),
 		cmocka_unit_test(test_precedence),

@@ -10,6 +10,7 @@
 #include "body.h"
 
 #include "filewrapper.h"
+#include "free.h"
 #include "response.h"
 
 /* The iterators over lists and tuples, which cannot run other code. */
@@ -108,16 +109,18 @@ end(struct wsgi_thread *t)
 static int64_t
 total(PyObject *seq)
 {
-	Py_ssize_t i, n = PySequence_Fast_GET_SIZE(seq);
-	PyObject *const *items = PySequence_Fast_ITEMS(seq);
+	PyObject *chunk;
 	int64_t sum = 0;
+	Py_ssize_t i;
+	int rc = 0;
 
-	for (i = 0; i < n; i++) {
-		if (need_bytes(items[i]) < 0)
-			return -1;
-		sum += PyBytes_GET_SIZE(items[i]);
+	for (i = 0; rc == 0 && (chunk = free_item(seq, i)) != NULL; i++) {
+		rc = need_bytes(chunk);
+		if (rc == 0)
+			sum += PyBytes_GET_SIZE(chunk);
+		Py_DECREF(chunk);
 	}
-	return sum;
+	return rc == 0 ? sum : -1;
 }
 
 static int
@@ -132,9 +135,7 @@ send_sequence(struct wsgi_thread *t, PyObject *seq)
 		return -1;
 	set_length(&t->response, sum);
 	/* A list may shrink while the interpreter lock is given up. */
-	for (i = 0; rc > 0 && i < PySequence_Fast_GET_SIZE(seq); i++) {
-		chunk = PySequence_Fast_GET_ITEM(seq, i);
-		Py_INCREF(chunk);
+	for (i = 0; rc > 0 && (chunk = free_item(seq, i)) != NULL; i++) {
 		rc = gather(t, chunk);
 		Py_DECREF(chunk);
 	}

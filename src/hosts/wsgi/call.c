@@ -16,21 +16,24 @@ lock_take(struct wsgi_call *c)
 		PyThread_acquire_lock(c->lock, WAIT_LOCK);
 		Py_END_ALLOW_THREADS
 	}
-	c->holder = PyThread_get_thread_ident();
+	__atomic_store_n(&c->holder, PyThread_get_thread_ident(),
+	    __ATOMIC_RELAXED);
 }
 
 static void
 lock_drop(struct wsgi_call *c)
 {
-	c->holder = 0;
+	__atomic_store_n(&c->holder, 0, __ATOMIC_RELAXED);
 	PyThread_release_lock(c->lock);
 }
 
 bool
 call_enter(struct wsgi_call *c)
 {
+	unsigned long holder = __atomic_load_n(&c->holder, __ATOMIC_RELAXED);
+
 	/* A finaliser may run in the midst of a read on the same thread. */
-	if (c->holder != 0 && c->holder == PyThread_get_thread_ident()) {
+	if (holder != 0 && holder == PyThread_get_thread_ident()) {
 		PyErr_SetString(PyExc_RuntimeError,
 		    "the request is in use by this thread");
 		return false;

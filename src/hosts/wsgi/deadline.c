@@ -82,19 +82,44 @@ deadline_fini(struct wsgi *w)
 	/* The pipe stays: the handler may still write to it. */
 }
 
+/* The interpreter lock keeps the watchdog out, where there is one. */
+static void
+lock(struct wsgi_thread *t)
+{
+#ifdef Py_GIL_DISABLED
+	PyMutex_Lock(&t->deadline);
+#else
+	(void)t;
+#endif
+}
+
+static void
+unlock(struct wsgi_thread *t)
+{
+#ifdef Py_GIL_DISABLED
+	PyMutex_Unlock(&t->deadline);
+#else
+	(void)t;
+#endif
+}
+
 void
 deadline_begin(struct wsgi_thread *t, uint64_t number)
 {
+	lock(t);
 	t->running = number + 1;
+	unlock(t);
 }
 
 void
 deadline_end(struct wsgi_thread *t)
 {
+	lock(t);
 	t->running = 0;
 	if (t->interrupted)
 		PyThreadState_SetAsyncExc(t->ident, NULL);
 	t->interrupted = false;
+	unlock(t);
 }
 
 bool
@@ -110,11 +135,13 @@ deadline_interrupt(void *app, void *thread, uint64_t number)
 	struct wsgi_thread *t = thread;
 	PyGILState_STATE gil = PyGILState_Ensure();
 
+	lock(t);
 	/* Only the one that was meant, and only while it runs. */
 	if (t->running == number + 1) {
 		t->interrupted = true;
 		PyThreadState_SetAsyncExc(t->ident, w->deadline_type);
 	}
+	unlock(t);
 	PyGILState_Release(gil);
 }
 

@@ -66,15 +66,12 @@ environ_init(struct wsgi *w)
 			return -1;
 	}
 	/* With one thread it is what gunicorn's sync worker is. */
-	if (set_steal(env, k[KEY_VERSION], Py_BuildValue("(ii)", 1, 0)) < 0 ||
-	    set_steal(env, k[KEY_MULTITHREAD], PyBool_FromLong(
+	if (set_steal(env, k[KEY_MULTITHREAD], PyBool_FromLong(
 	    setting_above_one(w->server, "threads"))) < 0 ||
 	    set_steal(env, k[KEY_MULTIPROCESS], PyBool_FromLong(
 	    setting_above_one(w->server, "workers"))) < 0 ||
 	    set_steal(env, k[KEY_RUN_ONCE], PyBool_FromLong(0)) < 0 ||
-	    set_steal(env, k[KEY_INPUT_TERMINATED], PyBool_FromLong(1)) < 0 ||
-	    set_steal(env, k[KEY_SERVER_SOFTWARE],
-	    PyUnicode_FromString(w->server->software)) < 0)
+	    set_steal(env, k[KEY_INPUT_TERMINATED], PyBool_FromLong(1)) < 0)
 		return -1;
 	return PyDict_SetItem(env, k[KEY_FILE_WRAPPER],
 	    (PyObject *)w->file_wrapper_type);
@@ -121,6 +118,12 @@ environ_thread(struct wsgi_thread *t)
 
 	t->environ = PyDict_Copy(t->wsgi->environ);
 	if (t->environ == NULL)
+		return -1;
+	/* Threads that count references to the same object wait in line. */
+	if (set_steal(t->environ, t->wsgi->keys[KEY_VERSION],
+	    Py_BuildValue("(ii)", 1, 0)) < 0 ||
+	    set_steal(t->environ, t->wsgi->keys[KEY_SERVER_SOFTWARE],
+	    PyUnicode_FromString(t->wsgi->server->software)) < 0)
 		return -1;
 	for (i = 0; i < TEXT_COUNT; i++)
 		if (text_set(t, (enum wsgi_key)i, bicorn_str("")) < 0)
@@ -571,13 +574,15 @@ note_value(struct bicorn_exchange *x, const char *name, PyObject *value)
 void
 environ_note(const struct wsgi *w, PyObject *env, struct bicorn_exchange *x)
 {
-	PyObject *key, *value;
+	/* Printing a value may run code, and other threads run as well. */
+	PyObject *copy = PyDict_Copy(env), *key, *value;
 	const char *name;
 	Py_ssize_t at = 0, len;
 	size_t i;
 
-	while (PyDict_Next(env, &at, &key, &value)) {
-		/* A str subclass could run code, which could change env. */
+	if (copy == NULL)
+		PyErr_Clear();
+	while (copy != NULL && PyDict_Next(copy, &at, &key, &value)) {
 		if (!PyUnicode_CheckExact(key) || !PyUnicode_IS_ASCII(key))
 			continue;
 		name = PyUnicode_AsUTF8AndSize(key, &len);
@@ -585,10 +590,9 @@ environ_note(const struct wsgi *w, PyObject *env, struct bicorn_exchange *x)
 			if ((size_t)len != w->notes[i].len ||
 			    !bicorn_str_ieq(w->notes[i], name))
 				continue;
-			Py_INCREF(value);
 			note_value(x, name, value);
-			Py_DECREF(value);
 			break;
 		}
 	}
+	Py_XDECREF(copy);
 }

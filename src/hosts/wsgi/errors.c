@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "free.h"
 #include "report.h"
 
 /* A line this long is logged in pieces. */
@@ -28,10 +29,9 @@ emit(struct errors *e, PyObject *text)
 	report_text(e->server, BICORN_LOG_ERROR, text);
 }
 
-void
-errors_flush(PyObject *self)
+static void
+flush_locked(struct errors *e)
 {
-	struct errors *e = (struct errors *)self;
 	PyObject *rest = e->rest;
 
 	if (rest == NULL)
@@ -41,19 +41,27 @@ errors_flush(PyObject *self)
 	Py_DECREF(rest);
 }
 
+void
+errors_flush(PyObject *self)
+{
+	Py_BEGIN_CRITICAL_SECTION(self);
+	flush_locked((struct errors *)self);
+	Py_END_CRITICAL_SECTION();
+}
+
 /* Takes the reference to text, which has no end of line. */
 static void
-keep_rest(struct errors *e, PyObject *text)
+keep_rest_locked(struct errors *e, PyObject *text)
 {
 	Py_XSETREF(e->rest, text);
 	if (PyUnicode_GET_LENGTH(text) == 0)
 		Py_CLEAR(e->rest);
 	else if (PyUnicode_GET_LENGTH(text) >= LINE_LIMIT)
-		errors_flush((PyObject *)e);
+		flush_locked(e);
 }
 
 static int
-add(struct errors *e, PyObject *text)
+add_locked(struct errors *e, PyObject *text)
 {
 	PyObject *all, *lines, *rest;
 	Py_ssize_t end, len;
@@ -68,7 +76,7 @@ add(struct errors *e, PyObject *text)
 	len = PyUnicode_GET_LENGTH(all);
 	end = PyUnicode_FindChar(all, '\n', 0, len, -1);
 	if (end < 0) {
-		keep_rest(e, all);
+		keep_rest_locked(e, all);
 		return 0;
 	}
 
@@ -80,8 +88,8 @@ add(struct errors *e, PyObject *text)
 		Py_XDECREF(rest);
 		return -1;
 	}
-	/* Other threads may write while a line is logged. */
-	keep_rest(e, rest);
+	/* Other threads may write while a line is logged, lock or not. */
+	keep_rest_locked(e, rest);
 	if (PyUnicode_GET_LENGTH(lines) > 0)
 		emit(e, lines);
 	Py_DECREF(lines);
@@ -91,13 +99,18 @@ add(struct errors *e, PyObject *text)
 static PyObject *
 errors_write(PyObject *self, PyObject *text)
 {
+	int rc;
+
 	if (!PyUnicode_Check(text)) {
 		PyErr_Format(PyExc_TypeError,
 		    "wsgi.errors.write() needs str, not %.200s",
 		    Py_TYPE(text)->tp_name);
 		return NULL;
 	}
-	if (add((struct errors *)self, text) < 0)
+	Py_BEGIN_CRITICAL_SECTION(self);
+	rc = add_locked((struct errors *)self, text);
+	Py_END_CRITICAL_SECTION();
+	if (rc < 0)
 		return NULL;
 	return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
 }

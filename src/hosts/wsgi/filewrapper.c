@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "free.h"
+
 struct filewrapper {
 	PyObject_HEAD
 	PyObject *filelike;
@@ -30,12 +32,39 @@ attr(PyObject *o, const char *name)
 	return value;
 }
 
+/* What a member holds, which others may set meanwhile: a new reference. */
+static PyObject *
+hold(PyObject *self, PyObject *const *member)
+{
+	PyObject *value;
+
+	Py_BEGIN_CRITICAL_SECTION(self);
+	value = *member;
+	Py_XINCREF(value);
+	Py_END_CRITICAL_SECTION();
+	return value;
+}
+
+/* Takes the references. */
+static void
+set_members(struct filewrapper *f, PyObject *filelike, PyObject *blksize,
+    PyObject *close)
+{
+	PyObject *old[] = { f->filelike, f->blksize, f->close };
+
+	f->filelike = filelike;
+	f->blksize = blksize;
+	f->close = close;
+	/* What goes may run code. */
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+		Py_XDECREF(old[i]);
+}
+
 static int
 filewrapper_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
 	static const char *const names[] = { "filelike", "blksize", NULL };
-	struct filewrapper *f = (struct filewrapper *)self;
-	PyObject *filelike, *blksize = NULL;
+	PyObject *filelike, *blksize = NULL, *close;
 
 	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:FileWrapper",
 	    (char **)names, &filelike, &blksize))
@@ -48,9 +77,10 @@ filewrapper_init(PyObject *self, PyObject *args, PyObject *kwargs)
 		Py_INCREF(blksize);
 	}
 	Py_INCREF(filelike);
-	Py_XSETREF(f->filelike, filelike);
-	Py_XSETREF(f->blksize, blksize);
-	Py_XSETREF(f->close, attr(filelike, "close"));
+	close = attr(filelike, "close");
+	Py_BEGIN_CRITICAL_SECTION(self);
+	set_members((struct filewrapper *)self, filelike, blksize, close);
+	Py_END_CRITICAL_SECTION();
 	return 0;
 }
 
@@ -58,14 +88,16 @@ static PyObject *
 filewrapper_next(PyObject *self)
 {
 	struct filewrapper *f = (struct filewrapper *)self;
-	PyObject *data;
+	PyObject *filelike = hold(self, &f->filelike), *data = NULL;
+	PyObject *blksize = hold(self, &f->blksize);
 	int more;
 
-	if (f->filelike == NULL) {
+	if (filelike == NULL || blksize == NULL)
 		PyErr_SetString(PyExc_ValueError, "not initialised");
-		return NULL;
-	}
-	data = PyObject_CallMethod(f->filelike, "read", "O", f->blksize);
+	else
+		data = PyObject_CallMethod(filelike, "read", "O", blksize);
+	Py_XDECREF(filelike);
+	Py_XDECREF(blksize);
 	if (data == NULL)
 		return NULL;
 	more = PyObject_IsTrue(data);
@@ -148,17 +180,15 @@ call_number(PyObject *o, const char *method)
 	return n;
 }
 
-bool
-filewrapper_file(PyObject *self, struct wsgi_file *out)
+/* Where the bytes of filelike are, if they are those of a file. */
+static bool
+locate(PyObject *filelike, struct wsgi_file *out)
 {
-	PyObject *filelike = ((struct filewrapper *)self)->filelike;
 	PyObject *inner;
 	long long fd, offset;
 	struct stat st;
 	bool plain;
 
-	if (filelike == NULL)
-		return false;
 	/* Temporary files and Django's are wrappers with the file inside. */
 	inner = attr(filelike, "file");
 	plain = is_plain(filelike) && (inner == NULL || is_plain(inner));
@@ -180,6 +210,17 @@ filewrapper_file(PyObject *self, struct wsgi_file *out)
 	out->offset = offset;
 	out->rest = offset < st.st_size ? st.st_size - offset : 0;
 	return true;
+}
+
+bool
+filewrapper_file(PyObject *self, struct wsgi_file *out)
+{
+	struct filewrapper *f = (struct filewrapper *)self;
+	PyObject *filelike = hold(self, &f->filelike);
+	bool found = filelike != NULL && locate(filelike, out);
+
+	Py_XDECREF(filelike);
+	return found;
 }
 
 static int

@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#include "free.h"
+
 /* Bytes of a token (RFC 9110, 5.6.2): one bit for each of the 128. */
 static bool
 is_token_byte(unsigned char c)
@@ -232,9 +234,7 @@ set_headers(struct wsgi_response *r, PyObject *headers)
 	if (list == NULL)
 		return -1;
 	/* The list may change while a field of an odd type is looked at. */
-	for (i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(list); i++) {
-		field = PySequence_Fast_GET_ITEM(list, i);
-		Py_INCREF(field);
+	for (i = 0; rc == 0 && (field = free_item(list, i)) != NULL; i++) {
 		pair = head_pair(field);
 		Py_DECREF(field);
 		if (pair == NULL)

@@ -23,7 +23,7 @@
 
 /* The interpreter that configure found; its prefix is compiled in besides. */
 #ifndef BICORN_PYTHON
-#define BICORN_PYTHON "python" WSGI_PYTHON_VERSION
+#define BICORN_PYTHON WSGI_PYTHON_NAME
 #endif
 
 /*
@@ -56,7 +56,7 @@ choose_executable(char *out, size_t size)
 {
 	const char *slash = strrchr(BICORN_PYTHON, '/');
 
-	snprintf(out, size, "%.*s/python" WSGI_PYTHON_VERSION,
+	snprintf(out, size, "%.*s/" WSGI_PYTHON_NAME,
 	    slash != NULL ? (int)(slash - BICORN_PYTHON) : 0, BICORN_PYTHON);
 	if (slash == NULL || access(out, X_OK) != 0)
 		snprintf(out, size, "%s", BICORN_PYTHON);
@@ -72,9 +72,8 @@ check_home(char *error, size_t error_size)
 	if (home == NULL || *home == '\0')
 		return 0;
 	end = strchr(home, ':');
-	snprintf(path, sizeof(path), "%.*s/lib/python%s/os.py",
-	    (int)(end != NULL ? end - home : (ptrdiff_t)strlen(home)), home,
-	    WSGI_PYTHON_VERSION);
+	snprintf(path, sizeof(path), "%.*s/lib/" WSGI_PYTHON_NAME "/os.py",
+	    (int)(end != NULL ? end - home : (ptrdiff_t)strlen(home)), home);
 	if (access(path, R_OK) == 0)
 		return 0;
 	snprintf(error, error_size,
@@ -115,7 +114,7 @@ own_library(const struct bicorn_server *server, const struct venv *v,
 	char name[PATH_MAX + 32], real[PATH_MAX];
 	char *slash;
 
-	snprintf(name, sizeof(name), "%s/python" WSGI_PYTHON_VERSION, v->home);
+	snprintf(name, sizeof(name), "%s/" WSGI_PYTHON_NAME, v->home);
 	if (v->home[0] == '\0' || same_file(name, own) ||
 	    realpath(own, real) == NULL)
 		return;
@@ -126,14 +125,14 @@ own_library(const struct bicorn_server *server, const struct venv *v,
 			return;
 		*slash = '\0';
 	}
-	snprintf(name, sizeof(name), "%s/lib/python" WSGI_PYTHON_VERSION
-	    "/os.py", real);
+	snprintf(name, sizeof(name), "%s/lib/" WSGI_PYTHON_NAME "/os.py",
+	    real);
 	if (access(name, R_OK) != 0)
 		return;
 	snprintf(out, size, "%s", real);
 	bicorn_logf(server, BICORN_LOG_INFO, "virtual environment %s: made by "
-	    "%s/python" WSGI_PYTHON_VERSION ", runs with the standard library "
-	    "of %s", v->dir, v->home, out);
+	    "%s/" WSGI_PYTHON_NAME ", runs with the standard library of %s",
+	    v->dir, v->home, out);
 }
 
 struct start {

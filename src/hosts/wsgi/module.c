@@ -104,15 +104,13 @@ prepare(struct wsgi *w)
 	if (threading == NULL)
 		return -1;
 	Py_DECREF(threading);
-	w->format_exception = import_attr("traceback", "format_exception");
 	w->close = PyUnicode_InternFromString("close");
 	w->names = names_common();
 	w->call_type = call_type_new();
 	w->input_type = input_type_new();
 	w->errors_type = errors_type_new();
 	w->file_wrapper_type = filewrapper_type_new();
-	if (w->format_exception == NULL || w->close == NULL ||
-	    w->names == NULL || w->call_type == NULL ||
+	if (w->close == NULL || w->names == NULL || w->call_type == NULL ||
 	    w->input_type == NULL || w->errors_type == NULL ||
 	    w->file_wrapper_type == NULL)
 		return -1;
@@ -154,7 +152,6 @@ drop(struct wsgi *w)
 	Py_CLEAR(w->page_files);
 	Py_CLEAR(w->support);
 	Py_CLEAR(w->close);
-	Py_CLEAR(w->format_exception);
 	Py_CLEAR(w->call_type);
 	Py_CLEAR(w->input_type);
 	Py_CLEAR(w->errors_type);
@@ -252,6 +249,32 @@ stand_in(struct wsgi *w, const struct bicorn_load *l, int rc)
 	return BICORN_LOADED;
 }
 
+/*
+ * Whether one thread at a time runs Python.  One built to do without its
+ * lock takes it back when an extension is imported that needs it.
+ */
+static bool
+has_lock(const struct bicorn_server *server)
+{
+#ifdef Py_GIL_DISABLED
+	PyObject *ask = PySys_GetObject("_is_gil_enabled"); /* borrowed */
+	PyObject *said = ask != NULL ? PyObject_CallNoArgs(ask) : NULL;
+	bool on = said != Py_False;
+
+	PyErr_Clear();
+	Py_XDECREF(said);
+	bicorn_logf(server, BICORN_LOG_INFO,
+	    "Python " PY_VERSION " runs %s its lock: %s",
+	    on ? "with" : "without", on ? "one thread of a worker at a time, "
+	    "because PYTHON_GIL or an extension module wants it" :
+	    "threads of a worker at the same time");
+	return on;
+#else
+	(void)server;
+	return true;
+#endif
+}
+
 /* With the interpreter lock.  Returns enum bicorn_load_result. */
 static int
 load_application(struct wsgi *w, struct bicorn_load *l)
@@ -276,6 +299,8 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 		snprintf(l->error, l->error_size, "out of memory");
 		rc = BICORN_LOAD_FAILED;
 	}
+	if (rc == BICORN_LOADED && has_lock(w->server))
+		l->traits |= BICORN_TRAIT_SERIAL;
 	return rc;
 }
 
@@ -373,12 +398,6 @@ wsgi_files(void *app, void (*add)(void *arg, const char *path), void *arg)
 	PyGILState_Release(gil);
 }
 
-#ifdef Py_GIL_DISABLED
-#define WSGI_TRAITS 0
-#else
-#define WSGI_TRAITS BICORN_TRAIT_SERIAL
-#endif
-
 BICORN_APP(
 	.handle = handle_exchange,
 	.load = wsgi_load,
@@ -394,5 +413,4 @@ BICORN_APP(
 	.event = hooks_event,
 	.helper = hooks_helper,
 	.settings = support_settings,
-	.files = wsgi_files,
-	.traits = WSGI_TRAITS)
+	.files = wsgi_files)

@@ -38,15 +38,19 @@ report_text(const struct bicorn_server *server, int level, PyObject *text)
 	Py_DECREF(bytes);
 }
 
+/* traceback.format_exception() as one text; NULL with an exception. */
 static PyObject *
-format(const struct wsgi *w, PyObject *type, PyObject *value, PyObject *tb)
+format(PyObject *type, PyObject *value, PyObject *tb)
 {
-	PyObject *lines, *empty, *text = NULL;
+	/* Late: it is a quarter of what a small application takes to start. */
+	PyObject *module = PyImport_ImportModule("traceback");
+	PyObject *lines = NULL, *empty, *text = NULL;
 
-	if (w->format_exception == NULL)
-		return NULL;
-	lines = PyObject_CallFunctionObjArgs(w->format_exception, type,
-	    value != NULL ? value : Py_None, tb != NULL ? tb : Py_None, NULL);
+	if (module != NULL)
+		lines = PyObject_CallMethod(module, "format_exception", "OOO",
+		    type, value != NULL ? value : Py_None,
+		    tb != NULL ? tb : Py_None);
+	Py_XDECREF(module);
 	if (lines == NULL)
 		return NULL;
 	empty = PyUnicode_FromStringAndSize(NULL, 0);
@@ -54,6 +58,22 @@ format(const struct wsgi *w, PyObject *type, PyObject *value, PyObject *tb)
 		text = PyUnicode_Join(empty, lines);
 	Py_XDECREF(empty);
 	Py_DECREF(lines);
+	return text;
+}
+
+/* The places in tb without that module; NULL with an exception. */
+static PyObject *
+format_places(PyObject *tb)
+{
+	PyObject *io = PyImport_ImportModule("_io"), *file = NULL;
+	PyObject *text = NULL;
+
+	if (io != NULL)
+		file = PyObject_CallMethod(io, "StringIO", NULL);
+	if (file != NULL && PyTraceBack_Print(tb, file) == 0)
+		text = PyObject_CallMethod(file, "getvalue", NULL);
+	Py_XDECREF(file);
+	Py_XDECREF(io);
 	return text;
 }
 
@@ -74,6 +94,27 @@ format_short(PyObject *type, PyObject *value)
 	return text;
 }
 
+/*
+ * For when the module cannot be used: a process without a free descriptor,
+ * or another root, cannot import it.
+ */
+static PyObject *
+format_plain(PyObject *type, PyObject *value, PyObject *tb)
+{
+	PyObject *last = format_short(type, value), *places = NULL;
+	PyObject *text;
+
+	if (tb != NULL && last != NULL)
+		places = format_places(tb);
+	PyErr_Clear();
+	if (places == NULL)
+		return last;
+	text = PyUnicode_FromFormat("%U%U", places, last);
+	Py_DECREF(places);
+	Py_DECREF(last);
+	return text;
+}
+
 void
 report_exception(const struct wsgi *w, const char *heading)
 {
@@ -87,10 +128,10 @@ report_exception(const struct wsgi *w, const char *heading)
 	PyErr_NormalizeException(&type, &value, &tb);
 	if (tb != NULL && value != NULL)
 		PyException_SetTraceback(value, tb);
-	text = format(w, type, value, tb);
+	text = format(type, value, tb);
 	if (text == NULL) {
 		PyErr_Clear();
-		text = format_short(type, value);
+		text = format_plain(type, value, tb);
 	}
 	if (text != NULL)
 		whole = PyUnicode_FromFormat("%s\n%U", heading, text);

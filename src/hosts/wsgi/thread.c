@@ -14,6 +14,7 @@
 #include "call.h"
 #include "environ.h"
 #include "errors.h"
+#include "free.h"
 #include "functions.h"
 #include "input.h"
 #include "names.h"
@@ -42,13 +43,24 @@ drop_objects(struct wsgi_thread *t)
 {
 	Py_CLEAR(t->start_response);
 	Py_CLEAR(t->write);
-	Py_CLEAR(t->early_hints);
-	Py_CLEAR(t->client_gone);
-	Py_CLEAR(t->input);
+	t->early_hints = t->client_gone = t->input = NULL;
 	Py_CLEAR(t->call);
 }
 
-/* Makes the objects of a call and puts them into the thread's environ. */
+/*
+ * Puts an object into the thread's environ, which then has the only
+ * reference: returns it borrowed, or NULL with an exception.
+ */
+static PyObject *
+give(struct wsgi_thread *t, enum wsgi_key key, PyObject *object)
+{
+	int rc = object != NULL ? environ_set(t, key, object) : -1;
+
+	Py_XDECREF(object);
+	return rc == 0 ? object : NULL;
+}
+
+/* Makes the objects of a call. */
 static int
 make_objects(struct wsgi_thread *t)
 {
@@ -59,26 +71,21 @@ make_objects(struct wsgi_thread *t)
 		return -1;
 	t->start_response = functions_start_response(call);
 	t->write = functions_write(call);
-	t->early_hints = functions_early_hints(call);
-	t->client_gone = functions_client_gone(call);
-	t->input = input_new(t->wsgi->input_type, call);
-	if (t->start_response == NULL || t->write == NULL ||
-	    t->early_hints == NULL || t->client_gone == NULL ||
-	    t->input == NULL)
-		return -1;
-	if (environ_set(t, KEY_INPUT, t->input) < 0 ||
-	    environ_set(t, KEY_EARLY_HINTS, t->early_hints) < 0)
-		return -1;
-	return environ_set(t, KEY_CLIENT_GONE, t->client_gone);
+	t->early_hints = give(t, KEY_EARLY_HINTS, functions_early_hints(call));
+	t->client_gone = give(t, KEY_CLIENT_GONE, functions_client_gone(call));
+	t->input = give(t, KEY_INPUT, input_new(t->wsgi->input_type, call));
+	return t->start_response != NULL && t->write != NULL &&
+	    t->early_hints != NULL && t->client_gone != NULL &&
+	    t->input != NULL ? 0 : -1;
 }
 
-/* Whether nothing but the thread, and its environ, refers to the objects. */
+/* Whether nothing but the thread, or its environ, refers to the objects. */
 static bool
 all_returned(const struct wsgi_thread *t)
 {
-	return Py_REFCNT(t->start_response) == 1 &&
-	    Py_REFCNT(t->write) == 1 && Py_REFCNT(t->input) == 2 &&
-	    Py_REFCNT(t->early_hints) == 2 && Py_REFCNT(t->client_gone) == 2;
+	return free_is_mine(t->start_response) && free_is_mine(t->write) &&
+	    free_is_mine(t->input) && free_is_mine(t->early_hints) &&
+	    free_is_mine(t->client_gone);
 }
 
 int

@@ -8,7 +8,8 @@
  *
  * This header holds what its files share.  Everything that is not said to
  * be constant is touched with the interpreter lock held, unless a comment
- * says otherwise; struct wsgi_thread belongs to its pool thread besides.
+ * says otherwise; struct wsgi_thread belongs to its pool thread besides.  Of
+ * a Python without that lock see free.h.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -27,6 +28,13 @@
 /* "3.11": of the Python that this module is built for. */
 #define WSGI_PYTHON_VERSION \
 	WSGI_TEXT(PY_MAJOR_VERSION) "." WSGI_TEXT(PY_MINOR_VERSION)
+
+/* ... in names of files: that of one without the lock ends in "t". */
+#ifdef Py_GIL_DISABLED
+#define WSGI_PYTHON_NAME "python" WSGI_PYTHON_VERSION "t"
+#else
+#define WSGI_PYTHON_NAME "python" WSGI_PYTHON_VERSION
+#endif
 
 struct wsgi_call;
 struct wsgi_names;
@@ -90,7 +98,6 @@ struct wsgi {
 	PyObject *close;      /* "close" */
 	PyObject *deadline_type; /* bicorn.RequestTimeout */
 	int stacks[2];        /* a pipe for stacks, read and write end */
-	PyObject *format_exception;
 	PyTypeObject *call_type;
 	PyTypeObject *input_type;
 	PyTypeObject *errors_type;
@@ -150,6 +157,9 @@ struct wsgi_thread {
 	unsigned long ident; /* the same in Python's words */
 	uint64_t running;    /* number + 1 of the exchange, 0: none */
 	bool interrupted;    /* the exception of a deadline is on its way */
+#ifdef Py_GIL_DISABLED
+	PyMutex deadline;    /* guards the two */
+#endif
 
 	PyObject *environ;  /* copied for each request; see environ.c */
 	PyObject *text[TEXT_COUNT]; /* what environ holds, borrowed */
@@ -158,13 +168,16 @@ struct wsgi_thread {
 	unsigned remote_port;
 	struct wsgi_names *names;
 
-	/* Made once and used again, unless the application kept one. */
+	/*
+	 * Made once and used again, unless the application kept one.  Of each
+	 * there is one reference, here or, where it is borrowed, in environ.
+	 */
 	struct wsgi_call *call;
 	PyObject *start_response;
 	PyObject *write;
-	PyObject *early_hints;
-	PyObject *client_gone;
-	PyObject *input;
+	PyObject *early_hints; /* borrowed */
+	PyObject *client_gone; /* borrowed */
+	PyObject *input;       /* borrowed */
 	PyObject *errors;
 
 	PyObject *hook_request; /* between the hooks of a request */
