@@ -377,6 +377,23 @@ def test_public_addresses(run, app):
     assert "admin_bind = 0.0.0.0:0" in done.stderr
 
 
+@pytest.mark.parametrize("address, text", [
+    ("0.0.0.0:9100", "admin_bind = 0.0.0.0:9100: others could read it"),
+    (":9100", "others could read it"),
+    ("[2001:db8::1]:9100", "others could read it"),
+    ("127.0.0.1:99999", "--admin-bind 127.0.0.1:99999 (command line)"),
+    ("foo bar", "--admin-bind 'foo bar' (command line): must be HOST:PORT"),
+])
+def test_checked_beforehand(run, app, address, text):
+    """--check-config opens nothing, but says what could not be."""
+    done = run("--admin-bind", address, "--check-config", app)
+    assert done.returncode in (1, 2) and text in done.stderr
+    for good in "127.0.0.1:9100", "[::1]:9100", "unix:a.sock":
+        assert run("--admin-bind", good, "--check-config", app,
+                   cwd="/tmp").returncode == 0
+    assert not os.path.exists("/tmp/a.sock")
+
+
 def test_public_when_told(bicorn, app):
     server = bicorn("--admin-bind", "0.0.0.0:0", "--admin-public", app)
     port = admin_of(server)[1]

@@ -1159,6 +1159,22 @@ def test_without_privileges_another_user_is_refused(life, open_dir,
 
 # ---- inherited sockets ------------------------------------------------------
 
+def as_systemd_does(bicorn, sockets, names, *args, **kw):
+    """A server that gets these from descriptor 3 on."""
+    fds = [s.fileno() for s in sockets]
+    return bicorn(*args, pass_fds=fds, wrapper=[
+        harness.PYTHON, "-c",
+        "import os, sys\n"
+        "fds = %r\n"
+        "for i, fd in enumerate(fds): os.dup2(fd, 100 + i)\n"
+        "for i in range(len(fds)): os.dup2(100 + i, 3 + i)\n"
+        "os.closerange(3 + len(fds), 200)\n"
+        "os.environ['LISTEN_PID'] = str(os.getpid())\n"
+        "os.environ['LISTEN_FDS'] = str(len(fds))\n"
+        "os.environ['LISTEN_FDNAMES'] = %r\n"
+        "os.execv(sys.argv[1], sys.argv[1:])" % (fds, names)], **kw)
+
+
 def test_socket_activation(bicorn, life, tmp_path):
     """LISTEN_FDS counts, and bind does not."""
     with socket.socket() as s, socket.socket(socket.AF_UNIX) as u:
@@ -1166,18 +1182,8 @@ def test_socket_activation(bicorn, life, tmp_path):
         u.bind(str(tmp_path / "s.sock"))
         for x in s, u:
             x.listen()
-        server = bicorn(life, bind="127.0.0.1:1", pass_fds=(s.fileno(),
-                                                           u.fileno()),
-                        wrapper=[
-            harness.PYTHON, "-c",
-            "import os, sys\n"
-            "a, b = %d, %d\n"
-            "os.dup2(a, 100); os.dup2(b, 101)\n"
-            "os.dup2(100, 3); os.dup2(101, 4)\n"
-            "os.closerange(5, 200)\n"
-            "os.environ['LISTEN_PID'] = str(os.getpid())\n"
-            "os.environ['LISTEN_FDS'] = '2'\n"
-            "os.execv(sys.argv[1], sys.argv[1:])" % (s.fileno(), u.fileno())])
+        server = as_systemd_does(bicorn, (s, u), "unknown:unknown", life,
+                                 bind="127.0.0.1:1")
         port = s.getsockname()[1]
     said = server.wait_log(r"Listening at: (\S+) ").group(1)
     assert said == "http://127.0.0.1:%d,unix:%s/s.sock" % (port, tmp_path)
@@ -1191,6 +1197,51 @@ def test_socket_activation(bicorn, life, tmp_path):
         assert c.get("/").status == 200
     assert server.stop() == 0
     assert (tmp_path / "s.sock").exists()  # its owner is somebody else
+
+
+def test_names_of_inherited_sockets(bicorn, life, tmp_path):
+    """LISTEN_FDNAMES: in the log, and for settings of their own."""
+    conf = tmp_path / "bicorn.conf"
+    conf.write_text("""
+        listen = ( { bind = "fd://api"; redirect_https = true; },
+                   { bind = "fd://4"; redirect_https = true;
+                     redirect_port = 4433; },
+                   { bind = "fd://nobody"; } );
+    """)
+    with socket.socket() as a, socket.socket() as b, socket.socket() as c:
+        for x in a, b, c:
+            x.bind(("127.0.0.1", 0))
+            x.listen()
+        ports = [x.getsockname()[1] for x in (a, b, c)]
+        server = as_systemd_does(bicorn, (a, b, c), "api:web:web", "-c", conf,
+                                 life, bind=None)
+
+    def answers():
+        found = []
+        for port in ports:
+            with harness.Conn(("127.0.0.1", port)) as conn:
+                r = conn.get("/", [("Host", "x")])
+                found.append(r.header("Location"))
+        return found
+
+    wanted = ["https://x/", "https://x:4433/", None]
+
+    for number, (name, port) in enumerate(zip(("api", "web", "web"), ports)):
+        server.wait_log(r'Inherited socket %d, "%s": http://127.0.0.1:%d'
+                        % (3 + number, name, port))
+    server.wait_log("listen: bind = fd://nobody: no such socket was inherited")
+    assert answers() == wanted
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Ready", since=mark)
+    assert answers() == wanted
+
+
+def test_name_of_no_inherited_socket(run, life):
+    proc = run("-b", "fd://web", life)
+    assert proc.returncode == 1
+    assert "bind = fd://web: no socket of that name was inherited" in \
+        proc.stderr
 
 
 def test_reuse_port(bicorn, life):

@@ -114,6 +114,27 @@ def test_hook_that_fails(bicorn, conf):
 
 
 @python
+def test_pre_exec(bicorn, conf):
+    """Before USR2 starts the executable again, which waits for it."""
+    server = bicorn("app:app", cwd=conf('''
+        import os, time
+        def pre_exec(server):
+            time.sleep(0.2)
+            server.log.info("H pre_exec %s", server.pid == os.getppid())
+    '''))
+    server.signal(signal.SIGUSR2)
+    new = int(server.wait_log(r"Upgrade: the new arbiter is pid (\d+)")
+              .group(1))
+    log = server.log.text()
+    assert "H pre_exec True" in log
+    assert log.index("H pre_exec") < log.index("Upgrade: the new arbiter")
+    server.wait_log(r"\[%d\] \[INFO\] Ready" % new)
+    os.kill(new, signal.SIGTERM)
+    server.wait_log("Upgrade: .*%d" % new, since=server.log.count())
+    assert server.get("/").status == 200
+
+
+@python
 def test_helper_that_dies(bicorn, conf):
     server = bicorn("app:app", cwd=conf('''
         import os

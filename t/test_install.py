@@ -83,6 +83,7 @@ def test_what_is_installed(staged):
             man + "/man8/bicornctl.8",
             expand("bashcompletiondir") + "/bicornctl",
             expand("zshcompletiondir") + "/_bicornctl",
+            expand("fishcompletiondir") + "/bicornctl.fish",
         }
     if harness.HAS_PYTHON:
         wanted.add("%s/%s/wsgi.so" % (lib, make_variable("PYTHON_TAG")))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the manual promises: completions, and where others' settings went."""
+import os
 import re
 import shutil
 import subprocess
@@ -102,25 +103,63 @@ def test_zsh(place):
     assert "Worker processes" in p.stdout
 
 
-def test_fish(place):
+def fish(place, script, line, **env):
+    """What fish offers for a line: {word: description}."""
     if not shutil.which("fish"):
         pytest.skip("needs fish")
+    p = subprocess.run(
+        ["fish", "--no-config", "-c",
+         "source $argv[1]; complete -C $argv[2]", str(script), line],
+        cwd=place, capture_output=True, text=True, timeout=harness.DEADLINE,
+        env={**harness.environment(), "HOME": str(place), **env})
+    assert p.stderr == ""
+    return dict((line + "\t").split("\t")[:2]
+                for line in p.stdout.splitlines())
 
-    def fish(line):
-        p = subprocess.run(
-            ["fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]",
-             str(made("etc/completion/bicorn.fish")), line],
-            cwd=place, capture_output=True, text=True,
-            env={**harness.environment(), "HOME": str(place)})
-        assert p.stderr == ""
-        return {line.split("\t")[0] for line in p.stdout.splitlines()}
+
+def test_fish(place):
+    def offers(line):
+        return set(fish(place, made("etc/completion/bicorn.fish"), line))
 
     long = {f for f in FLAGS if f.startswith("--")}
-    assert long <= fish("bicorn --")
-    assert fish("bicorn --log-level w") >= {"warning"}
-    assert {"shop", "public/"} <= fish("bicorn ")
-    assert {"hello.so"} <= fish("bicorn h")
-    assert "notes.txt" in fish("bicorn -c n")
+    assert long <= offers("bicorn --")
+    assert offers("bicorn --log-level w") >= {"warning"}
+    assert {"shop", "public/"} <= offers("bicorn ")
+    assert {"hello.so"} <= offers("bicorn h")
+    assert "notes.txt" in offers("bicorn -c n")
+
+
+def test_fish_for_bicornctl(place):
+    """Every command and option of it, and what a running bicorn answers."""
+    page = (harness.SOURCE / "man/bicornctl.8.in").read_text()
+    commands = set(re.findall(r"^\.It Ic ([a-z-]+)", page, re.M))
+    options = set(re.findall(r" -([a-z][a-z-]+)", " ".join(
+        re.findall(r"^\.It (Fl .*)", page, re.M))))
+    script = harness.SOURCE / "etc/completions/bicornctl.fish"
+    tool = place / "bicornctl"
+    tool.write_text("""#!/bin/sh
+case "$*" in
+"-s x.sock workers") printf 'pid gen state\\n412 1 ready\\n413 1 ready\\n' ;;
+settings) printf 'workers = 4 (default)\\nbind = :80 (file)\\n' ;;
+esac
+""")
+    tool.chmod(0o755)
+    path = "%s:%s" % (place, os.environ["PATH"])
+
+    def offers(line):
+        return fish(place, script, line, PATH=path)
+
+    assert set(offers("bicornctl ")) == commands
+    assert all(offers("bicornctl ").values())
+    found = set()
+    for command in "", "top ", "reload ", "stop ":
+        found |= set(offers("bicornctl %s--" % command))
+    assert {x.lstrip("-") for x in found} == options
+    assert set(offers("bicornctl log-level ")) == {
+        "debug", "info", "warning", "error", "critical"}
+    assert set(offers("bicornctl -s x.sock stacks ")) == {"412", "413"}
+    assert set(offers("bicornctl settings ")) == {"workers", "bind"}
+    assert "notes.txt" in offers("bicornctl --socket n")
 
 
 # --- bicorn-migrate(7) --------------------------------------------------------------

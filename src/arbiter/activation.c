@@ -11,6 +11,7 @@
 
 #define FIRST_FD 3
 #define FDS_MAX 1024
+#define PREFIX "fd://"
 
 static unsigned long long
 number_of(const char *name)
@@ -22,13 +23,30 @@ number_of(const char *name)
 	return n;
 }
 
-static int
-fill(const char **items, size_t count)
+/* What systemd calls those that nobody has named. */
+static bool
+is_name(struct span text)
 {
+	return text.len > 0 && !span_eq(text, SPAN("unknown")) && memchr(text.ptr, '#', text.len) == NULL;
+}
+
+/* names: as of LISTEN_FDNAMES, "web:api"; may be NULL. */
+static int
+fill(const char **items, size_t count, const char *names)
+{
+	struct span rest = span_of(names), name;
+
 	for (size_t i = 0; i < count; i++) {
 		char *text;
+		int len;
 
-		if (asprintf(&text, "fd://%zu", FIRST_FD + i) < 0)
+		if (!span_next(&rest, ':', &name))
+			name = SPAN_NONE;
+		len = is_name(name)
+		    ? asprintf(&text, "fd://%zu#%.*s", FIRST_FD + i,
+			  (int)name.len, name.ptr)
+		    : asprintf(&text, "fd://%zu", FIRST_FD + i);
+		if (len < 0)
 			return -1;
 		items[i] = text;
 	}
@@ -40,23 +58,49 @@ activation_take(struct strlist *out, struct err *err)
 {
 	size_t count = 0;
 	const char **items;
+	int rc = 0;
 
 	if (number_of("LISTEN_PID") == (unsigned long long)getpid() &&
 	    number_of("LISTEN_FDS") <= FDS_MAX)
 		count = (size_t)number_of("LISTEN_FDS");
+	if (count > 0) {
+		activation_free(out);
+		items = calloc(count, sizeof(*items));
+		*out = (struct strlist){ items, count };
+		if (items == NULL ||
+		    fill(items, count, getenv("LISTEN_FDNAMES")) != 0) {
+			err_sys(err, "LISTEN_FDS");
+			activation_free(out);
+			rc = -1;
+		}
+	}
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
-	if (count == 0)
-		return 0;
-	activation_free(out);
-	items = calloc(count, sizeof(*items));
-	*out = (struct strlist){ items, count };
-	if (items != NULL && fill(items, count) == 0)
-		return 0;
-	err_sys(err, "LISTEN_FDS");
-	activation_free(out);
-	return -1;
+	return rc;
+}
+
+const char *
+activation_name(const char *spec)
+{
+	const char *name = strchr(spec, '#');
+
+	return strncmp(spec, PREFIX, strlen(PREFIX)) == 0 && name != NULL
+	    ? name + 1 : NULL;
+}
+
+bool
+activation_is(const char *spec, const char *asked)
+{
+	const char *name = activation_name(spec);
+
+	if (strcmp(spec, asked) == 0)
+		return true;
+	if (name == NULL || strncmp(asked, PREFIX, strlen(PREFIX)) != 0)
+		return false;
+	return strcmp(asked + strlen(PREFIX), name) == 0 ||
+	    span_eq((struct span){ spec, (size_t)(name - 1 - spec) },
+		span_of(asked));
 }
 
 int

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "log/access.h"
 #include "log/log.h"
+#include "net/listen.h"
 #include "score/ledger.h"
 #include "worker/helper.h"
 #include "worker/worker.h"
@@ -96,9 +97,23 @@ open_sockets(struct arbiter *a, struct generation *g, struct err *err)
 	}
 }
 
+/* Which socket of the service manager is which. */
+static void
+announce_inherited(const struct sockets *k)
+{
+	for (size_t i = 0; i < k->count; i++) {
+		const char *name = activation_name(k->items[i]->spec);
+
+		if (name != NULL)
+			log_info("Inherited socket %d, \"%s\": %s",
+			    k->items[i]->fd, name, k->items[i]->name);
+	}
+}
+
 static void
 announce(const struct arbiter *a)
 {
+	announce_inherited(&a->serving->sockets);
 	if (!a->serving->settings->listen_when_ready)
 		generation_announce(a->serving);
 	log_info("Using worker: gthread");
@@ -186,7 +201,7 @@ arbiter_check(const struct settings *s, struct err *err)
 		return -1;
 	}
 	if (access_format_check(s->access_log_format, err) != 0 ||
-	    child_environment(s, err) != 0)
+	    control_check(s, err) != 0 || child_environment(s, err) != 0)
 		return -1;
 	return worker_check(s, err) == WORKER_EXIT_OK ? 0 : -1;
 }

@@ -38,11 +38,46 @@
 
 /* --- sockets --------------------------------------------------------------- */
 
-static bool
-is_loopback(const struct listener *l)
+/* Others could read what only the operator is to see. */
+static int
+refuse_public(const char *spec, struct err *err)
 {
-	return l->is_unix || strncmp(l->host, "127.", 4) == 0 ||
-	    strcmp(l->host, "::1") == 0;
+	err_set(err,
+	    "admin_bind = %s: others could read it; must be 127.0.0.1:PORT, "
+	    "[::1]:PORT or unix:PATH, unless admin_public is true",
+	    spec);
+	return -1;
+}
+
+/* Is it asked for, and not there? */
+static int
+check_built_in(const struct settings *s, struct err *err)
+{
+	if (admin_is_built_in() ||
+	    (s->admin_bind.count == 0 && s->control_socket == NULL))
+		return 0;
+	err_set(err, "%s: this bicorn was built without jansson, and has no "
+		     "admin listener and no control socket",
+	    s->admin_bind.count > 0 ? "admin_bind" : "control_socket");
+	return -1;
+}
+
+int
+control_check(const struct settings *s, struct err *err)
+{
+	bool local;
+
+	if (check_built_in(s, err) != 0)
+		return -1;
+	for (size_t i = 0; i < s->admin_bind.count; i++) {
+		if (listen_check(s->admin_bind.items[i], &local, err) != 0) {
+			err_prefix(err, "admin_bind: ");
+			return -1;
+		}
+		if (!local && !s->admin_public)
+			return refuse_public(s->admin_bind.items[i], err);
+	}
+	return 0;
 }
 
 static int
@@ -75,14 +110,9 @@ open_pages(struct control *c, const struct settings *s, struct err *err)
 			return -1;
 		}
 		c->page_count++;
-		if (!is_loopback(*l) && !s->admin_public) {
-			err_set(err,
-			    "admin_bind = %s: others could read it; must be "
-			    "127.0.0.1:PORT, [::1]:PORT or unix:PATH, unless "
-			    "admin_public is true",
-			    s->admin_bind.items[i]);
-			return -1;
-		}
+		if (!(*l)->is_unix && !listen_is_loopback((*l)->host) &&
+		    !s->admin_public)
+			return refuse_public(s->admin_bind.items[i], err);
 	}
 	return 0;
 }
@@ -123,13 +153,8 @@ control_open(struct arbiter *a, struct err *err)
 	c->opened = true;
 	if (s->admin_bind.count == 0 && s->control_socket == NULL)
 		return 0;
-	if (!admin_is_built_in()) {
-		err_set(err, "%s: this bicorn was built without jansson, and "
-			     "has no admin listener and no control socket",
-		    s->admin_bind.count > 0 ? "admin_bind"
-					    : "control_socket");
+	if (check_built_in(s, err) != 0)
 		return -1;
-	}
 	c->owner = s->uid != (uid_t)-1 ? s->uid : geteuid();
 	if (open_pages(c, s, err) != 0 || open_socket(c, s, err) != 0)
 		return -1;

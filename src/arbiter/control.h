@@ -17,6 +17,7 @@ struct arbiter;
 struct err;
 struct generation;
 struct listener;
+struct settings;
 
 struct control {
 	struct listener **pages;  /* of admin_bind */
@@ -34,6 +35,9 @@ struct control {
  * an upgrade that waits until the arbiter before is gone, whose they are.
  */
 int control_open(struct arbiter *a, struct err *err);
+
+/* What can be said of these settings without opening anything. */
+int control_check(const struct settings *s, struct err *err);
 
 /* Has the process end, and waits for it.  Removes the sockets. */
 void control_close(struct arbiter *a);

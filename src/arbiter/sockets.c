@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "arbiter/activation.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fd.h"
@@ -246,10 +247,33 @@ options_for(const struct settings *s, const struct listener *l)
 static struct listen_at
 settings_for(const struct settings *s, const char *spec)
 {
+	struct listen_at at = { spec, s, s->tls };
+
 	for (size_t i = 0; i < s->addresses.count; i++)
-		if (strcmp(s->listens[i].spec, spec) == 0)
-			return s->listens[i];
-	return (struct listen_at){ spec, s, s->tls };
+		if (activation_is(spec, s->listens[i].spec)) {
+			at = s->listens[i];
+			at.spec = spec;
+			break;
+		}
+	return at;
+}
+
+/* Settings for an inherited socket that does not come are a mistake. */
+static void
+look_for_missing(const struct settings *s, const struct strlist *inherited)
+{
+	for (size_t i = 0; i < s->addresses.count; i++) {
+		const char *asked = s->listens[i].spec;
+		bool there = false;
+
+		for (size_t j = 0; j < inherited->count; j++)
+			there = there ||
+			    activation_is(inherited->items[j], asked);
+		if (!there && strncmp(asked, "fd://", 5) == 0)
+			log_warning("listen: bind = %s: no such socket was "
+				    "inherited: its settings do not count",
+			    asked);
+	}
 }
 
 int
@@ -267,6 +291,8 @@ sockets_open(struct sockets *out, const struct strlist *inherited,
 		err_sys(err, "listeners");
 		return -1;
 	}
+	if (inherited->count > 0)
+		look_for_missing(s, inherited);
 	for (size_t i = 0; i < specs->count; i++) {
 		struct listen_at at = settings_for(s, specs->items[i]);
 		struct listen_options options = options_of(s, &at, specs);

@@ -62,7 +62,12 @@ check_fd(const char *number, struct err *err)
 
 	if (span_uint(span_of(number), &fd) && fd <= 1 << 20)
 		return 0;
-	return must_be(err, "fd://N, N being the number of an open socket");
+	/* The name of one that the service manager opens. */
+	if (strspn(number, "0123456789-") != strlen(number) &&
+	    number[strcspn(number, ":#/ \t\r\n")] == '\0')
+		return 0;
+	return must_be(err, "fd://N, N being the number of an open socket, "
+			    "or fd://NAME");
 }
 
 /* "[v6]" or "[v6]:PORT" */
@@ -465,6 +470,7 @@ static const struct {
 	enum setting_id id;
 	rule_fn check;
 } rules[] = {
+	{ SETTING_admin_bind, check_bind },
 	{ SETTING_bind, check_bind },
 	{ SETTING_raw_env, check_env },
 	{ SETTING_reload_engine, check_engine },

@@ -75,8 +75,14 @@ int listen_open(const char *spec, const struct listen_options *options,
 int listen_adopt(const char *spec, int fd, struct listener **out,
     struct err *err);
 
-/* Only checks the text of spec. */
-int listen_check(const char *spec, struct err *err);
+/*
+ * Only checks the text of spec; *local_out is false for an address that is
+ * reached from other machines.
+ */
+int listen_check(const char *spec, bool *local_out, struct err *err);
+
+/* Whether a numeric address is that of this machine itself. */
+bool listen_is_loopback(const char *host);
 
 /*
  * Changes mode and owner of the path of a unix socket to what options say;

@@ -51,7 +51,12 @@ parse_fd(const char *spec, struct span text, struct target *t, struct err *err)
 {
 	unsigned long long fd;
 
+	/* "3#NAME": the service manager calls it so. */
 	t->kind = TARGET_FD;
+	text.len = strcspn(text.ptr, "#");
+	if (text.len > 0 && strspn(text.ptr, "0123456789") != text.len)
+		return listen_bad(spec, "no socket of that name was inherited",
+		    err);
 	if (!span_uint(text, &fd) || fd > 1048576)
 		return listen_bad(spec,
 		    "fd:// takes the number of a descriptor", err);
@@ -176,10 +181,32 @@ target_parse(const char *spec, struct target *t, struct err *err)
 	return parse_tcp(spec, rest, t, err);
 }
 
+bool
+listen_is_loopback(const char *host)
+{
+	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
+/* A name counts: what it stands for is known when it is opened. */
+static bool
+may_be_local(const struct target *t)
+{
+	unsigned char bytes[16];
+	bool is_name = inet_pton(AF_INET, t->host, bytes) != 1 &&
+	    inet_pton(AF_INET6, t->host, bytes) != 1;
+
+	return t->kind != TARGET_TCP || listen_is_loopback(t->host) ||
+	    (is_name && t->host[0] != '\0');
+}
+
 int
-listen_check(const char *spec, struct err *err)
+listen_check(const char *spec, bool *local_out, struct err *err)
 {
 	struct target t;
 
-	return target_parse(spec, &t, err);
+	*local_out = false;
+	if (target_parse(spec, &t, err) != 0)
+		return -1;
+	*local_out = may_be_local(&t);
+	return 0;
 }

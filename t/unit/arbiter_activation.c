@@ -37,7 +37,9 @@ test_ours(void **state)
 	(void)state;
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	assert_int_equal(take(pid, "2", &list), 2);
-	assert_string_equal(list.items[0], "fd://3");
+	assert_string_equal(list.items[0], "fd://3#http");
+	assert_string_equal(activation_name(list.items[0]), "http");
+	assert_null(activation_name(list.items[1]));
 	assert_string_equal(list.items[1], "fd://4");
 	activation_free(&list);
 	assert_int_equal(list.count, 0);
@@ -45,6 +47,44 @@ test_ours(void **state)
 	assert_int_equal(take(pid, "-1", &list), 0);
 	assert_int_equal(take(pid, "99999999999", &list), 0);
 	assert_int_equal(take(pid, "x", &list), 0);
+}
+
+static void
+test_names(void **state)
+{
+	struct strlist list = { NULL, 0 };
+	struct err err;
+	char pid[16];
+
+	(void)state;
+	snprintf(pid, sizeof(pid), "%d", (int)getpid());
+	setenv("LISTEN_PID", pid, 1);
+	setenv("LISTEN_FDS", "5", 1);
+	setenv("LISTEN_FDNAMES", "web:unknown::a#b:bicorn.socket:more", 1);
+	assert_int_equal(activation_take(&list, &err), 0);
+	assert_int_equal(list.count, 5);
+	assert_string_equal(list.items[0], "fd://3#web");
+	assert_string_equal(list.items[1], "fd://4");
+	assert_string_equal(list.items[2], "fd://5");
+	assert_string_equal(list.items[3], "fd://6");
+	assert_string_equal(list.items[4], "fd://7#bicorn.socket");
+	activation_free(&list);
+}
+
+static void
+test_which(void **state)
+{
+	(void)state;
+	assert_true(activation_is("fd://3#web", "fd://3#web"));
+	assert_true(activation_is("fd://3#web", "fd://web"));
+	assert_true(activation_is("fd://3#web", "fd://3"));
+	assert_true(activation_is("fd://3", "fd://3"));
+	assert_false(activation_is("fd://3#web", "fd://31"));
+	assert_false(activation_is("fd://3#web", "fd://we"));
+	assert_false(activation_is("fd://31#web", "fd://3"));
+	assert_false(activation_is("fd://3", "fd://4"));
+	assert_false(activation_is("unix:/x#web", "fd://web"));
+	assert_null(activation_name("unix:/x#web"));
 }
 
 static void
@@ -66,6 +106,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ours),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_which),
 		cmocka_unit_test(test_not_ours),
 	};
 

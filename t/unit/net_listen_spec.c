@@ -2,6 +2,7 @@
 /* The text of bind settings. */
 #include <stdarg.h>
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
@@ -69,15 +70,46 @@ test_unix_and_fd(void **state)
 	assert_int_equal(target_parse("fd://3", &t, NULL), 0);
 	assert_int_equal(t.kind, TARGET_FD);
 	assert_int_equal(t.fd, 3);
+	assert_int_equal(target_parse("fd://14#web:3", &t, NULL), 0);
+	assert_int_equal(t.fd, 14);
+}
+
+static bool
+is_local(const char *spec)
+{
+	struct err err = { "" };
+	bool yes = false;
+
+	assert_int_equal(listen_check(spec, &yes, &err), 0);
+	return yes;
+}
+
+static void
+test_local(void **state)
+{
+	(void)state;
+	assert_true(is_local("127.0.0.1:80"));
+	assert_true(is_local("127.8.9.10"));
+	assert_true(is_local("[::1]:80"));
+	assert_true(is_local("localhost:80"));
+	assert_true(is_local("unix:/run/x"));
+	assert_true(is_local("fd://3"));
+	assert_false(is_local(":80"));
+	assert_false(is_local("0.0.0.0:80"));
+	assert_false(is_local("10.0.0.1:80"));
+	assert_false(is_local("[::]:80"));
+	assert_false(is_local("[2001:db8::1]:80"));
 }
 
 static void
 refuses(const char *spec, const char *part)
 {
 	struct err err = { "" };
+	bool is_local = true;
 
 	errno = 0;
-	assert_int_equal(listen_check(spec, &err), -1);
+	assert_int_equal(listen_check(spec, &is_local, &err), -1);
+	assert_false(is_local);
 	assert_int_equal(errno, EINVAL);
 	assert_true(strncmp(err.text, "bind = ", 7) == 0);
 	if (strstr(err.text, part) == NULL)
@@ -112,8 +144,8 @@ test_errors(void **state)
 	refuses("unix:", "takes a path");
 	refuses("unix:@", "takes a path");
 	refuses("fd://", "number");
-	refuses("fd://x", "number");
-	refuses("fd://-1", "number");
+	refuses("fd://x", "no socket of that name");
+	refuses("fd://-1", "no socket");
 	memset(path + 6, 'x', 120);
 	refuses(path, "the path has 121 bytes; a unix socket's has 107 at most");
 	memset(host, 'h', sizeof(host) - 1);
@@ -128,6 +160,7 @@ main(void)
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_unix_and_fd),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
