@@ -114,6 +114,36 @@ def test_hook_that_fails(bicorn, conf):
 
 
 @python
+def test_workers_that_there_are(bicorn, conf):
+    """server.WORKERS: pid to worker, as they come and go."""
+    server = bicorn("app:app", "-w", "2", cwd=conf('''
+        def told(server, what):
+            server.log.info("H %s %s", what, " ".join(
+                "%d=%d" % (pid, worker.age)
+                for pid, worker in sorted(server.WORKERS.items())
+                if worker.pid == pid))
+        def when_ready(server):
+            told(server, "ready")
+        def child_exit(server, worker):
+            told(server, "after %d" % worker.age)
+        def nworkers_changed(server, new, old):
+            told(server, "of %d" % new)
+    '''))
+    first, second = server.workers()
+    both = {"%d=1" % first, "%d=2" % second}, {"%d=2" % first, "%d=1" % second}
+    assert set(server.wait_log(r"H ready (.+)").group(1).split()) in both
+    one = int(re.search(r"(\d+)=1", server.log.text()).group(1))
+    other = first + second - one
+    os.kill(one, signal.SIGKILL)
+    assert server.wait_log(r"H after 1 (.*)").group(1) == "%d=2" % other
+    wait_for(lambda: len(server.workers()) == 2, "the next worker")
+    third = [pid for pid in server.workers() if pid != other][0]
+    server.signal(signal.SIGTTIN)
+    assert set(server.wait_log(r"H of 3 (.*)").group(1).split()) >= {
+        "%d=2" % other, "%d=3" % third}
+
+
+@python
 def test_pre_exec(bicorn, conf):
     """Before USR2 starts the executable again, which waits for it."""
     server = bicorn("app:app", cwd=conf('''

@@ -201,7 +201,8 @@ enum bicorn_moment {
 	BICORN_CHILD_EXIT,       /* a worker has ended */
 	BICORN_NWORKERS_CHANGED, /* another number of workers is wanted */
 	BICORN_PRE_EXEC,         /* a new executable is about to be started */
-	BICORN_ON_EXIT           /* the arbiter is about to leave */
+	BICORN_ON_EXIT,          /* the arbiter is about to leave */
+	BICORN_FORKED            /* a worker was forked, see worker */
 };
 
 /* The bit of a moment in bicorn_app.events. */

@@ -48,11 +48,14 @@ announce_slot(const struct arbiter *a, struct generation *g,
 	atomic_store(&w->state, WORKER_BOOTING);
 }
 
+/* Before the fork, when the child has no pid yet, and after it. */
 static void
-tell_fork(struct generation *g, const struct child *c)
+tell_fork(struct generation *g, const struct child *c,
+    enum bicorn_moment moment)
 {
 	const struct helper_message m = {
-		.moment = BICORN_PRE_FORK,
+		.moment = moment,
+		.worker = (int32_t)c->pid,
 		.number = c->number,
 		.workers = (uint32_t)g->wanted,
 	};
@@ -94,7 +97,7 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 		.retire_ms = CLOCK_NEVER,
 	};
 	announce_slot(a, g, c);
-	tell_fork(g, c);
+	tell_fork(g, c, BICORN_PRE_FORK);
 	pid = make_process(a, g, slot_of(g, c));
 	if (pid < 0) {
 		log_error("fork: %s", strerror(errno));
@@ -104,6 +107,7 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 	}
 	c->pid = pid;
 	atomic_store(&scoreboard_worker(g->board, slot_of(g, c))->pid, pid);
+	tell_fork(g, c, BICORN_FORKED);
 	return true;
 }
 

@@ -362,6 +362,10 @@ python_events(const struct settings *s)
 	for (size_t i = 0; i < HOOK_NAMES; i++)
 		if (settings_text(s, hook_names[i]) != NULL)
 			events |= BICORN_MOMENT(BICORN_ON_STARTING + i);
+	/* Each of them may ask which workers there are. */
+	if (events != 0)
+		events |= BICORN_MOMENT(BICORN_FORKED) |
+		    BICORN_MOMENT(BICORN_CHILD_EXIT);
 	return events;
 }
 

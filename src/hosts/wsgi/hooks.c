@@ -157,6 +157,8 @@ hook_name(enum bicorn_moment moment)
 		return "pre_fork";
 	case BICORN_CHILD_EXIT:
 		return "child_exit";
+	case BICORN_FORKED:
+		return "forked";
 	case BICORN_NWORKERS_CHANGED:
 		return "nworkers_changed";
 	case BICORN_PRE_EXEC:

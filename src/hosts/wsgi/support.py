@@ -638,6 +638,9 @@ class Hooks:
         if name == "pre_fork":
             server.worker_age = age
             return self.call(name, server, self._worker(0, age))
+        if name == "forked":
+            server.WORKERS[pid] = Worker(server, pid, age, server.pid)
+            return True
         if name == "child_exit":
             worker = self._worker(pid, age)
             worker.alive = False
