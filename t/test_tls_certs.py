@@ -492,6 +492,143 @@ def test_out_of_date_and_open_to_all(bicorn, run, site, pki, tmp_path, check):
     assert "early.key: others" not in said
 
 
+CLOCK = r"""
+/* The clock on the wall goes ahead by what is in the file $CLOCK. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+
+static long
+ahead(void)
+{
+	static char path[4096];
+	long seconds = 0;
+	FILE *f;
+
+	if (path[0] == 0)
+		snprintf(path, sizeof(path), "%s", getenv("CLOCK"));
+	f = fopen(path, "r");
+	if (f != NULL) {
+		if (fscanf(f, "%ld", &seconds) != 1)
+			seconds = 0;
+		fclose(f);
+	}
+	return seconds;
+}
+
+int
+clock_gettime(clockid_t clock, struct timespec *t)
+{
+	int (*next)(clockid_t, struct timespec *) =
+	    (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT,
+		"clock_gettime");
+	int rc = next(clock, t);
+
+	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+		t->tv_sec += ahead();
+	return rc;
+}
+
+time_t
+time(time_t *out)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	if (out != NULL)
+		*out = t.tv_sec;
+	return t.tv_sec;
+}
+"""
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """Environment, and a function that turns the clock."""
+    source, module = tmp_path / "clock.c", tmp_path / "clock.so"
+    source.write_text(CLOCK)
+    subprocess.run([*harness.CC.split(), "-shared", "-fPIC", str(source),
+                    "-o", str(module), "-ldl"], check=True)
+    hand = tmp_path / "hand"
+    hand.write_text("0")
+    env = {"LD_PRELOAD": module, "CLOCK": hand}
+    if harness.SANITIZERS:
+        env["ASAN_OPTIONS"] = harness.environment()["ASAN_OPTIONS"] + \
+            ":verify_asan_link_order=0"
+
+    def turn(seconds):
+        new = tmp_path / "hand.new"
+        new.write_text(str(seconds))
+        new.rename(hand)
+
+    return env, turn
+
+
+def test_near_the_end(run, site, tmp_path):
+    """Weeks before, or for what does not last that long a quarter of it."""
+    ca = tlskit.authority(tmp_path)
+    now = tlskit.now()
+
+    def said(name, before, after):
+        cert, key = tlskit.issue(
+            tmp_path, ca, name, start=now - datetime.timedelta(hours=before),
+            end=now + datetime.timedelta(hours=after, minutes=1))
+        p = run("--certfile", cert, "--keyfile", key, "--check-config", site)
+        assert p.returncode == 0
+        return p.stderr
+
+    assert re.search(r"year\.pem: expires on [\d-]+ [\d:]+ UTC, in 13 days",
+                     said("year", 24 * 350, 24 * 13))
+    assert "expires" not in said("fine", 24 * 350, 24 * 15)
+    assert "expires" not in said("week", 24 * 4, 24 * 3)
+    assert "in 30 hours" in said("end", 24 * 6, 30)
+    assert "expires" not in said("day", 12, 12)
+    assert "in 3 hours" in said("night", 21, 3)
+
+
+@pytest.mark.skipif("thread" in harness.SANITIZERS,
+                    reason="nothing can be preloaded in front of TSan")
+def test_told_again_every_day(bicorn, site, tmp_path, clock):
+    """Not only at the start; and in the metrics."""
+    env, turn = clock
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    ca = tlskit.authority(tmp_path)
+    end = tlskit.now() + datetime.timedelta(days=20)
+    cert, key = tlskit.issue(folder, ca, "site", end=end, start=end -
+                             datetime.timedelta(days=90))
+    has_admin = "#define HAVE_ADMIN 1" in harness._CONFIG
+    server = bicorn("--certfile", cert, "--keyfile", key, *(
+        ["--admin-bind", "unix:%s" % (tmp_path / "admin")]
+        if has_admin else []), site, env=env)
+    assert "expires on" not in server.log.text()
+    if has_admin:
+        with harness.Conn(str(tmp_path / "admin")) as c:
+            m = re.search(rb"^bicorn_certificate_expiry_timestamp_seconds "
+                          rb"(\d+)$", c.get("/metrics").body, re.M)
+        assert int(m.group(1)) == int(end.timestamp())
+    for day, text in ((8, "in 11 days"), (9, "in 10 days"),
+                      (21, "EXPIRED on")):
+        mark = server.mark()
+        turn(day * 86400 + 60)
+        (folder / "anything").write_text(str(day))  # so that it looks
+        server.wait_log(r"site\.pem: .*%s" % text, since=mark)
+    # On the same day, once.
+    mark = server.mark()
+    turn(21 * 86400 + 3600)
+    cert2, key2 = tlskit.issue(tmp_path, ca, "new", end=end +
+                               datetime.timedelta(days=80))
+    os.replace(key2, key)
+    os.replace(cert2, cert)
+    server.wait_log("New certificates are in use", since=mark)
+    text = server.log.text()
+    assert text.count("EXPIRED") == 1
+    shown(server, "site")
+
+
 def test_first_bytes(bicorn, site, pki):
     """What may come first, with faults at random: always an end, never
     harm."""

@@ -272,6 +272,8 @@ arbiter_json(const struct ledger *l)
 	put_uint(to, "workers_wanted", atomic_load(&l->wanted));
 	put_uint(to, "reloads", atomic_load(&l->reloads));
 	put_uint(to, "failed_reloads", atomic_load(&l->failed_reloads));
+	put_uint(to, "certificate_expiry",
+	    (uint64_t)atomic_load(&l->certificate_expiry));
 	ledger_get_error(l, text);
 	json_object_set_new(to, "reload_error",
 	    text[0] != '\0' ? text_json(text) : json_null());

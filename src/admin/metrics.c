@@ -126,6 +126,10 @@ put_ledger(struct writer *w, const struct ledger *l)
 	put_gauge(w, "start_time_seconds",
 	    "When the arbiter started, since 1970.",
 	    (double)atomic_load(&l->started_wall));
+	if (atomic_load(&l->certificate_expiry) != 0)
+		put_gauge(w, "certificate_expiry_timestamp_seconds",
+		    "When the first certificate in use expires, since 1970.",
+		    (double)atomic_load(&l->certificate_expiry));
 	put_gauge(w, "workers_wanted", "Workers that there should be.",
 	    atomic_load(&l->wanted));
 	put_gauge(w, "generation", "Number of the generation that serves.",

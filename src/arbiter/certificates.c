@@ -94,8 +94,9 @@ read_files(const struct sockets *k, bool loud, struct reading *out,
 /* --- checking ------------------------------------------------------------- */
 
 static int
-check_all(const struct reading *r, struct err *err)
+check_all(const struct reading *r, int64_t *expiry_out, struct err *err)
 {
+	*expiry_out = INT64_MAX;
 	for (size_t i = 0; i < r->sockets->count; i++) {
 		struct tls_config config;
 		struct tls *t = NULL;
@@ -105,6 +106,8 @@ check_all(const struct reading *r, struct err *err)
 		tls_config_of(r->sockets->items[i]->settings, &config);
 		if (tls_new(&config, r->bundles[i], warn, NULL, &t, err) != 0)
 			return -1;
+		if (tls_expiry(t) < *expiry_out)
+			*expiry_out = tls_expiry(t);
 		tls_free(&t);
 	}
 	return 0;
@@ -113,21 +116,25 @@ check_all(const struct reading *r, struct err *err)
 /*
  * What was read is understood in a child: the arbiter, which keeps its
  * privileges, does not parse it; and the library's generator is not set up
- * in a process whose children would all go on from the same state.
+ * in a process whose children would all go on from the same state.  It
+ * says when the first certificate expires, or what is wrong.
  */
 static _Noreturn void
 check_in_child(const struct arbiter *a, const struct reading *r, int fd)
 {
 	const struct privileges kept = { .uid = a->uid, .gid = a->gid,
 		.no_new_privs = true };
+	int64_t expiry_s;
 	struct err err;
 	int rc;
 
 	rc = privileges_drop(&kept, &err);
 	if (rc == 0)
-		rc = check_all(r, &err);
+		rc = check_all(r, &expiry_s, &err);
 	if (rc != 0)
 		fd_write_all(fd, err.text, strlen(err.text));
+	else
+		dprintf(fd, "%lld", (long long)expiry_s);
 	_exit(rc == 0 ? 0 : 1);
 }
 
@@ -160,7 +167,8 @@ hear(int fd, char *text, size_t room)
 }
 
 static int
-check(const struct arbiter *a, const struct reading *r, struct err *err)
+check(const struct arbiter *a, const struct reading *r, int64_t *expiry_out,
+    struct err *err)
 {
 	char text[sizeof(err->text)] = "";
 	int fds[2], status = 0;
@@ -185,8 +193,10 @@ check(const struct arbiter *a, const struct reading *r, struct err *err)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	if (heard && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (heard && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		*expiry_out = strtoll(text, NULL, 10);
 		return 0;
+	}
 	err_set(err, "%s", text[0] != '\0' ? text :
 		"TLS: checking the certificates failed");
 	return -1;
@@ -261,8 +271,9 @@ certificates_load(struct arbiter *a, struct generation *g, struct err *err)
 		tls_check_mode("tls_ticket_keys",
 		    g->settings->tls_ticket_keys, warn, NULL);
 	if (read_files(&g->sockets, true, &r, err) == 0 &&
-	    check(a, &r, err) == 0 &&
+	    check(a, &r, &c->expiry_s, err) == 0 &&
 	    vault_put(c->vault, r.bundles, g->sockets.count, err) == 0) {
+		a->certificates.remind_s = (int64_t)clock_wall() + REMIND_S;
 		note_paths(c, g->settings, &r);
 		c->signature = certificates_signature(c, NULL);
 		rc = 0;
@@ -290,7 +301,7 @@ renew(struct arbiter *a, struct generation *g, struct err *err)
 		note_paths(c, g->settings, &r);
 		rc = 0;
 		if (!vault_holds(c->vault, r.bundles, g->sockets.count))
-			rc = check(a, &r, err) == 0 &&
+			rc = check(a, &r, &c->expiry_s, err) == 0 &&
 			    vault_put(c->vault, r.bundles, g->sockets.count,
 				err) == 0 ? 1 : -1;
 	}
@@ -329,6 +340,21 @@ certificates_renew(struct arbiter *a, struct generation *g, bool loud)
 	default:
 		break;
 	}
+}
+
+void
+certificates_remind(struct arbiter *a, struct generation *g)
+{
+	struct reading r = { &g->sockets, NULL };
+	struct err err;
+
+	/* What is wrong with the files is what there is to say. */
+	certificates_renew(a, g, true);
+	if (g->certificates.complaint == 0 &&
+	    (read_files(&g->sockets, false, &r, &err) != 0 ||
+		check(a, &r, &g->certificates.expiry_s, &err) != 0))
+		log_error("%s", err.text);
+	reading_fini(&r);
 }
 
 int

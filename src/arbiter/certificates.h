@@ -26,6 +26,7 @@ struct certificates {
 	size_t path_count;
 	uint64_t signature;     /* of how these files were when read */
 	uint64_t complaint;     /* of what was wrong with them; 0: nothing */
+	int64_t expiry_s;       /* when the first of those in use expires */
 };
 
 /* Part of the arbiter. */
@@ -36,6 +37,7 @@ struct certificates_watch {
 	bool heard;        /* there were events since the last look */
 	struct bulletin *ticket_keys; /* NULL: no TLS so far */
 	bool keys_of_file; /* they are those of tls_ticket_keys */
+	int64_t remind_s;  /* when to look at their dates again; wall clock */
 };
 
 void certificates_init(struct certificates_watch *w);

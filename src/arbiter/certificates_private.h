@@ -19,6 +19,12 @@ struct settings;
  */
 void certificates_renew(struct arbiter *a, struct generation *g, bool loud);
 
+/* What is to be said about certificates, as at the start, so often. */
+#define REMIND_S 86400
+
+/* Reads g's files again, and says all that they give reason to. */
+void certificates_remind(struct arbiter *a, struct generation *g);
+
 /*
  * A number made of what stat() says about the files; *newest_ms_out, which
  * may be NULL, is when the last of them was changed, by the wall clock.

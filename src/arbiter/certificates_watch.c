@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "log/log.h"
+#include "score/ledger.h"
 #include "tls/ticket_keys.h"
 
 /* Certificate and key are changed one after the other. */
@@ -162,12 +163,24 @@ postpone(struct certificates_watch *w, int64_t now_ms)
 	w->due_ms = due;
 }
 
+/* For those who watch us, which is how an expiry should be noticed first. */
+static void
+show_expiry(struct arbiter *a)
+{
+	const struct certificates *c = a->serving != NULL ?
+	    &a->serving->certificates : NULL;
+
+	atomic_store(&a->ledger->certificate_expiry,
+	    c != NULL && c->vault != NULL ? c->expiry_s : 0);
+}
+
 void
 certificates_watch_files(struct arbiter *a)
 {
 	struct certificates_watch *w = &a->certificates;
 	struct generation *gs[] = { a->serving, a->candidate };
 
+	show_expiry(a);
 	fd_close(&w->fd);
 	w->due_ms = CLOCK_NEVER;
 	w->event_ms = 0;
@@ -315,6 +328,26 @@ look(struct arbiter *a, struct generation *g)
 	return true;
 }
 
+/*
+ * A day later all that was said about dates is said again; by the clock on
+ * the wall, as a machine that slept should.  One that was set back does not
+ * put it off.
+ */
+static void
+remind(struct arbiter *a)
+{
+	struct certificates_watch *w = &a->certificates;
+	int64_t now_s = (int64_t)clock_wall();
+
+	if (a->serving == NULL || a->serving->certificates.vault == NULL)
+		return;
+	if (now_s < w->remind_s && w->remind_s <= now_s + REMIND_S)
+		return;
+	if (now_s >= w->remind_s)
+		certificates_remind(a, a->serving);
+	w->remind_s = now_s + REMIND_S;
+}
+
 void
 certificates_due(struct arbiter *a, int64_t now_ms)
 {
@@ -334,8 +367,10 @@ certificates_due(struct arbiter *a, int64_t now_ms)
 		if (gs[i] != NULL)
 			changed |= look(a, gs[i]);
 	w->heard = false;
+	remind(a);
 	if (a->serving != NULL)
 		renew_keys(a, a->serving->settings);
+	show_expiry(a);
 	if (changed) {
 		certificates_watch_files(a); /* there may be others now */
 		postpone(w, now_ms);

@@ -54,6 +54,7 @@ struct ledger {
 	_Atomic uint32_t serving;     /* number of the generation; 0: none */
 	_Atomic uint32_t candidate;   /* of one that boots; 0: none */
 	_Atomic uint32_t wanted;      /* workers that there should be */
+	_Atomic int64_t certificate_expiry; /* of the first; seconds, 0: none */
 	_Atomic uint32_t text_sequence; /* odd while the text changes */
 	char reload_error[LEDGER_TEXT]; /* "": the last one was fine */
 };

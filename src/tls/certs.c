@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/span.h"
 #include "tls/bundle.h"
@@ -20,6 +22,13 @@
 #define SAN_DNS 2
 /* As DNS has it; longer ones match nothing. */
 #define NAME_MOST 255
+
+/*
+ * Who renews certificates does so weeks before, or when a third of their
+ * time is left: later than this it has gone wrong.
+ */
+#define NEAR_S (14 * INT64_C(86400))
+#define NEAR_PART 4
 
 struct cert {
 	char *name;
@@ -40,6 +49,7 @@ struct certs {
 	struct subject *subjects; /* sorted by text, then by cert */
 	size_t subject_count;
 	size_t subject_room;
+	int64_t expiry_s; /* of the first that expires; INT64_MAX: none */
 };
 
 struct making {
@@ -299,6 +309,33 @@ date(char out[24], const mbedtls_x509_time *t)
 	    t->min % 100);
 }
 
+static int64_t
+seconds_of(const mbedtls_x509_time *t)
+{
+	struct tm tm = { .tm_year = t->year - 1900, .tm_mon = t->mon - 1,
+		.tm_mday = t->day, .tm_hour = t->hour, .tm_min = t->min,
+		.tm_sec = t->sec };
+
+	return (int64_t)timegm(&tm);
+}
+
+static void
+check_near(const struct making *m, const struct cert *cert,
+    const mbedtls_x509_crt *crt, const char *which)
+{
+	int64_t end_s = seconds_of(&crt->valid_to);
+	int64_t left_s = end_s - (int64_t)clock_wall();
+	int64_t near_s = (end_s - seconds_of(&crt->valid_from)) / NEAR_PART;
+	char when[24];
+
+	if (left_s >= (near_s < NEAR_S ? near_s : NEAR_S))
+		return;
+	date(when, &crt->valid_to);
+	warn(m, "certfile = %s: %sexpires on %s UTC, in %lld %s", cert->name,
+	    which, when, (long long)(left_s / (left_s < 172800 ? 3600 : 86400)),
+	    left_s < 172800 ? "hours" : "days");
+}
+
 /* Old is better than none: clients decide.  But nobody should be surprised. */
 static void
 check_dates(const struct making *m, const struct cert *cert)
@@ -310,6 +347,8 @@ check_dates(const struct making *m, const struct cert *cert)
 		const char *which = crt == &cert->chain ? "" :
 		    "a certificate of the chain ";
 
+		if (seconds_of(&crt->valid_to) < m->c->expiry_s)
+			m->c->expiry_s = seconds_of(&crt->valid_to);
 		if (mbedtls_x509_time_is_past(&crt->valid_to)) {
 			date(when, &crt->valid_to);
 			warn(m, "certfile = %s: %sEXPIRED on %s UTC; clients "
@@ -319,6 +358,8 @@ check_dates(const struct making *m, const struct cert *cert)
 			warn(m, "certfile = %s: %sis NOT YET VALID, only from "
 			    "%s UTC; clients will refuse it", cert->name,
 			    which, when);
+		} else {
+			check_near(m, cert, crt, which);
 		}
 	}
 }
@@ -385,12 +426,19 @@ certs_new(const struct tls_bundle *b, tls_warn_fn *warning, void *arg,
 	*out = NULL;
 	if (m.c == NULL)
 		return no_memory(&m);
+	m.c->expiry_s = INT64_MAX;
 	if (make_all(&m, b) != 0) {
 		certs_free(&m.c);
 		return -1;
 	}
 	*out = m.c;
 	return 0;
+}
+
+int64_t
+certs_expiry(const struct certs *c)
+{
+	return c->expiry_s;
 }
 
 void

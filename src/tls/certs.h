@@ -8,6 +8,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tls/tls.h"
 
@@ -24,6 +25,12 @@ struct certs_pair {
 int certs_new(const struct tls_bundle *b, tls_warn_fn *warn, void *arg,
     struct certs **out, struct err *err);
 void certs_free(struct certs **cp);
+
+/*
+ * When the first of them all, those of the chains included, expires, in
+ * seconds since 1970.
+ */
+int64_t certs_expiry(const struct certs *c);
 
 /*
  * The pairs for a name that a client asked for: at most one of each kind of

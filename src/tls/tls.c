@@ -427,6 +427,12 @@ tls_new(const struct tls_config *c, const struct tls_bundle *b,
 	return 0;
 }
 
+int64_t
+tls_expiry(const struct tls *t)
+{
+	return certs_expiry(t->certs);
+}
+
 void
 tls_free(struct tls **tp)
 {
@@ -477,6 +483,13 @@ tls_new(const struct tls_config *c, const struct tls_bundle *b,
 	*out = NULL;
 	err_set(err, "this bicorn was built without TLS");
 	return -1;
+}
+
+int64_t
+tls_expiry(const struct tls *t)
+{
+	(void)t;
+	return INT64_MAX;
 }
 
 void

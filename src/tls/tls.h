@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/span.h"
 #include "conf/conf.h"
@@ -90,7 +91,7 @@ void tls_bundle_paths(const struct tls_bundle *b,
 /*
  * Makes a context of b and checks all that can be checked: that keys and
  * certificates belong together, that names of ciphers exist.  warn, which may
- * be NULL, hears of certificates that are out of date.  Constant from then
+ * be NULL, hears of certificates that are out of date, or soon will be.  Constant from then
  * on: any thread may use it; neither c nor b is needed further.  The caller
  * frees with tls_free(), at any time: connections keep it as long as they
  * need it.
@@ -98,6 +99,9 @@ void tls_bundle_paths(const struct tls_bundle *b,
 int tls_new(const struct tls_config *c, const struct tls_bundle *b,
     tls_warn_fn *warn, void *arg, struct tls **out, struct err *err);
 void tls_free(struct tls **tp);
+
+/* When its first certificate expires, in seconds since 1970. */
+int64_t tls_expiry(const struct tls *t);
 
 /*
  * Makes c, which was just accepted, a TLS connection whose handshake is to
