@@ -123,10 +123,14 @@ def test_page(browser, bicorn, compile_app, tmp_path):
     stop = threading.Event()
 
     def load(paths):
-        with server.connect() as c:
-            while not stop.is_set():
-                for path in paths:
-                    c.get(path)
+        while not stop.is_set():
+            try:
+                with server.connect() as c:
+                    while not stop.is_set():
+                        for path in paths:
+                            c.get(path)
+            except (harness.Closed, OSError):
+                continue  # its worker has left
 
     threads = [threading.Thread(target=load, args=(p,), daemon=True)
                for p in (["/", "/sleep"], ["/", "/404", "/", "/302"],
