@@ -275,3 +275,25 @@ def test_environ_is_as_the_page_says(wsgi):
 def test_installed_page_names_no_machine():
     for name in ("bicorn-wsgi.7", "bicorn-migrate.7"):
         assert not re.search(r"@\w+@", Path(made("man/" + name)).read_text())
+
+
+PAGES = ("bicorn.8", "bicorn.conf.5", "bicorn_app.3", "bicorn-wsgi.7",
+         "bicorn-migrate.7", "bicornctl.8")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_render_without_warnings(page):
+    """By the two programs that show manuals: groff and mandoc."""
+    path = BUILD / "man" / page
+    if not path.exists():
+        pytest.skip("not in a build folder, or built without it")
+    ran = 0
+    for command in (["groff", "-mandoc", "-ww", "-Tutf8", "-K", "utf8", "-z"],
+                    ["mandoc", "-T", "lint", "-W", "warning"]):
+        if shutil.which(command[0]):
+            p = subprocess.run([*command, str(path)], capture_output=True,
+                               text=True, env=harness.environment())
+            assert (p.stdout + p.stderr).strip() == "", command[0]
+            ran += 1
+    if not ran:
+        pytest.skip("needs groff or mandoc")
