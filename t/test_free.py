@@ -18,7 +18,6 @@ free = pytest.mark.skipif(harness.HAS_LOCK, reason="bicorn was built with a "
 
 # Views that hand what they were given to threads of their own.
 APP = """
-    import io
     import sys
     import threading
 
@@ -61,12 +60,19 @@ APP = """
             environ["k%d" % i] = i
             del HEADERS[2:], BODY[4:]
 
-    def reuse(environ, files):
+    class File:
+        left = 10
+
+        def read(self, size):
+            self.left -= 1
+            return b"z" * size if self.left > 0 else b""
+
+    def reuse(files):
         for i in range(20):
-            files.__init__(io.BytesIO(b"z" * 100), 10)
-            files.filelike = io.BytesIO(b"z" * 100)
+            files.__init__(File(), 10)
+            files.filelike = File()
             for block in files:
-                assert block == b"z" * len(block)
+                assert block == b"z" * 10
 
     def app(environ, start_response):
         path, got = environ["PATH_INFO"], []
@@ -82,8 +88,8 @@ APP = """
             start_response("200 OK", HEADERS)
             return BODY
         elif path == "/file":
-            files = environ["wsgi.file_wrapper"](io.BytesIO(b""))
-            together(4, reuse, environ, files)
+            files = environ["wsgi.file_wrapper"](File())
+            together(4, reuse, files)
         elif path == "/lock":
             is_on = getattr(sys, "_is_gil_enabled", lambda: True)
             got = [b"on" if is_on() else b"off"]
