@@ -112,6 +112,62 @@ test_value_bytes(void **state)
 	}
 }
 
+/* Eight bytes at a time, and what is left. */
+static void
+test_value_places(void **state)
+{
+	struct bicorn_str out;
+	char text[27];
+	int c, at;
+
+	(void)state;
+	for (at = 0; at < (int)sizeof(text); at++) {
+		for (c = 0; c < 256; c++) {
+			PyObject *value;
+			int good = c == '\t' || (c >= 0x20 && c != 0x7f);
+
+			memset(text, c % 2 != 0 ? 'a' : 0xff, sizeof(text));
+			text[at] = (char)c;
+			value = PyUnicode_DecodeLatin1(text, sizeof(text),
+			    NULL);
+			assert_int_equal(head_value(value, false, &out),
+			    good ? 0 : -1);
+			PyErr_Clear();
+			Py_DECREF(value);
+		}
+	}
+}
+
+/* What was checked is known again, what was refused is not. */
+static void
+test_again(void **state)
+{
+	PyObject *good = evaluate("[('A', 'b'), ('Content-Length', '3')]");
+	PyObject *bad = evaluate("[('A:', 'b')]"), *ok, *odd;
+
+	(void)state;
+	ok = PyUnicode_FromString("201 Created");
+	odd = PyUnicode_FromString("200 a\nb");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(head_set(&response, ok, good), 0);
+		assert_int_equal(response.code, 201);
+		assert_true(bicorn_str_eq(response.reason, "Created"));
+		assert_true(bicorn_str_eq(response.headers[0].name, "A"));
+		assert_int_equal(response.length, 3);
+		head_clear(&response);
+		assert_refused(head_set(&response, odd, good),
+		    PyExc_ValueError);
+		assert_refused(head_set(&response, ok, bad),
+		    PyExc_ValueError);
+	}
+	head_forget(&response);
+	assert_null(response.last_status);
+	Py_DECREF(good);
+	Py_DECREF(bad);
+	Py_DECREF(ok);
+	Py_DECREF(odd);
+}
+
 static void
 test_trim(void **state)
 {
@@ -180,6 +236,8 @@ main(void)
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_name_bytes),
 		cmocka_unit_test(test_value_bytes),
+		cmocka_unit_test(test_value_places),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_many),

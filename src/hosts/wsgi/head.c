@@ -9,8 +9,12 @@
 #include "head.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "free.h"
+
+/* Texts longer than this are checked each time. */
+#define KEEP_LENGTH 64
 
 /* Bytes of a token (RFC 9110, 5.6.2): one bit for each of the 128. */
 static bool
@@ -29,6 +33,36 @@ static bool
 is_text_byte(unsigned char c)
 {
 	return c >= 0x20 ? c != 0x7f : c == '\t';
+}
+
+/* Whether one of eight bytes is below 0x20, or 0x7f. */
+static bool
+has_control(uint64_t word)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t deleted = word ^ ones * 0x7f;
+
+	return (((word - ones * 0x20) & ~word) |
+	    ((deleted - ones) & ~deleted)) & ones * 0x80;
+}
+
+static bool
+is_text(struct bicorn_str s)
+{
+	uint64_t word;
+
+	while (s.len >= sizeof(word)) {
+		memcpy(&word, s.ptr, sizeof(word));
+		/* A tab is looked at by itself. */
+		if (has_control(word))
+			break;
+		s.ptr += sizeof(word);
+		s.len -= sizeof(word);
+	}
+	for (; s.len > 0; s.ptr++, s.len--)
+		if (!is_text_byte((unsigned char)*s.ptr))
+			return false;
+	return true;
 }
 
 static bool
@@ -85,16 +119,13 @@ head_name(PyObject *name, bool bytes_too, struct bicorn_str *out)
 int
 head_value(PyObject *value, bool bytes_too, struct bicorn_str *out)
 {
-	size_t i;
-
 	if (text_of(value, bytes_too, "a header value", out) < 0)
 		return -1;
-	for (i = 0; i < out->len; i++)
-		if (!is_text_byte((unsigned char)out->ptr[i])) {
-			PyErr_Format(PyExc_ValueError,
-			    "control character in header value %R", value);
-			return -1;
-		}
+	if (!is_text(*out)) {
+		PyErr_Format(PyExc_ValueError,
+		    "control character in header value %R", value);
+		return -1;
+	}
 	while (out->len > 0 && is_blank(out->ptr[0])) {
 		out->ptr++;
 		out->len--;
@@ -120,14 +151,11 @@ head_pair(PyObject *field)
 
 /* "200 OK": three digits, and what follows the space is the reason. */
 static int
-set_status(struct wsgi_response *r, PyObject *status)
+check_status(PyObject *status, struct bicorn_str s, unsigned *code_out)
 {
-	struct bicorn_str s;
 	unsigned code = 0;
 	size_t i;
 
-	if (text_of(status, false, "the status", &s) < 0)
-		return -1;
 	for (i = 0; i < 3 && i < s.len; i++) {
 		if (s.ptr[i] < '0' || s.ptr[i] > '9')
 			break;
@@ -143,13 +171,32 @@ set_status(struct wsgi_response *r, PyObject *status)
 		    "status %R is not that of a final response", status);
 		return -1;
 	}
-	for (i = 3; i < s.len; i++)
-		if (!is_text_byte((unsigned char)s.ptr[i])) {
-			PyErr_Format(PyExc_ValueError,
-			    "control character in status %R", status);
+	if (!is_text(s)) {
+		PyErr_Format(PyExc_ValueError,
+		    "control character in status %R", status);
+		return -1;
+	}
+	*code_out = code;
+	return 0;
+}
+
+static int
+set_status(struct wsgi_response *r, PyObject *status)
+{
+	struct bicorn_str s;
+
+	if (text_of(status, false, "the status", &s) < 0)
+		return -1;
+	if (status != r->last_status) {
+		Py_CLEAR(r->last_status);
+		if (check_status(status, s, &r->last_code) < 0)
 			return -1;
+		if (s.len <= KEEP_LENGTH) {
+			Py_INCREF(status);
+			r->last_status = status;
 		}
-	r->code = code;
+	}
+	r->code = r->last_code;
 	r->reason = bicorn_str(NULL);
 	if (s.len > 4) {
 		r->reason.ptr = s.ptr + 4;
@@ -204,19 +251,44 @@ make_room(struct wsgi_response *r, size_t count)
 	return 0;
 }
 
+/*
+ * The entry of a field name, which is checked if it is another object than
+ * those of before; NULL with an exception.
+ */
+static const struct wsgi_checked *
+check_name(struct wsgi_response *r, PyObject *name)
+{
+	struct wsgi_checked *c =
+	    &r->checked[(uintptr_t)name >> 4 & (WSGI_CHECKED - 1)];
+
+	if (c->name == name)
+		return c;
+	Py_CLEAR(c->name);
+	if (head_name(name, false, &c->text) < 0)
+		return NULL;
+	c->is_length = bicorn_str_ieq(c->text, "Content-Length");
+	if (c->text.len <= KEEP_LENGTH) {
+		Py_INCREF(name);
+		c->name = name;
+	}
+	return c;
+}
+
 /* Takes the reference to pair, also when it fails. */
 static int
 add_pair(struct wsgi_response *r, PyObject *pair)
 {
+	const struct wsgi_checked *name =
+	    check_name(r, PyTuple_GET_ITEM(pair, 0));
 	struct bicorn_header h;
 
-	if (head_name(PyTuple_GET_ITEM(pair, 0), false, &h.name) < 0 ||
+	if (name == NULL ||
 	    head_value(PyTuple_GET_ITEM(pair, 1), false, &h.value) < 0 ||
-	    (bicorn_str_ieq(h.name, "Content-Length") &&
-	    set_length(r, h.value) < 0)) {
+	    (name->is_length && set_length(r, h.value) < 0)) {
 		Py_DECREF(pair);
 		return -1;
 	}
+	h.name = name->text;
 	r->headers[r->count] = h;
 	r->pairs[r->count] = pair;
 	r->count++;
@@ -267,4 +339,12 @@ head_clear(struct wsgi_response *r)
 	Py_CLEAR(r->status);
 	r->reason = bicorn_str(NULL);
 	r->length = -1;
+}
+
+void
+head_forget(struct wsgi_response *r)
+{
+	for (int i = 0; i < WSGI_CHECKED; i++)
+		Py_CLEAR(r->checked[i].name);
+	Py_CLEAR(r->last_status);
 }

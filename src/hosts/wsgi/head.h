@@ -16,6 +16,9 @@
 int head_set(struct wsgi_response *r, PyObject *status, PyObject *headers);
 void head_clear(struct wsgi_response *r);
 
+/* Drops what was remembered of earlier heads. */
+void head_forget(struct wsgi_response *r);
+
 /*
  * Name and value of a field: str (Latin-1) or, where bytes_too, bytes.  The
  * spans live as long as the objects.  -1 with an exception.

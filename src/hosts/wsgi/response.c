@@ -52,6 +52,7 @@ void
 response_free(struct wsgi_response *r)
 {
 	response_clear(r);
+	head_forget(r);
 	free(r->headers);
 	free(r->pairs);
 	r->headers = NULL;

@@ -127,6 +127,15 @@ struct wsgi_parts {
 	size_t bytes;
 };
 
+/* Field names of responses that were checked: most come again. */
+#define WSGI_CHECKED 16 /* a power of two */
+
+struct wsgi_checked {
+	PyObject *name; /* str, by which it is known again, or NULL */
+	struct bicorn_str text;
+	bool is_length; /* Content-Length */
+};
+
 /* What start_response() was told, and how far the response is. */
 struct wsgi_response {
 	PyObject *status;   /* owns the text of reason */
@@ -146,6 +155,11 @@ struct wsgi_response {
 	bool late;          /* ... because its deadline passed */
 	bool pending;       /* the rest is in parts, to be sent at the end */
 	struct wsgi_parts parts;
+
+	/* Kept for the next request. */
+	struct wsgi_checked checked[WSGI_CHECKED];
+	PyObject *last_status; /* one that was checked, or NULL */
+	unsigned last_code;
 };
 
 /* What thread_start() makes, one for each pool thread. */
