@@ -272,6 +272,36 @@ def test_load_says_too_much(run, broken):
     refused(run, broken("LOAD_LONG"), 3, "broken.so", "xxxx")
 
 
+def test_load_finds_a_trait(bicorn, compile_app):
+    """What load() learns of the application: all threads serve it still."""
+    server = bicorn("--threads", "4", compile_app("""
+        #include <bicorn/app.h>
+
+        static int
+        load(struct bicorn_load *l)
+        {
+            if (l->size < sizeof(*l) || l->traits != 0)
+                return BICORN_LOAD_FAILED;
+            l->traits = BICORN_TRAIT_SERIAL;
+            return BICORN_LOADED;
+        }
+
+        static void
+        handle(struct bicorn_exchange *x)
+        {
+            bicorn_reply(x, 200, "text/plain", "hello\\n", 6);
+        }
+
+        BICORN_APP(.load = load, .handle = handle)
+    """))
+    clients = [server.connect() for _ in range(8)]
+    for c in clients:
+        c.send(harness.request())
+    for c in clients:
+        assert c.response().body == b"hello\n"
+        c.close()
+
+
 def test_thread_does_not_start(run, broken):
     module = broken("THREAD_FAILS")
     r = run("--bind", "127.0.0.1:0", "--threads", 3, module)

@@ -38,6 +38,7 @@ hold(PyObject *self, PyObject *const *member)
 {
 	PyObject *value;
 
+	(void)self; /* in Pythons with a lock */
 	Py_BEGIN_CRITICAL_SECTION(self);
 	value = *member;
 	Py_XINCREF(value);

@@ -16,7 +16,7 @@
 
 /* Before 3.13 the interpreter lock is what these would be. */
 #ifndef Py_BEGIN_CRITICAL_SECTION
-#define Py_BEGIN_CRITICAL_SECTION(object) { (void)(object);
+#define Py_BEGIN_CRITICAL_SECTION(object) {
 #define Py_END_CRITICAL_SECTION() }
 #endif
 
