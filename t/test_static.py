@@ -578,6 +578,24 @@ def test_every_range_of_a_small_file(serve):
                 assert r.status == 200
 
 
+@pytest.mark.parametrize("socket_of", ["tcp", "unix"])
+@pytest.mark.parametrize("size", [(4 << 20) - 1, 4 << 20, (9 << 20) + 13])
+def test_files_sent_in_bulk(serve, site, tmp_path, socket_of, size):
+    """Long files go in full segments; nothing is left behind at the end."""
+    data = random.Random(size).randbytes(1 << 20) * (size // (1 << 20) + 1)
+    data = data[:size]
+    (site / "bulk").write_bytes(data)
+    bind = "127.0.0.1:0" if socket_of == "tcp" else \
+        "unix:%s" % (tmp_path / "s")
+    server = serve(bind=bind)
+    with server.connect() as c:
+        for _ in range(2):
+            assert c.get("/bulk").body == data
+            part = c.get("/bulk", [("Range", "bytes=5-%d" % (size - 7))])
+            assert part.body == data[5:size - 6]
+        assert c.get("/a.txt").body == b"Hello, World!\n"
+
+
 def test_large_file(serve, site):
     """Offsets above 4 GiB; the file is a hole with an island."""
     size = (5 << 30) + 7

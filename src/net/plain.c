@@ -3,6 +3,8 @@
 #include "net/transport.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -64,15 +66,34 @@ plain_write(struct conn *c, const struct iovec *iov, int count, bool more,
 	return IO_OK;
 }
 
+/*
+ * sendfile() hands pieces of 64 KiB to the socket, which sends each with a
+ * short last segment, unless it is told to wait for more.  A unix socket has
+ * no segments, and says that it does not know the option.
+ */
+static void
+cork(const struct conn *c, int on)
+{
+	int error = errno;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	errno = error;
+}
+
 static enum io
-plain_sendfile(struct conn *c, int fd, off_t at, size_t len, size_t *put_out)
+plain_sendfile(struct conn *c, int fd, off_t at, size_t len, bool bulk,
+    size_t *put_out)
 {
 	ssize_t n;
 
 	*put_out = 0;
+	if (bulk)
+		cork(c, 1);
 	do {
 		n = sendfile(c->fd, fd, &at, len);
 	} while (n < 0 && errno == EINTR);
+	if (bulk)
+		cork(c, 0);
 	if (n < 0)
 		return verdict_of_errno();
 	if (n == 0)

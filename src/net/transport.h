@@ -43,9 +43,13 @@ struct transport {
 	enum io (*write)(struct conn *c, const struct iovec *iov, int count,
 	    bool more, size_t *put_out);
 
-	/* Sends a range of a file; IO_EOF: the file is shorter than that. */
+	/*
+	 * Sends a range of a file; IO_EOF: the file is shorter than that.
+	 * bulk: megabytes of it follow, so that few full segments are worth
+	 * more than an early first byte.
+	 */
 	enum io (*sendfile)(struct conn *c, int fd, off_t at, size_t len,
-	    size_t *put_out);
+	    bool bulk, size_t *put_out);
 
 	/* Says that nothing more will be written. */
 	void (*shutdown)(struct conn *c);

@@ -266,7 +266,8 @@ flush_file(struct outbound *o, const struct outbound_limits *limits,
 	if (c->transport->sendfile == NULL ||
 	    (limits->copies && p->kind == PIECE_FILE))
 		return flush_copied(p, c, put_out);
-	io = c->transport->sendfile(c, p->fd, p->at, len, put_out);
+	io = c->transport->sendfile(c, p->fd, p->at, len,
+	    p->len >= OUTBOUND_BULK, put_out);
 	return io == IO_EOF ? IO_ERROR : io;
 }
 

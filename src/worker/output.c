@@ -247,7 +247,8 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 		size_t put;
 		enum io io = w->keep.copies || t->sendfile == NULL
 		    ? copy_some(c, fd, at, len, &put)
-		    : t->sendfile(&c->conn, fd, at, len, &put);
+		    : t->sendfile(&c->conn, fd, at, len,
+			  len >= OUTBOUND_BULK, &put);
 
 		if (io == IO_AGAIN)
 			break;
