@@ -3,16 +3,19 @@
  * Load on a server over keep-alive connections to 127.0.0.1, from one thread:
  *
  *	load [-c CONNECTIONS] [-d SECONDS] [-p DEPTH] [-r RATE] [-i] PORT [PATH]
+ *	load -u BYTES [-d SECONDS] PORT [PATH]
  *
  * Each connection has DEPTH (1) requests under way.  With a RATE, so many
  * requests are sent each second, whether the server keeps up or not, and their
  * time counts from when they were due; otherwise the next is sent when one is
  * answered.  -i opens the connections, uses each once, says "idle", and waits
- * for the end of its input.
+ * for the end of its input.  -u sends bodies of so many bytes over one
+ * connection, one after the other.
  *
- * Prints one line of JSON: requests, seconds, errors, p50_us, p99_us, max_us,
- * least and most (answers on the connection that got fewest and most).  All
- * answers have to have the size of the first.
+ * Prints one line of JSON: requests, bytes (of answers, also of those that are
+ * not complete, or of bodies), seconds, errors, p50_us, p99_us, max_us, least
+ * and most (answers on the connection that got fewest and most), cpu_s (its
+ * own processor time).  All answers have to have the size of the first.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -58,7 +61,8 @@ struct load {
 	char request[4096];
 	size_t request_len;
 	uint64_t size; /* of an answer */
-	uint64_t done, errors;
+	uint64_t done, errors, bytes;
+	uint64_t upload; /* bytes of each body, or 0 */
 	uint64_t bucket[BUCKETS];
 	int64_t max_ns;
 	int64_t due_ns; /* of the next request, with a rate */
@@ -134,17 +138,22 @@ open_link(unsigned port)
 	return fd;
 }
 
-/* Asks once and returns the size of a whole answer. */
+static void
+send_request(const struct load *l, int fd)
+{
+	if (send(fd, l->request, l->request_len, MSG_NOSIGNAL) !=
+	    (ssize_t)l->request_len)
+		die("send");
+}
+
+/* Waits for a whole answer and returns its size. */
 static uint64_t
-ask_once(struct load *l, int fd)
+receive_whole(struct load *l, int fd)
 {
 	size_t have = 0;
 	char *end = NULL, *field;
 	uint64_t size, got;
 
-	if (send(fd, l->request, l->request_len, MSG_NOSIGNAL) !=
-	    (ssize_t)l->request_len)
-		die("send");
 	while (end == NULL) {
 		ssize_t n = read(fd, l->buf + have, READ_SIZE - 1 - have);
 
@@ -182,7 +191,8 @@ open_links(struct load *l, unsigned port)
 		struct link *k = &l->links[i];
 
 		k->fd = open_link(port);
-		l->size = ask_once(l, k->fd);
+		send_request(l, k->fd);
+		l->size = receive_whole(l, k->fd);
 		k->left = l->size;
 		if (fcntl(k->fd, F_SETFL, O_NONBLOCK) != 0 ||
 		    epoll_ctl(l->epoll, EPOLL_CTL_ADD, k->fd, &ev) != 0)
@@ -241,6 +251,7 @@ receive(struct load *l, struct link *k)
 		k->fd = -1;
 		return;
 	}
+	l->bytes += (uint64_t)n;
 	for (left = (uint64_t)n; left >= k->left && k->waiting > 0; ready++) {
 		left -= k->left;
 		k->left = l->size;
@@ -323,22 +334,70 @@ run(struct load *l, double seconds)
 	}
 }
 
+/* --- bodies --------------------------------------------------------------- */
+
+static void
+send_body(struct load *l, int fd)
+{
+	for (uint64_t left = l->upload; left > 0;) {
+		size_t part = left < READ_SIZE ? (size_t)left : READ_SIZE;
+		ssize_t n = send(fd, l->buf, part, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			die("send");
+		left -= (uint64_t)n;
+	}
+	l->bytes += l->upload;
+}
+
+/* Bodies over one connection, each once the one before it is answered. */
+static void
+upload(struct load *l, unsigned port, double seconds)
+{
+	int64_t end = now_ns() + (int64_t)(seconds * 1e9), begun;
+
+	l->links = calloc(1, sizeof(*l->links));
+	if (l->links == NULL)
+		die("calloc");
+	l->links->fd = open_link(port);
+	do {
+		begun = now_ns();
+		send_request(l, l->links->fd);
+		send_body(l, l->links->fd);
+		receive_whole(l, l->links->fd);
+		l->links->sent[0] = begun;
+		l->links->oldest = 0;
+		answered(l, l->links, now_ns());
+	} while (now_ns() < end);
+}
+
+static double
+seconds_of(struct timeval t)
+{
+	return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
 static void
 report(const struct load *l, double seconds)
 {
 	uint64_t least = UINT64_MAX, most = 0;
+	struct rusage used;
 
+	getrusage(RUSAGE_SELF, &used);
 	for (unsigned i = 0; i < l->count; i++) {
 		uint64_t n = l->links[i].answers;
 
 		least = n < least ? n : least;
 		most = n > most ? n : most;
 	}
-	printf("{\"requests\": %" PRIu64 ", \"seconds\": %.3f, \"errors\": %"
-	    PRIu64 ", \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, "
-	    "\"least\": %" PRIu64 ", \"most\": %" PRIu64 "}\n",
-	    l->done, seconds, l->errors, percentile(l, .5),
-	    percentile(l, .99), (double)l->max_ns / 1e3, least, most);
+	printf("{\"requests\": %" PRIu64 ", \"bytes\": %" PRIu64
+	    ", \"seconds\": %.3f, \"errors\": %" PRIu64
+	    ", \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, "
+	    "\"least\": %" PRIu64 ", \"most\": %" PRIu64
+	    ", \"cpu_s\": %.3f}\n",
+	    l->done, l->bytes, seconds, l->errors, percentile(l, .5),
+	    percentile(l, .99), (double)l->max_ns / 1e3, least, most,
+	    seconds_of(used.ru_utime) + seconds_of(used.ru_stime));
 }
 
 int
@@ -351,12 +410,13 @@ main(int argc, char **argv)
 	int64_t begun;
 	int option;
 
-	while ((option = getopt(argc, argv, "c:d:p:r:i")) != -1)
+	while ((option = getopt(argc, argv, "c:d:p:r:u:i")) != -1)
 		switch (option) {
 		case 'c': l.count = (unsigned)atoi(optarg); break;
 		case 'd': seconds = atof(optarg); break;
 		case 'p': l.depth = (unsigned)atoi(optarg); break;
 		case 'r': l.rate = strtoull(optarg, NULL, 10); break;
+		case 'u': l.upload = strtoull(optarg, NULL, 10); break;
 		case 'i': idle = true; break;
 		default: return 2;
 		}
@@ -364,16 +424,27 @@ main(int argc, char **argv)
 	    l.depth > DEPTH_MAX)
 		return 2;
 	l.request_len = (size_t)snprintf(l.request, 256,
-	    "GET %.100s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n\r\n",
+	    "%s %.100s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n",
+	    l.upload > 0 ? "POST" : "GET",
 	    optind + 1 < argc ? argv[optind + 1] : "/", argv[optind]);
+	if (l.upload > 0)
+		l.request_len += (size_t)sprintf(l.request + l.request_len,
+		    "Content-Length: %" PRIu64 "\r\n", l.upload);
+	l.request_len += (size_t)sprintf(l.request + l.request_len, "\r\n");
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	l.buf = malloc(READ_SIZE);
+	l.buf = calloc(1, READ_SIZE);
 	l.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (l.buf == NULL || l.epoll < 0)
 		die("load");
+	if (l.upload > 0) {
+		begun = now_ns();
+		upload(&l, (unsigned)atoi(argv[optind]), seconds);
+		report(&l, (double)(now_ns() - begun) / 1e9);
+		return 0;
+	}
 	open_links(&l, (unsigned)atoi(argv[optind]));
 	if (idle) {
 		puts("idle");

@@ -11,6 +11,7 @@ the load generator has the same processors.  Peers that are not installed are
 left out.  Nothing is asserted; the last column says what is aimed at.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -84,6 +85,28 @@ def bare(environ, start_response):
     start_response("200 OK", [])
     return [b"%.2f us" % (best * 1e6)]
 '''
+
+
+SINK = r"""
+#include <stdio.h>
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	static _Thread_local char buf[1 << 20];
+	char text[32];
+	long long sum = 0, n;
+
+	while ((n = bicorn_read(x, buf, sizeof(buf))) > 0)
+		sum += n;
+	n = snprintf(text, sizeof(text), "%lld\n", sum);
+	bicorn_respond(x, 200, NULL, 0, n);
+	bicorn_write(x, text, (size_t)n);
+}
+
+BICORN_APP(.handle = handle)
+"""
 
 
 def which(name):
@@ -191,11 +214,20 @@ class Bench:
         for name, size in ("14", 14), ("16k", 16384), ("1m", 1 << 20):
             (folder / "www" / name).write_bytes(b"x" * size)
         (folder / "www/index.html").write_text("Hello, World!\n")
-        self.hello = folder / "hello.so"
+        self.hello = self.module("hello", SOURCE / "etc/examples/hello.c")
+
+    def module(self, name, source):
+        """An application in C, compiled."""
+        out = self.folder / (name + ".so")
         subprocess.run(
             [*os.environ.get("CC", "cc").split(), "-O2", "-shared", "-fPIC",
-             "-I", SOURCE / "include", SOURCE / "etc/examples/hello.c",
-             "-o", self.hello], check=True)
+             "-I", SOURCE / "include", source, "-o", out], check=True)
+        return out
+
+    def sink_module(self):
+        source = self.folder / "sink.c"
+        source.write_text(SINK)
+        return self.module("sink", source)
 
     # Servers, by name: functions that start them.
 
@@ -302,19 +334,30 @@ def wsgi(b):
         "uwsgi": b.uwsgi("bench_apps:app")})
 
 
+def bare_loops(b):
+    """What a call takes in each of two processes that do it at once."""
+    def run(_):
+        with b.bicorn("bench_flask:bare")() as server:
+            return float(re.search(r"([\d.]+) us", server.text)[1])
+
+    with concurrent.futures.ThreadPoolExecutor(2) as two:
+        return list(two.map(run, range(2)))
+
+
 def flask(b):
     """What the server adds to the application in a bare loop.
 
     The loop runs in a worker: python3 may be another build of Python than
-    its library is, and a faster one."""
+    its library is, and a faster one.  Two run at once, as the server's two
+    workers do: one alone has the caches of the machine for itself."""
     if subprocess.run([PYTHON, "-c", "import flask"],
                       capture_output=True).returncode:
         return b.say("flask", "left out", "Flask is not installed")
-    with b.bicorn("bench_flask:bare")() as server:
-        bare = float(re.search(r"([\d.]+) us", server.text)[1])
+    bare = statistics.median(t for _ in range(b.options.rounds)
+                             for t in bare_loops(b))
     rows = b.row("flask", "", {"bicorn": b.bicorn("bench_flask:flask"),
                                "gunicorn": b.gunicorn("bench_flask:flask")})
-    b.say("flask", "CPU us of a bare loop", bare)
+    b.say("flask", "CPU us of a bare loop, two at once", bare)
     b.say("flask", "CPU us that the server adds",
           rows["bicorn"]["cpu_us"] - bare, "<= 8")
 
@@ -332,10 +375,14 @@ def static(b):
 
 
 def connections(b):
-    few = b.row("64 conns", "", {"bicorn": b.bicorn(b.hello)}, "-c", 64)
-    many = b.row("2000 conns", "", {"bicorn": b.bicorn(b.hello)}, "-c", 2000)
-    b.say("2000 conns", "CPU per request beside 64 connections",
-          many["bicorn"]["cpu_us"] / few["bicorn"]["cpu_us"], "<= 1.1")
+    servers = {"bicorn": b.bicorn(b.hello), "nginx return": b.nginx(False)}
+    few = b.row("64 conns", "", servers, "-c", 64)
+    many = b.row("2000 conns", "", servers, "-c", 2000)
+    for name in list(many):
+        b.say("2000 conns", "CPU beside 64 connections, " + name,
+              many[name]["cpu_us"] / few[name]["cpu_us"],
+              "<= 1.1" if name == "bicorn" else
+              "what the kernel's part grows by")
 
 
 def pipeline(b):
@@ -410,59 +457,119 @@ def half(b):
           int(full / 2))
 
 
+def untraced(server, tracer):
+    """Threads that it has not attached to yet."""
+    n = 0
+    for p in server.pids():
+        try:
+            for t in os.listdir("/proc/%d/task" % p):
+                with open("/proc/%d/task/%s/status" % (p, t)) as f:
+                    n += "TracerPid:\t%d\n" % tracer not in f.read()
+        except OSError:
+            pass
+    return n
+
+
+def await_tracer(server, tracer):
+    end = time.monotonic() + 10
+    while untraced(server, tracer) and time.monotonic() < end:
+        time.sleep(.01)
+
+
+def calls_by_perf(b, server):
+    """(calls by name, requests): counted without slowing anything down, which
+    makes threads meet that would not.  None where that is not possible."""
+    names = ("recvfrom sendto sendmsg sendfile64 read write writev close futex "
+             "poll epoll_wait epoll_ctl sched_yield openat newfstatat "
+             "lseek").split()
+    seconds = 1.5
+    command = ["perf", "stat", "-x", ",", "-e", "raw_syscalls:sys_enter," +
+               ",".join("syscalls:sys_enter_" + n for n in names),
+               "-p", ",".join(map(str, server.pids())), "-o",
+               str(b.folder / "perf"), *map(str, (
+                   "--", LOAD, "-d", seconds, server.port, "/"))]
+    if not which("perf"):
+        return None
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        return None
+    found = {}
+    for line in (b.folder / "perf").read_text().splitlines():
+        fields = line.split(",")
+        if len(fields) > 2 and fields[0].isdigit():
+            found[fields[2].split("sys_enter")[-1][1:]] = int(fields[0])
+    if "" not in found:
+        return None
+    found["others"] = found.pop("") - sum(found.values())
+    return found, json.loads(run.stdout)["requests"]
+
+
+def calls_by_strace(b, server):
+    trace = subprocess.Popen(
+        ["strace", "-f", "-c", "-o", b.folder / "calls"] +
+        [a for p in server.pids() for a in ("-p", str(p))],
+        stderr=subprocess.DEVNULL)
+    await_tracer(server, trace.pid)
+    requests = b.load(server, "-d", 2)["requests"]
+    trace.send_signal(signal.SIGINT)
+    trace.wait()
+    found = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+)(?: +\d+)? +(\w+)$",
+                       (b.folder / "calls").read_text(), re.M)
+    return {call: int(n) for n, call in found if call != "total"}, requests
+
+
 def calls(b):
     """System calls of the workers for each request."""
-    if not which("strace"):
-        return b.say("calls", "left out", "strace is not installed")
     for name, app in ("native", b.hello), ("WSGI", "bench_apps:app"):
-        out = b.folder / "calls"
         with b.bicorn(app)() as server:
-            trace = subprocess.Popen(
-                ["strace", "-f", "-c", "-o", out] +
-                [a for p in server.pids() for a in ("-p", str(p))],
-                stderr=subprocess.DEVNULL)
-            time.sleep(.5)  # it says nothing when it has begun
-            requests = b.load(server, "-d", 2)["requests"]
-            trace.send_signal(signal.SIGINT)
-            trace.wait()
-        found = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+)(?: +\d+)? (\w+)$",
-                           out.read_text(), re.M)
-        found = sorted(((int(n) / requests, call) for n, call in found
-                        if call != "total"), reverse=True)
-        b.say("calls", "system calls per request, " + name,
-              sum(n for n, _ in found), "2 and a share of epoll_wait")
+            b.load(server, "-d", .3)
+            found, how = calls_by_perf(b, server), "perf"
+            if found is None and which("strace"):
+                found, how = calls_by_strace(b, server), "strace"
+        if found is None:
+            return b.say("calls", "left out", "no perf, no strace")
+        each = {call: n / found[1] for call, n in found[0].items()}
+        b.say("calls", "system calls per request, %s, by %s" % (name, how),
+              sum(each.values()), "2 and a share of epoll_wait")
         print("%-12s %s" % ("", ", ".join(
-            "%s %.2f" % (call, n) for n, call in found if n > .005)))
+            "%s %.2f" % (call, n) for call, n in
+            sorted(each.items(), key=lambda i: -i[1]) if n > .005)))
 
 
 def large(b):
     """1 GiB each way; the memory of the server stays what it was."""
     size = 1 << 30
-    data = b"x" * (1 << 20)
-    big = b.folder / "www/big"
-    with open(big, "wb") as f:
+    with open(b.folder / "www/big", "wb") as f:
         f.truncate(size)
-    with b.bicorn("bench_apps:sink", "--limit-request-body", 2 * size)() \
-            as server, \
-            socket.create_connection(("127.0.0.1", server.port)) as s:
-        before = time.monotonic()
-        s.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
-                  % size)
-        for _ in range(size >> 20):
-            s.sendall(data)
-        assert s.recv(4096).endswith(b"%d\n" % size)
-        b.say("large", "GB/s of an upload, read by Python",
-              size / 1e9 / (time.monotonic() - before))
-        b.say("large", "MiB of the server behind it",
-              server.memory() / 2**20)
+    sink = b.sink_module()
+    for name, app, more in (
+            ("WSGI", "bench_apps:sink", []),
+            ("WSGI, stream_body", "bench_apps:sink", ["--stream-body"]),
+            ("native", sink, []),
+            ("native, stream_body", sink, ["--stream-body"])):
+        start = b.bicorn(app, "--limit-request-body", 2 * size, *more)
+        with start() as server:
+            # Twice: the first time the system finds the memory for the file.
+            got = b.load(server, "-u", size, "-d", .1)
+            got = b.load(server, "-u", size, "-d", .1)
+            b.say("large", "GB/s of an upload, " + name,
+                  got["bytes"] / 1e9 / got["seconds"])
+            b.say("large", "CPU s per GiB, server and client", "%.2f + %.2f" % (
+                got["cpu_us"] / 1e6 * got["requests"] * size / got["bytes"],
+                got["cpu_s"] * size / got["bytes"]))
+            b.say("large", "MiB of the server behind it",
+                  server.memory() / 2**20)
     for name, start in ("bicorn", b.bicorn(b.folder / "www/")), \
             ("nginx", b.nginx(True)):
         if start is None:
             continue
         with start() as server:
-            got = b.load(server, "-c", 1, "-d", 1.5, target="/big")
+            got = b.load(server, "-c", 1, "-d", 2, target="/big")
             b.say("large", "GB/s of a file of 1 GiB, " + name,
-                  got["rate"] * size / 1e9 if got["requests"] else "-")
+                  got["bytes"] / 1e9 / got["seconds"],
+                  ">= nginx's" if name == "bicorn" else "")
+            b.say("large", "MiB of the server behind it",
+                  server.memory() / 2**20)
 
 
 ROWS = [wsgi, flask, native, static, connections, pipeline, idle, threads,
