@@ -141,10 +141,12 @@ def test_reload_that_fails(controlled, tmp_path):
     conf = tmp_path / "bicorn.conf"
     conf.write_text("threads = 2;\n")
     server, ctl = controlled("-c", conf)
-    conf.write_text("threads = 0;\n")
-    done = ctl.run("reload")
-    assert done.returncode == 1 and "threads" in done.stderr
-    assert "threads" in ctl.json("status")["arbiter"]["reload_error"]
+    for wrong in ("threads = 0;", "thread = 1;") * 5:
+        conf.write_text(wrong)
+        done = ctl.run("reload")
+        assert done.returncode == 1 and wrong[:6] in done.stderr
+        # At once, not some time after the answer.
+        assert ctl.json("status")["arbiter"]["reload_error"] in done.stderr
     conf.write_text("threads = 3;\n")
     ctl.ok("reload")
     assert ctl.ok("settings", "threads") == "3\n"

@@ -439,7 +439,6 @@ reload(struct arbiter *a, struct channel_message *m)
 	reload_begin(a);
 	if (a->candidate == NULL || a->candidate == before)
 		return fail(m, "%s", a->reload_error);
-	account_state(a); /* whoever looks next is to see it */
 	snprintf(m->text, sizeof(m->text), "generation %u boots",
 	    a->candidate->number);
 	return true;
@@ -573,6 +572,7 @@ control_obey(struct arbiter *a)
 			continue;
 		log_command(&m);
 		m.ok = obey(a, &m);
+		account_state(a); /* whoever looks next is to see it */
 		m.kind = CHANNEL_REPLY;
 		m.board = m.settings = -1;
 		send_message(a, &m);

@@ -353,6 +353,7 @@ accept_adjust(struct acceptor *a)
 	/* What was left would have shown itself in this round. */
 	if (wanted && a->registered) {
 		a->left_times = 0;
+		a->circled = 0;
 		a->left_ms = 0;
 	}
 	if (wanted == a->registered && !a->unsettled)

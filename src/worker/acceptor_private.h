@@ -72,6 +72,7 @@ struct acceptor {
 	int64_t evicted;        /* since that was last changed */
 	bool spread;          /* connections may be left to other workers */
 	unsigned left_times;  /* so often they could have taken the next */
+	unsigned circled;     /* ... and how often it came back from them */
 	int64_t left_ms;      /* since when they can; 0: nothing was left */
 	bool starved;         /* it pauses until a thread is free */
 	int64_t starved_ms;   /* no thread was free since; CLOCK_NEVER */

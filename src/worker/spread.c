@@ -36,6 +36,9 @@
 /* What makes a crowd is left so often. */
 #define CROWD_PATIENCE 4
 
+/* Left by us, and then by those to whom it was left, so often. */
+#define CIRCLE_MOST 3
+
 /* The others have so long to take what was left to them. */
 #define PAUSE_LEFT_MS 5
 
@@ -280,13 +283,14 @@ patience_of(const struct acceptor *a, struct share mine, struct others o)
 
 /*
  * Among three or more the order may be a circle, in which a connection would
- * go round as fast as the workers can wake each other: whatever the others
- * say meanwhile, the time is limited as well.
+ * go round as fast as the workers can wake each other: what comes back so
+ * often is taken, and whatever the others say meanwhile, the time is limited
+ * as well.
  */
 static bool
 is_patient(const struct acceptor *a, unsigned patience)
 {
-	return a->left_times < patience &&
+	return a->left_times < patience && a->circled < CIRCLE_MOST &&
 	    (a->left_ms == 0 ||
 		a->now_ms - a->left_ms < (int64_t)patience * PAUSE_LEFT_MS);
 }
@@ -319,6 +323,7 @@ spread_leaves(struct acceptor *a)
 		return true;
 	}
 	a->left_times = 0;
+	a->circled = 0;
 	a->left_ms = 0;
 	return false;
 }
@@ -331,8 +336,10 @@ spread_look(struct acceptor *a)
 	if (scoreboard_left_by(h->board) == h->slot)
 		return; /* our own voice */
 	/* Who left some to the others may be the one to whom they leave. */
-	if (a->left_times > 0 && a->resume_ms > a->now_ms)
+	if (a->left_times > 0 && a->resume_ms > a->now_ms) {
 		a->resume_ms = a->now_ms;
+		a->circled++;
+	}
 	a->left_times = 0;
 	accept_from_all(a);
 }
