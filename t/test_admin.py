@@ -319,6 +319,36 @@ def test_dashboard_names_what_there_is(watched):
     assert asked and asked <= known
 
 
+def test_script_names_what_there_is():
+    """etc/bicorn.bt asks for probes of the executable, and arguments of
+    theirs."""
+    if shutil.which("readelf") is None:
+        pytest.skip("needs readelf")
+    notes = subprocess.run(["readelf", "-nW", str(harness.BICORN)],
+                           capture_output=True, text=True).stdout
+    probes = {name: len(args.split()) for name, args in re.findall(
+        r"Provider: bicorn\s+Name: (\w+)\s.*?Arguments: *([^\n]*)", notes,
+        re.S)}
+    if not probes:
+        pytest.skip("built without probes (Debian: systemtap-sdt-dev)")
+    script = SOURCE / "etc/bicorn.bt"
+    text = script.read_text()
+    asked = re.findall(r"^usdt:[\w/]+:bicorn:(\w+)\s*(\{.*?\})", text,
+                       re.M | re.S)
+    told = dict(re.findall(r"^ \*\t(\w+) +((?:\w+, )*\w+) {2,}", text, re.M))
+    assert {name for name, _ in asked} <= set(probes)
+    assert {k: v.count(",") + 1 for k, v in told.items()} == probes
+    for name, body in asked:
+        for number in re.findall(r"\barg(\d)", body):
+            assert int(number) < probes[name]
+    if shutil.which("bpftrace") and os.geteuid() == 0:
+        done = subprocess.run(
+            ["bpftrace", "-d", "-e", text.replace("/usr/local/bin/bicorn",
+                                                  str(harness.BICORN))],
+            capture_output=True, text=True)
+        assert "syntax error" not in done.stderr, done.stderr
+
+
 # --- health -----------------------------------------------------------------
 
 def test_up_when_every_worker_hangs(watched):
