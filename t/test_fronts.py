@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -93,7 +94,8 @@ class Front:
             command = self.configure(text, **details)
             self.output = open(folder / "output", "wb")
             self.process = subprocess.Popen(
-                command, stdout=self.output, stderr=subprocess.STDOUT)
+                command, stdout=self.output, stderr=subprocess.STDOUT,
+                start_new_session=True)
             if self.came_up():
                 return
         raise AssertionError("no port for it")
@@ -122,7 +124,11 @@ class Front:
             return c.get(target, headers, method, body, close=True)
 
     def stop(self):
-        self.process.kill()
+        """With its children, as Apache has some."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
         self.process.wait()
         self.output.close()
 
