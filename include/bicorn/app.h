@@ -339,6 +339,14 @@ struct bicorn_app {
 
 	/* What the server may know of the application: BICORN_TRAIT_... */
 	uint32_t traits;
+
+	/*
+	 * Called on a pool thread before it waits for an exchange, or stops.
+	 * From the end of handle() to there, or to the next handle(), it does
+	 * not wait: what an application needs for each exchange may be kept
+	 * till then, as a lock that others want.
+	 */
+	void (*thread_idle)(void *app, void *thread);
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/lock.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "base/must.h"
@@ -80,6 +81,23 @@ void
 cond_wait(struct cond *c, struct lock *l)
 {
 	must(pthread_cond_wait(&c->cond, &l->mutex) == 0);
+}
+
+void
+cond_wait_us(struct cond *c, struct lock *l, int64_t us)
+{
+	struct timespec end;
+	int rc;
+
+	must(clock_gettime(CLOCK_MONOTONIC, &end) == 0);
+	end.tv_sec += us / 1000000;
+	end.tv_nsec += us % 1000000 * 1000;
+	if (end.tv_nsec >= 1000000000) {
+		end.tv_sec++;
+		end.tv_nsec -= 1000000000;
+	}
+	rc = pthread_cond_timedwait(&c->cond, &l->mutex, &end);
+	must(rc == 0 || rc == ETIMEDOUT);
 }
 
 void

@@ -44,6 +44,8 @@ void lock_drop(struct lock *l) LOCK_ATTR(release_capability(*l));
 void cond_init(struct cond *c);
 void cond_fini(struct cond *c);
 void cond_wait(struct cond *c, struct lock *l) REQUIRES(*l);
+/* The same, for no longer than that. */
+void cond_wait_us(struct cond *c, struct lock *l, int64_t us) REQUIRES(*l);
 void cond_wake_one(struct cond *c);
 void cond_wake_all(struct cond *c);
 

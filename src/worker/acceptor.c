@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -44,6 +44,18 @@
 #define METRICS_MS 500
 /* Clients that wait while threads sleep are looked after so soon. */
 #define PATIENT_MS 1
+/*
+ * When this many clients asked in the last millisecond, it looks at what comes
+ * at most so often; of one client that asks again and again it thinks nothing.
+ */
+#define SOME 8
+#define GATHER_US 100
+#define CROWD 16
+#define GATHER_CROWD_US 200
+/* How exactly these are kept: by default it is 50 us. */
+#define TIMER_SLACK_NS 1000
+/* While the pool has enough to do, what comes is looked at so soon. */
+#define REST_MAX_US 500
 /* While clients wait, their age is looked at so often. */
 #define QUEUE_LOOK_MS 50
 /* While it leaves, clients that say nothing for so long are closed. */
@@ -263,7 +275,7 @@ watch_queue(struct acceptor *a)
 			queue_nudge(q);
 	}
 	a->patient_ms = a->now_ms;
-	a->patient_goal = queue_taken(q) + queue_length(q);
+	a->patient_goal = queue_goal(q);
 }
 
 /*
@@ -604,13 +616,48 @@ wait_events(struct acceptor *a, struct epoll_event *events)
 }
 
 static void
-one_round(struct acceptor *a)
+tell_time(struct acceptor *a)
 {
-	struct epoll_event events[EVENTS_MAX];
-	int n = wait_events(a, events);
+	int64_t before_ms = a->now_ms;
 
 	a->now_us = clock_us();
 	a->now_ms = a->now_us / 1000;
+	if (a->now_ms == before_ms)
+		return;
+	a->crowd = (unsigned)(a->arrived / (a->now_ms - before_ms));
+	a->arrived = 0;
+}
+
+/*
+ * Where so many clients ask at once, the next look at them is put off until a
+ * moment after this one began: to be woken for each costs more than a short
+ * request does, and all are served sooner when nobody is.
+ */
+static void
+gather(struct acceptor *a)
+{
+	int64_t until_us = a->now_us +
+	    (a->crowd < CROWD ? GATHER_US : GATHER_CROWD_US);
+	const struct timespec until = {
+		.tv_sec = until_us / 1000000,
+		.tv_nsec = until_us % 1000000 * 1000,
+	};
+
+	if (a->crowd >= SOME)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+static void
+one_round(struct acceptor *a)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int n;
+
+	queue_rest(a->w->queue, REST_MAX_US);
+	gather(a);
+	n = wait_events(a, events);
+
+	tell_time(a);
 	atomic_store_explicit(&a->w->score->beat_ms, a->now_ms,
 	    memory_order_relaxed);
 	for (int i = 0; i < n; i++)
@@ -669,31 +716,12 @@ cut_all_off(struct acceptor *a)
 			cut_off(a->w, c, now_us);
 }
 
-/*
- * Where the processors are busy, this thread waits until one of those that
- * answer sleeps or has had its slice, in place of interrupting it for every
- * event: it then finds several at once.  Where one is free it runs at once.
- * No thread begins after this, which would inherit it.
- */
-static void
-be_modest(bool modest)
-{
-	const struct sched_param none = { .sched_priority = 0 };
-	int from = modest ? SCHED_OTHER : SCHED_BATCH;
-	int to = modest ? SCHED_BATCH : SCHED_OTHER;
-
-	/* Another one was chosen from without, and is left alone. */
-	if (sched_getscheduler(0) == from)
-		sched_setscheduler(0, to, &none);
-}
-
 bool
 acceptor_run(struct acceptor *a)
 {
-	be_modest(true);
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	while (!heed_signals(a))
 		one_round(a);
-	be_modest(false);
 	cut_all_off(a);
 	return a->open == NULL;
 }

@@ -29,6 +29,8 @@ struct acceptor {
 	int epoll;
 	int64_t now_ms; /* of the round in hand ... */
 	int64_t now_us; /* ... in microseconds */
+	unsigned arrived; /* clients whose request came in that millisecond ... */
+	unsigned crowd;   /* ... and in each of those before it, of late */
 	struct wheel wheel;
 	struct source wake; /* SOURCE_WAKE */
 

@@ -85,7 +85,7 @@ handshakes_main(void *arg)
 	struct client *c;
 
 	pthread_setname_np(pthread_self(), "handshakes");
-	while ((c = queue_pop(h->queue, -1)) != NULL)
+	while ((c = queue_pop(h->queue)) != NULL)
 		step(h->w, c);
 	return NULL;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -20,6 +21,11 @@
 #include "worker/serve.h"
 #include "worker/worker_private.h"
 
+/* Clients after which note_waits() has an opinion. */
+#define LOOK_AT 16
+/* So often a request sleeps that waits for the application's lock. */
+#define LOCK_SWITCHES 3
+
 struct pool_thread {
 	struct worker *w;
 	struct pool *pool;
@@ -27,6 +33,10 @@ struct pool_thread {
 	pthread_t id;
 	bool running; /* id is to be joined */
 	bool failed;  /* thread_start() refused; read after `started` */
+	bool serial;  /* BICORN_TRAIT_SERIAL */
+	unsigned looked;     /* clients since then: */
+	unsigned lock_waits; /* ... for the lock that all want */
+	long switches;       /* ... as the system counted them before */
 	struct exchange x;
 };
 
@@ -65,6 +75,60 @@ feed_acceptor(struct worker *w)
 		worker_wake(w);
 }
 
+/* How often this thread gave its processor up because it had to wait. */
+static long
+switches(void)
+{
+	struct rusage usage;
+
+	must(getrusage(RUSAGE_THREAD, &usage) == 0);
+	return usage.ru_nvcsw;
+}
+
+/*
+ * Finds out whether the application waits for anything, from so many clients
+ * that came one after another: between them this thread did not sleep.
+ */
+static void
+note_waits(struct pool_thread *t)
+{
+	if (t->looked == 0) {
+		t->switches = switches();
+		t->lock_waits = 0;
+	} else if (t->x.lock_us > 0) {
+		t->lock_waits++;
+	}
+	if (t->looked++ == LOOK_AT) {
+		long waits = switches() - t->switches;
+
+		/* Who waited for the lock may have done so several times. */
+		if (waits <= t->lock_waits * LOCK_SWITCHES)
+			queue_note_waits(t->w->queue, 0, LOOK_AT);
+		else if (t->lock_waits == 0)
+			queue_note_waits(t->w->queue, (unsigned)waits,
+			    LOOK_AT);
+		t->looked = 0;
+	}
+}
+
+/* The next client, once there is one; NULL when there will be none. */
+static struct client *
+next_client(struct pool_thread *t, int64_t busy_us)
+{
+	struct worker *w = t->w;
+	struct client *c = queue_take(w->queue, busy_us);
+
+	if (c != NULL) {
+		if (t->serial)
+			note_waits(t);
+		return c;
+	}
+	t->looked = 0;
+	if (APP_HAS(w->app.ops, thread_idle))
+		w->app.ops->thread_idle(w->app.instance, t->x.pub.thread);
+	return queue_pop(w->queue);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -82,7 +146,7 @@ thread_main(void *arg)
 	if (!t->failed) {
 		int64_t busy_us = -1;
 
-		while ((c = queue_pop(t->w->queue, busy_us)) != NULL) {
+		while ((c = next_client(t, busy_us)) != NULL) {
 			serve_client(&t->x, c);
 			feed_acceptor(t->w);
 			busy_us = t->x.ended_us - t->x.started_us;
@@ -113,6 +177,7 @@ start_thread(struct pool *p, struct worker *w, unsigned number,
 	t->w = w;
 	t->pool = p;
 	t->number = number;
+	t->serial = (w->app.traits & BICORN_TRAIT_SERIAL) != 0;
 	rc = pthread_create(&t->id, NULL, thread_main, t);
 	if (rc != 0) {
 		err_set(err, "thread %u of %zu: %s", number + 1, p->count,

@@ -24,11 +24,16 @@
 #define PATIENCE_US 100
 /*
  * Where the threads share an interpreter's lock, a second one that is up adds
- * switches and no speed, unless the first waits for something.  A request as
- * short as this does not wait for anything worth mentioning.
+ * switches and no speed, unless the first often waits for something else: in
+ * one of so many requests.
  */
-#define SERIAL_PATIENCE_US 1000
-#define SERIAL_SHORT_US 64
+#define WAITS_SELDOM 8
+/*
+ * With so much to do ahead of it the acceptor need not look for more, and it
+ * is called when there is only so much left.
+ */
+#define REST_US 120
+#define ROUSE_US 60
 /* While both lines are busy, one in so many is taken from the second. */
 #define SECOND_EACH 8
 
@@ -39,10 +44,12 @@ struct line {
 };
 
 struct queue {
-	/* Constant after queue_new(). */
+	/* Constant once there are threads. */
 	unsigned threads;
 	bool serial;
 	struct score_load *load; /* where the counts are */
+
+	atomic_bool waits; /* serial, but requests wait for something */
 
 	struct lock lock;  /* rank LOCK_QUEUE: taken last, held briefly */
 	struct cond ready; /* one wake at a time, all on close */
@@ -53,6 +60,8 @@ struct queue {
 	_Atomic uint64_t taken; /* clients, ever; read without the lock */
 	unsigned turn;      /* counts what is taken while both are busy */
 	bool waking; /* a sleeper was woken and has not yet run */
+	bool resting; /* somebody is in queue_rest() */
+	struct cond drained; /* what rests is to get on */
 	bool closed;
 
 	struct score_load own; /* for a queue that nobody else looks at */
@@ -72,6 +81,7 @@ queue_new(unsigned threads, struct score_load *load)
 	q->load = load != NULL ? load : &q->own;
 	lock_init(&q->lock, LOCK_QUEUE);
 	cond_init(&q->ready);
+	cond_init(&q->drained);
 	return q;
 }
 
@@ -113,12 +123,12 @@ queue_set_serial(struct queue *q)
 	q->serial = true;
 }
 
-static int64_t
-patience_of(const struct queue *q)
+/* True when a second thread would get into the way of the first. */
+static bool
+goes_alone(const struct queue *q)
 {
-	return q->serial && busy_of(q) < SERIAL_SHORT_US * 16
-	    ? SERIAL_PATIENCE_US
-	    : PATIENCE_US;
+	return q->serial &&
+	    !atomic_load_explicit(&q->waits, memory_order_relaxed);
 }
 
 static bool claim_wake_locked(struct queue *q, int64_t patience_us)
@@ -131,6 +141,8 @@ claim_wake_locked(struct queue *q, int64_t patience_us)
 	unsigned up = q->threads - sleeping_of(q);
 
 	if (q->waking || length_of(q) == 0 || sleeping_of(q) == 0)
+		return false;
+	if (goes_alone(q) && up > 0 && patience_us >= 0)
 		return false;
 	if (up > 0 && (int64_t)length_of(q) * busy_of(q) <=
 	    patience_us * 16 * up)
@@ -173,7 +185,7 @@ push(struct queue *q, struct line *l, struct client *first,
 	must(!q->closed);
 	append(l, first, last);
 	length_set(q, length_of(q) + count);
-	wake = claim_wake_locked(q, patience_of(q));
+	wake = claim_wake_locked(q, PATIENCE_US);
 	lock_drop(&q->lock);
 
 	/* Waking after the drop spares the sleeper a trip into the lock. */
@@ -192,21 +204,6 @@ void
 queue_push_again(struct queue *q, struct client *c)
 {
 	push(q, &q->second, c, c, 1);
-}
-
-static bool is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
-    REQUIRES(q->lock);
-
-/*
- * A thread that was busy a moment ago lets the others run once before it
- * sleeps: on a machine with more threads than processors that is when the
- * acceptor brings the next clients, and nobody has to be woken for them.
- */
-static bool
-is_worth_a_look_locked(const struct queue *q, int64_t busy_us)
-{
-	return length_of(q) == 0 && !q->closed && busy_us >= 0 &&
-	    busy_of(q) < PATIENCE_US * 16;
 }
 
 static struct client *take_locked(struct queue *q) REQUIRES(q->lock);
@@ -232,19 +229,69 @@ take_locked(struct queue *q)
 	return c;
 }
 
+/* How long those that are up will take for what waits. */
+static int64_t
+ahead_us(const struct queue *q)
+{
+	unsigned up = q->threads - sleeping_of(q);
+
+	return (int64_t)length_of(q) * busy_of(q) / (16 * (up > 0 ? up : 1));
+}
+
+static bool claim_rouse_locked(struct queue *q) REQUIRES(q->lock);
+
+/* Whether the caller, after dropping the lock, has to end queue_rest(). */
+static bool
+claim_rouse_locked(struct queue *q)
+{
+	if (!q->resting || ahead_us(q) > ROUSE_US)
+		return false;
+	q->resting = false;
+	return true;
+}
+
+/* Drops the lock, and wakes whom it takes. */
+static void leave(struct queue *q) LOCK_ATTR(release_capability(q->lock));
+
+static void
+leave(struct queue *q)
+{
+	bool wake = claim_wake_locked(q, PATIENCE_US);
+	bool rouse = claim_rouse_locked(q);
+
+	/* Waking after the drop spares the sleeper a trip into the lock. */
+	lock_drop(&q->lock);
+	if (wake)
+		cond_wake_one(&q->ready);
+	if (rouse)
+		cond_wake_one(&q->drained);
+}
+
 struct client *
-queue_pop(struct queue *q, int64_t busy_us)
+queue_take(struct queue *q, int64_t busy_us)
 {
 	struct client *c;
-	bool wake;
 
 	lock_take(&q->lock);
 	note_busy_locked(q, busy_us);
-	if (is_worth_a_look_locked(q, busy_us)) {
-		lock_drop(&q->lock);
+	c = take_locked(q);
+	leave(q);
+	return c;
+}
+
+struct client *
+queue_pop(struct queue *q)
+{
+	struct client *c;
+
+	/*
+	 * Let the others run once before going to sleep: on a machine with
+	 * more threads than processors that is when the acceptor brings the
+	 * next clients, and nobody has to be woken for them.
+	 */
+	if (busy_of(q) > 0 && busy_of(q) < PATIENCE_US * 16)
 		sched_yield();
-		lock_take(&q->lock);
-	}
+	lock_take(&q->lock);
 	while (length_of(q) == 0 && !q->closed) {
 		sleeping_set(q, sleeping_of(q) + 1);
 		cond_wait(&q->ready, &q->lock);
@@ -252,11 +299,22 @@ queue_pop(struct queue *q, int64_t busy_us)
 		q->waking = false;
 	}
 	c = take_locked(q);
-	wake = claim_wake_locked(q, patience_of(q));
-	lock_drop(&q->lock);
-	if (wake)
-		cond_wake_one(&q->ready);
+	leave(q);
 	return c;
+}
+
+void
+queue_rest(struct queue *q, int64_t limit_us)
+{
+	if (ahead_us(q) < REST_US)
+		return;
+	lock_take(&q->lock);
+	q->resting = ahead_us(q) >= REST_US;
+	if (q->resting) {
+		cond_wait_us(&q->drained, &q->lock, limit_us);
+		q->resting = false;
+	}
+	lock_drop(&q->lock);
 }
 
 /*
@@ -333,6 +391,22 @@ queue_taken(const struct queue *q)
 	return atomic_load_explicit(&q->taken, memory_order_relaxed);
 }
 
+uint64_t
+queue_goal(const struct queue *q)
+{
+	/* Where one goes alone it is enough that it goes. */
+	return queue_taken(q) + (goes_alone(q) ? 1 : length_of(q));
+}
+
+void
+queue_note_waits(struct queue *q, unsigned waits, unsigned requests)
+{
+	bool often = waits * WAITS_SELDOM >= requests;
+
+	if (often != atomic_load_explicit(&q->waits, memory_order_relaxed))
+		atomic_store_explicit(&q->waits, often, memory_order_relaxed);
+}
+
 void
 queue_nudge(struct queue *q)
 {
@@ -369,6 +443,7 @@ queue_free(struct queue **qp)
 	if (q == NULL)
 		return;
 	must(length_of(q) == 0 && sleeping_of(q) == 0);
+	cond_fini(&q->drained);
 	cond_fini(&q->ready);
 	lock_fini(&q->lock);
 	free(q);

@@ -27,8 +27,9 @@ struct score_load;
 struct queue *queue_new(unsigned threads, struct score_load *load);
 
 /*
- * One thread at a time gets on in the application: more are woken for short
- * requests only when one is stuck.  Before there are threads.
+ * One thread at a time gets on in the application: while requests do not wait
+ * for anything, more are woken only when one is stuck.  Before there are
+ * threads.
  */
 void queue_set_serial(struct queue *q);
 
@@ -46,12 +47,24 @@ void queue_push(struct queue *q, struct client *first, struct client *last,
 void queue_push_again(struct queue *q, struct client *c);
 
 /*
- * Sleeps until there is a client and gives it to the caller, who then owns
- * it.  Returns NULL once the queue is closed and empty.  busy_us is how long
- * the caller was busy with the client before, -1 the first time: waking goes
- * by it.
+ * Gives a client to the caller, who then owns it, or NULL when none is there.
+ * busy_us is how long the caller was busy with the client before, -1 the first
+ * time: waking goes by it.
  */
-struct client *queue_pop(struct queue *q, int64_t busy_us);
+struct client *queue_take(struct queue *q, int64_t busy_us);
+
+/*
+ * The same after a queue_take() that found nothing: sleeps until there is one.
+ * Returns NULL once the queue is closed and empty.
+ */
+struct client *queue_pop(struct queue *q);
+
+/*
+ * For the thread that pushes: while there is enough to do for the threads
+ * that are up, it sleeps, for limit_us at most, until they have got through
+ * with most of it.  What comes meanwhile is then pushed at once.
+ */
+void queue_rest(struct queue *q, int64_t limit_us);
 
 /*
  * True when clients wait although threads sleep: those that are up were
@@ -60,8 +73,18 @@ struct client *queue_pop(struct queue *q, int64_t busy_us);
  */
 bool queue_is_patient(const struct queue *q);
 
-/* How many clients were given to threads so far.  Takes no lock. */
+/*
+ * How many clients were given to threads so far, and how many should be when
+ * queue_nudge() would be called: else it need not.  Take no lock.
+ */
 uint64_t queue_taken(const struct queue *q);
+uint64_t queue_goal(const struct queue *q);
+
+/*
+ * For a thread of a serial pool: how often the application waited, the lock
+ * that all want left out, in so many requests.
+ */
+void queue_note_waits(struct queue *q, unsigned waits, unsigned requests);
 
 /* Wakes one more thread, if clients still wait and one sleeps. */
 void queue_nudge(struct queue *q);

@@ -85,6 +85,17 @@ tend_overload(struct acceptor *a, struct client *c, enum count_id why)
 	tend_client(a, c);
 }
 
+/* Notes when c came, and counts it once for each millisecond. */
+static void
+count_arrival(struct acceptor *a, struct client *c)
+{
+	if (atomic_load_explicit(&c->queued_ms, memory_order_relaxed) ==
+	    a->now_ms)
+		return;
+	atomic_store_explicit(&c->queued_ms, a->now_ms, memory_order_relaxed);
+	a->arrived++;
+}
+
 static void
 hand_to_pool(struct acceptor *a, struct client *c)
 {
@@ -92,7 +103,7 @@ hand_to_pool(struct acceptor *a, struct client *c)
 	c->state = CLIENT_READY;
 	c->ready_us = a->now_us;
 	probe_enqueue(c->conn.fd);
-	atomic_store_explicit(&c->queued_ms, a->now_ms, memory_order_relaxed);
+	count_arrival(a, c);
 	c->next = NULL;
 	if (c->peer_closed)
 		a->somebody_left = true;

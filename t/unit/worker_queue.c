@@ -26,7 +26,7 @@ static void
 close_and_free(struct queue *q)
 {
 	queue_close(q);
-	assert_null(queue_pop(q, -1));
+	assert_null(queue_pop(q));
 	queue_free(&q);
 	assert_null(q);
 	queue_free(&q);
@@ -45,14 +45,14 @@ test_order(void **state)
 	c[2].next = &c[3];
 	queue_push(q, &c[1], &c[3], 3);
 	assert_int_equal(queue_length(q), 4);
-	assert_ptr_equal(queue_pop(q, -1), &c[0]);
+	assert_ptr_equal(queue_pop(q), &c[0]);
 	push_one(q, &c[4]);
 	for (size_t i = 1; i < 5; i++)
-		assert_ptr_equal(queue_pop(q, 10), &c[i]);
+		assert_ptr_equal(queue_take(q, 10), &c[i]);
 	assert_int_equal(queue_length(q), 0);
 	/* Empty and filled again. */
 	push_one(q, &c[0]);
-	assert_ptr_equal(queue_pop(q, 10), &c[0]);
+	assert_ptr_equal(queue_take(q, 10), &c[0]);
 	close_and_free(q);
 }
 
@@ -69,9 +69,9 @@ test_counts(void **state)
 	push_one(q, &c[1]);
 	assert_int_equal(load.queued, 2);
 	assert_int_equal(load.busy_us_16, 0);
-	assert_ptr_equal(queue_pop(q, -1), &c[0]);
+	assert_ptr_equal(queue_pop(q), &c[0]);
 	assert_int_equal(load.queued, 1);
-	assert_ptr_equal(queue_pop(q, 1600), &c[1]);
+	assert_ptr_equal(queue_take(q, 1600), &c[1]);
 	assert_int_equal(load.queued, 0);
 	assert_int_equal(load.busy_us_16, 1600);
 	assert_int_equal(load.sleeping, 0);
@@ -89,10 +89,10 @@ test_close(void **state)
 	push_one(q, &c[0]);
 	push_one(q, &c[1]);
 	queue_close(q);
-	assert_ptr_equal(queue_pop(q, 0), &c[0]);
-	assert_ptr_equal(queue_pop(q, 0), &c[1]);
-	assert_null(queue_pop(q, 0));
-	assert_null(queue_pop(q, 0));
+	assert_ptr_equal(queue_take(q, 0), &c[0]);
+	assert_ptr_equal(queue_take(q, 0), &c[1]);
+	assert_null(queue_take(q, 0));
+	assert_null(queue_take(q, 0));
 	queue_free(&q);
 }
 
@@ -116,7 +116,7 @@ test_expire(void **state)
 	}
 	assert_null(first);
 	assert_int_equal(queue_length(q), 2);
-	assert_ptr_equal(queue_pop(q, -1), &c[3]);
+	assert_ptr_equal(queue_pop(q), &c[3]);
 	first = queue_expire(q, 10000);
 	assert_ptr_equal(first, &c[4]);
 	assert_null(first->next);
@@ -124,8 +124,8 @@ test_expire(void **state)
 	/* It goes on where it was emptied from the front. */
 	push_one(q, &c[0]);
 	push_one(q, &c[1]);
-	assert_ptr_equal(queue_pop(q, -1), &c[0]);
-	assert_ptr_equal(queue_pop(q, -1), &c[1]);
+	assert_ptr_equal(queue_pop(q), &c[0]);
+	assert_ptr_equal(queue_pop(q), &c[1]);
 	close_and_free(q);
 }
 
@@ -146,9 +146,9 @@ test_second_turns(void **state)
 	for (size_t i = 0; i < 100; i++)
 		push_one(q, &fresh[i]);
 	assert_int_equal(queue_length(q), 103);
-	assert_ptr_equal(queue_pop(q, -1), &fresh[0]);
+	assert_ptr_equal(queue_pop(q), &fresh[0]);
 	for (int i = 1; i < 103; i++) {
-		c = queue_pop(q, -1);
+		c = queue_pop(q);
 		if (c >= again && c < again + 3) {
 			assert_ptr_equal(c, &again[seen++]);
 		} else {
@@ -160,7 +160,7 @@ test_second_turns(void **state)
 	assert_true(before >= 3 && before < 60);
 	/* Alone, it has its turn at once. */
 	queue_push_again(q, &again[0]);
-	assert_ptr_equal(queue_pop(q, -1), &again[0]);
+	assert_ptr_equal(queue_pop(q), &again[0]);
 	close_and_free(q);
 }
 
@@ -198,7 +198,7 @@ test_vanished(void **state)
 		if (mask >> 7 & 1)
 			push_one(q, &c[7]);
 		while (queue_length(q) > 0)
-			assert_non_null(queue_pop(q, -1));
+			assert_non_null(queue_pop(q));
 	}
 	close_and_free(q);
 }
@@ -259,7 +259,7 @@ consume(void *arg)
 	int last[PRODUCERS] = { -1, -1, -1 };
 	struct client *c;
 
-	while ((c = queue_pop(crowd->q, 1)) != NULL) {
+	while ((c = queue_pop(crowd->q)) != NULL) {
 		struct item *x = (struct item *)(void *)c;
 
 		assert_int_equal(atomic_fetch_add(&x->seen, 1), 0);
@@ -326,7 +326,7 @@ get_stuck(void *arg)
 {
 	struct stuck *s = arg;
 
-	while (queue_pop(s->q, 1) != NULL) {
+	while (queue_pop(s->q) != NULL) {
 		atomic_fetch_add(&s->inside, 1);
 		while (!atomic_load(&s->go))
 			usleep(200);
