@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * One request through the application.  The interpreter lock is taken once;
- * a small response is sent after it was given back, with the objects that
- * hold its bytes kept until the thread's next request.
+ * One request through the application.  The interpreter lock is taken once,
+ * for some requests where they are short and there; the objects that hold the
+ * bytes of a small response are kept until the thread's next request.
  */
 
 #include "handle.h"
@@ -25,6 +25,13 @@
 
 /* Bytes of a body that an idle thread may hold on to. */
 #define KEEP_BYTES 65536
+/*
+ * A thread goes on to its next request without giving the interpreter lock
+ * up, unless it has had it for so long.  Each time that others get it costs
+ * two switches of threads, as much as a short request; and what waits for it
+ * longer than the interpreter's switch interval (5 ms) asks for it.
+ */
+#define HOLD_US 500
 
 /*
  * A child process that a view forked may come back here by sys.exit().  The
@@ -149,28 +156,76 @@ now_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/*
+ * Returns how long it waited.  One pool thread at a time waits for the
+ * interpreter lock, the others in front of the gate: so the one that gave it
+ * up cannot take it again before who waits was woken and had it.
+ */
+static int64_t
+take_lock(struct wsgi_thread *t)
+{
+	int64_t asked_us;
+
+	if (t->holds)
+		return 0;
+	asked_us = now_us();
+	pthread_mutex_lock(&t->wsgi->gate);
+	PyEval_RestoreThread(t->state);
+	pthread_mutex_unlock(&t->wsgi->gate);
+	t->held_us = now_us();
+	t->holds = true;
+	return t->held_us - asked_us;
+}
+
+static void
+drop_lock(struct wsgi_thread *t)
+{
+	if (t->holds)
+		PyEval_SaveThread();
+	t->holds = false;
+}
+
+/*
+ * Whether the lock is kept while a response is sent and until the next
+ * request, if that is there: who waits for it gets it a moment later.
+ */
+static bool
+may_hold(const struct wsgi_thread *t)
+{
+	const struct wsgi_response *r = &t->response;
+
+	return !t->wsgi->request_hooks && !r->failed && !r->gone &&
+	    r->parts.bytes <= KEEP_BYTES &&
+	    now_us() - t->held_us < HOLD_US;
+}
+
+void
+handle_idle(struct wsgi_thread *t)
+{
+	drop_lock(t);
+}
+
 void
 handle_exchange(struct bicorn_exchange *x)
 {
 	struct wsgi_thread *t = x->thread;
-	int64_t asked_us = now_us();
 
-	PyEval_RestoreThread(t->state);
-	bicorn_waited(x, now_us() - asked_us);
+	bicorn_waited(x, take_lock(t));
 	serve(t, x);
-	PyEval_SaveThread();
+	if (!may_hold(t))
+		drop_lock(t);
 	finish(t, x);
 	if (t->wsgi->request_hooks) {
 		/* The client does not wait for what comes now. */
 		bicorn_finish(x);
-		PyEval_RestoreThread(t->state);
+		take_lock(t);
 		hooks_after(t);
-		PyEval_SaveThread();
+		drop_lock(t);
 	}
 	/* Small things can wait for the next request, large ones not. */
 	if (t->response.parts.bytes > KEEP_BYTES) {
-		PyEval_RestoreThread(t->state);
+		take_lock(t);
 		response_clear(&t->response);
-		PyEval_SaveThread();
+		drop_lock(t);
 	}
 }

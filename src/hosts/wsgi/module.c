@@ -314,6 +314,7 @@ wsgi_load(struct bicorn_load *l)
 		snprintf(l->error, l->error_size, "out of memory");
 		return BICORN_LOAD_FAILED;
 	}
+	pthread_mutex_init(&w->gate, NULL);
 	w->server = l->server;
 	w->pid = getpid();
 	w->body_buffer = body_buffer(l->server);
@@ -355,6 +356,13 @@ wsgi_thread_start(void *app, unsigned number, void **thread_out)
 {
 	*thread_out = thread_new(app, number);
 	return *thread_out != NULL ? 0 : -1;
+}
+
+static void
+wsgi_thread_idle(void *app, void *thread)
+{
+	(void)app;
+	handle_idle(thread);
 }
 
 static void
@@ -404,6 +412,7 @@ BICORN_APP(
 	.unload = wsgi_unload,
 	.thread_start = wsgi_thread_start,
 	.thread_stop = wsgi_thread_stop,
+	.thread_idle = wsgi_thread_idle,
 	.interrupt = deadline_interrupt,
 	.fork_prepare = preload_prepare,
 	.fork_parent = preload_parent,

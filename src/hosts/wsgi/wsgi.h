@@ -87,6 +87,8 @@ enum wsgi_key {
 
 /* What load() makes, one in a process. */
 struct wsgi {
+	pthread_mutex_t gate; /* held while waiting for Python's; handle.c */
+
 	/* Constant after load(). */
 	const struct bicorn_server *server;
 	pid_t pid;            /* of the worker: differs in a child of a view */
@@ -174,6 +176,8 @@ struct wsgi_thread {
 #ifdef Py_GIL_DISABLED
 	PyMutex deadline;    /* guards the two */
 #endif
+	bool holds;          /* this thread has the interpreter lock ... */
+	int64_t held_us;     /* ... since then, on the monotonic clock */
 
 	PyObject *environ;  /* copied for each request; see environ.c */
 	PyObject *text[TEXT_COUNT]; /* what environ holds, borrowed */
