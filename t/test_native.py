@@ -302,6 +302,70 @@ def test_load_finds_a_trait(bicorn, compile_app):
         c.close()
 
 
+def test_threads_say_that_they_wait(bicorn, compile_app):
+    """thread_idle() before each wait and the end, never within handle()."""
+    server = bicorn("--threads", "2", compile_app("""
+        #include <bicorn/app.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+
+        struct thread { int idle, inside, served; };
+
+        static int
+        start(void *app, unsigned number, void **out)
+        {
+            (void)app, (void)number;
+            return (*out = calloc(1, sizeof(struct thread))) == NULL;
+        }
+
+        static void
+        idle(void *app, void *thread)
+        {
+            struct thread *t = thread;
+
+            (void)app;
+            if (t->inside)
+                abort();
+            t->idle++;
+            t->served = 0;
+        }
+
+        static void
+        stop(void *app, void *thread)
+        {
+            struct thread *t = thread;
+
+            (void)app;
+            fprintf(stderr, "idle %d served %d\\n", t->idle, t->served);
+            free(t);
+        }
+
+        static void
+        handle(struct bicorn_exchange *x)
+        {
+            struct thread *t = x->thread;
+            char text[64];
+            int n;
+
+            t->inside = 1;
+            t->served++;
+            n = snprintf(text, sizeof(text), "%d", t->idle);
+            bicorn_reply(x, 200, "text/plain", text, (size_t)n);
+            t->inside = 0;
+        }
+
+        BICORN_APP(.thread_start = start, .thread_stop = stop,
+            .thread_idle = idle, .handle = handle)
+    """))
+    with server.connect() as c:
+        for _ in range(20):
+            assert int(c.get().body) >= 1
+    assert server.stop() == 0
+    said = re.findall(r"idle (\d+) served (\d+)", server.log.text())
+    assert len(said) == 2
+    assert all(int(idle) >= 1 and served == "0" for idle, served in said)
+
+
 def test_thread_does_not_start(run, broken):
     module = broken("THREAD_FAILS")
     r = run("--bind", "127.0.0.1:0", "--threads", 3, module)

@@ -4,8 +4,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import textwrap
+import threading
+import time
 
 import pytest
 
@@ -1881,6 +1884,123 @@ def test_threads_run_at_once(wsgi):
     for c in conns:
         assert c.response().body == b"together"
         c.close()
+
+
+BACKGROUND = """
+    import threading
+    import time
+
+    ticks = 0
+
+    def tick():
+        global ticks
+        while True:
+            ticks += 1
+            with open(%r, "w") as f:
+                f.write(str(ticks))
+            time.sleep(.001)
+
+    def spin(seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+
+    def app(environ, start_response):
+        if ticks == 0:
+            threading.Thread(target=tick, daemon=True).start()
+        if environ["PATH_INFO"] == "/spin":
+            spin(2)
+        start_response("200 OK", [])
+        return [b"%%d" %% threading.get_ident()]
+"""
+
+
+def comes_further(path, ticks, deadline=20):
+    """A file's number gets on so far."""
+    def number():
+        try:
+            return int(path.read_text() or 0)
+        except FileNotFoundError:
+            return 0
+    first, end = number(), time.monotonic() + deadline
+    while number() < first + ticks:
+        if time.monotonic() > end:
+            return False
+        time.sleep(.01)
+    return True
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_threads_of_the_application_run(wsgi, tmp_path, threads):
+    """While no request is there, and while there is always one."""
+    path = tmp_path / "ticks"
+    server = wsgi(BACKGROUND % str(path), "--threads", threads)
+    stop = threading.Event()
+    counts = []
+
+    def ask():
+        with server.connect() as c:
+            n = 0
+            while not stop.is_set():
+                assert c.get().status == 200
+                n += 1
+            counts.append(n)
+
+    assert server.get("/").status == 200
+    assert comes_further(path, 20)
+    asking = [threading.Thread(target=ask) for _ in range(6)]
+    for t in asking:
+        t.start()
+    busy = comes_further(path, 20)
+    stop.set()
+    for t in asking:
+        t.join()
+    assert busy
+    assert len(counts) == 6 and min(counts) > 0
+    assert comes_further(path, 20)
+
+
+def test_a_view_that_computes_lets_others_by(wsgi, tmp_path):
+    """Others wait for the interpreter's switch interval, not for its end."""
+    server = wsgi(BACKGROUND % str(tmp_path / "ticks"), "--threads", "2")
+    server.get("/")
+    with server.connect() as slow, server.connect() as quick:
+        slow.send(harness.request(target="/spin"))
+        spinning = None
+        for _ in range(20):
+            assert quick.get().status == 200
+            slow.sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                slow.sock.recv(1, socket.MSG_PEEK)
+            slow.sock.setblocking(True)
+        spinning = slow.response()
+        assert spinning.status == 200
+
+
+def test_views_that_wait_run_side_by_side(wsgi):
+    """Short waits are not taken for work that keeps Python's lock."""
+    server = wsgi("""
+        import threading
+        import time
+
+        def app(environ, start_response):
+            time.sleep(.0005)
+            start_response("200 OK", [])
+            return [b"%d" % threading.get_ident()]
+    """, "--threads", "4")
+    seen = set()
+
+    def ask():
+        with server.connect() as c:
+            for _ in range(100):
+                seen.add(c.get().body)
+
+    asking = [threading.Thread(target=ask) for _ in range(12)]
+    for t in asking:
+        t.start()
+    for t in asking:
+        t.join()
+    assert len(seen) >= 3
 
 
 @pytest.mark.parametrize("kind", ["list", "stream", "write", "file"])

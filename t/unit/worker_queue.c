@@ -312,6 +312,109 @@ test_crowd(void **state)
 	free(crowd.items);
 }
 
+/* --- resting -------------------------------------------------------------- */
+
+#define LONG_US (20 * 1000 * 1000)
+
+struct resting {
+	struct queue *q;
+	int64_t took_ms;
+};
+
+static void *
+rest(void *arg)
+{
+	struct resting *r = arg;
+	int64_t begun = clock_ms();
+
+	queue_rest(r->q, LONG_US);
+	r->took_ms = clock_ms() - begun;
+	return NULL;
+}
+
+static void
+make_busy(struct queue *q, struct client *c)
+{
+	push_one(q, c);
+	assert_ptr_equal(queue_take(q, 16 * 100), c); /* 100 us each */
+}
+
+/* It ends when most is done, long before the limit. */
+static void
+test_rest(void **state)
+{
+	struct resting r = { .q = queue_new(1, NULL) };
+	struct client c[8] = { 0 };
+	pthread_t id;
+
+	(void)state;
+	make_busy(r.q, &c[0]);
+	for (size_t i = 0; i < 8; i++)
+		push_one(r.q, &c[i]);
+	pthread_create(&id, NULL, rest, &r);
+	for (size_t i = 0; i < 8; i++) {
+		usleep(2000); /* it may rest by then, or begin to later */
+		assert_ptr_equal(queue_take(r.q, 100), &c[i]);
+	}
+	pthread_join(id, NULL);
+	assert_true(r.took_ms < LONG_US / 1000 / 2);
+	close_and_free(r.q);
+}
+
+/* Nobody gets on: it ends all the same.  With little to do it never begins. */
+static void
+test_rest_ends(void **state)
+{
+	struct queue *q = queue_new(1, NULL);
+	struct client c[4] = { 0 };
+	int64_t begun;
+
+	(void)state;
+	queue_rest(q, LONG_US);
+	push_one(q, &c[0]);
+	queue_rest(q, LONG_US); /* how long one takes is not known */
+	assert_non_null(queue_take(q, -1));
+	make_busy(q, &c[0]);
+	push_one(q, &c[1]);
+	queue_rest(q, LONG_US);
+	push_one(q, &c[2]);
+	push_one(q, &c[3]);
+	begun = clock_us();
+	queue_rest(q, 3000);
+	assert_true(clock_us() - begun >= 3000);
+	while (queue_length(q) > 0)
+		assert_non_null(queue_take(q, 1));
+	close_and_free(q);
+}
+
+/* What has to be served until a nudge would be due. */
+static void
+test_goal(void **state)
+{
+	struct queue *q = queue_new(2, NULL);
+	struct client c[4] = { 0 };
+
+	(void)state;
+	assert_int_equal(queue_goal(q), 0);
+	for (size_t i = 0; i < 4; i++)
+		push_one(q, &c[i]);
+	assert_int_equal(queue_goal(q), 4);
+	assert_non_null(queue_take(q, 1));
+	assert_int_equal(queue_taken(q), 1);
+	assert_int_equal(queue_goal(q), 4);
+	/* Where one goes alone, it is enough that it goes ... */
+	queue_set_serial(q);
+	assert_int_equal(queue_goal(q), 2);
+	/* ... unless requests wait for something. */
+	queue_note_waits(q, 2, 16);
+	assert_int_equal(queue_goal(q), 4);
+	queue_note_waits(q, 1, 16);
+	assert_int_equal(queue_goal(q), 2);
+	while (queue_length(q) > 0)
+		assert_non_null(queue_take(q, 1));
+	close_and_free(q);
+}
+
 /* --- waking --------------------------------------------------------------- */
 
 /* A pool whose threads stay in each request until they are let go. */
@@ -413,6 +516,9 @@ main(void)
 		cmocka_unit_test(test_second_turns),
 		cmocka_unit_test(test_vanished),
 		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_rest_ends),
+		cmocka_unit_test(test_goal),
 		cmocka_unit_test(test_nobody_sleeps_for_ever),
 		cmocka_unit_test(test_one_wakes_one),
 	};
