@@ -372,6 +372,35 @@ def test_streaming_waits_within_limits(wsgi):
         assert len(rest) < BIG and not rest.endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.python
+def test_the_lock_is_not_kept_while_a_client_is_waited_for(wsgi):
+    """Short answers, for which the interpreter's lock is not given up, until
+    there is no place left for another one: the other threads go on."""
+    s = wsgi("""
+        asked = 0
+
+        def app(environ, start_response):
+            global asked
+            body = b"x" * 60000
+            if environ["PATH_INFO"] == "/asked":
+                body = b"%d" % asked
+            else:
+                asked += 1
+            start_response("200 OK", [("Content-Length", str(len(body)))])
+            return [body]
+    """, "--threads", 4, "--response-buffer", "4k", "--response-spool", 0,
+             "--send-timeout", 20)
+    started = time.monotonic()
+    with s.connect() as c:
+        c.send(get("/") * 1000)
+        seen = []
+        while len(seen) < 10 or len(set(seen[-10:])) > 1:
+            seen.append(s.get("/asked").body)
+            time.sleep(0.02)
+        assert 0 < int(seen[-1]) < 1000
+    assert time.monotonic() - started < 15
+
+
 def test_readers_that_stop_are_cut(server):
     """What is kept for a client is not kept for ever."""
     s = server("--threads", 1, "--send-timeout", 0.5)

@@ -341,10 +341,12 @@ struct bicorn_app {
 	uint32_t traits;
 
 	/*
-	 * Called on a pool thread before it waits for an exchange, or stops.
-	 * From the end of handle() to there, or to the next handle(), it does
-	 * not wait: what an application needs for each exchange may be kept
-	 * till then, as a lock that others want.
+	 * Called on a pool thread before it waits for an exchange, or stops,
+	 * and before it waits until a client takes more of a response, also
+	 * within handle(), in a function that sends.  From the end of handle()
+	 * to there, or to the next handle(), it does not wait: what an
+	 * application needs for each exchange may be kept till then, as a lock
+	 * that others want.
 	 */
 	void (*thread_idle)(void *app, void *thread);
 };

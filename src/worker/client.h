@@ -89,6 +89,7 @@ struct client {
 	int64_t total_us;    /* ... and this into all of the request */
 	struct record_line *line; /* of that request, for record_sent() */
 	bool served;         /* it had a request answered before */
+	void *thread;        /* the application's, which answers */
 	struct client *next; /* in the queue, or on worker.returned */
 
 	/* CLIENT_READY: since when it waits.  Owner writes, acceptor reads. */

@@ -112,6 +112,7 @@ exchange_begin(struct exchange *x, struct client *c)
 	bool filled;
 
 	x->c = c;
+	c->thread = x->pub.thread;
 	x->body_at = 0;
 	x->broken_body = false;
 	x->started_us = clock_us();

@@ -55,6 +55,9 @@ wait_for_room(struct worker *w, struct client *c)
 		tally(w, COUNT_TIMEOUT_SEND);
 		return false;
 	}
+	/* What the other threads want is not kept by one client. */
+	if (APP_HAS(w->app.ops, thread_idle))
+		w->app.ops->thread_idle(w->app.instance, c->thread);
 	ready = output_wait(c, POLLOUT, wait);
 	if (ready == 0)
 		tally(w, COUNT_TIMEOUT_SEND);

@@ -199,10 +199,15 @@ may_hold(const struct wsgi_thread *t)
 	    now_us() - t->held_us < HOLD_US;
 }
 
+/*
+ * While a request runs, who sends has given the lock up by itself, and it may
+ * be a thread of the application that does.
+ */
 void
 handle_idle(struct wsgi_thread *t)
 {
-	drop_lock(t);
+	if (t->served)
+		drop_lock(t);
 }
 
 void
@@ -211,7 +216,9 @@ handle_exchange(struct bicorn_exchange *x)
 	struct wsgi_thread *t = x->thread;
 
 	bicorn_waited(x, take_lock(t));
+	t->served = false;
 	serve(t, x);
+	t->served = true;
 	if (!may_hold(t))
 		drop_lock(t);
 	finish(t, x);

@@ -178,6 +178,7 @@ struct wsgi_thread {
 #endif
 	bool holds;          /* this thread has the interpreter lock ... */
 	int64_t held_us;     /* ... since then, on the monotonic clock */
+	bool served;         /* no Python runs till the next request */
 
 	PyObject *environ;  /* copied for each request; see environ.c */
 	PyObject *text[TEXT_COUNT]; /* what environ holds, borrowed */
