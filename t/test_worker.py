@@ -1004,6 +1004,33 @@ def test_address_connections_one_after_another(server):
         assert c.get().body == b"hello"
 
 
+def test_the_acceptor_is_modest(server):
+    """It does not interrupt those that answer; all others are as usual."""
+    server = server("--threads", "3")
+    alive(server)
+    worker = server.workers()[0]
+    policies = {int(t): os.sched_getscheduler(int(t))
+                for t in os.listdir("/proc/%d/task" % worker)}
+    assert policies.pop(worker) == os.SCHED_BATCH
+    assert len(policies) >= 3
+    assert set(policies.values()) == {os.SCHED_OTHER}
+
+
+def test_the_acceptor_keeps_what_the_operator_chose(server):
+    """A scheduling policy that came from without is left alone."""
+    def choose():
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+    try:
+        server = server("--threads", "1", preexec_fn=choose)
+    except subprocess.SubprocessError:
+        pytest.skip("not allowed to choose a policy")
+    alive(server)
+    worker = server.workers()[0]
+    assert {os.sched_getscheduler(int(t))
+            for t in os.listdir("/proc/%d/task" % worker)} == {os.SCHED_RR}
+
+
 def test_waiting_costs_nothing(server, tmp_path):
     """Whatever clients wait for: no processor time goes into it."""
     server = server("--threads", "2", "--tmp-upload-dir", str(tmp_path))

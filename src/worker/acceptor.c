@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -45,14 +46,12 @@
 /* Clients that wait while threads sleep are looked after so soon. */
 #define PATIENT_MS 1
 /*
- * When this many clients asked in the last millisecond, it looks at what comes
- * at most so often; of one client that asks again and again it thinks nothing.
+ * When this many clients asked in the last millisecond, most of them once, it
+ * looks at what comes at most so often.  Who asks again and again is not kept.
  */
-#define SOME 8
-#define GATHER_US 100
-#define CROWD 16
-#define GATHER_CROWD_US 200
-/* How exactly these are kept: by default it is 50 us. */
+#define CROWD 8
+#define GATHER_US 200
+/* How exactly that is kept: by default it is 50 us. */
 #define TIMER_SLACK_NS 1000
 /* While the pool has enough to do, what comes is looked at so soon. */
 #define REST_MAX_US 500
@@ -624,26 +623,27 @@ tell_time(struct acceptor *a)
 	a->now_ms = a->now_us / 1000;
 	if (a->now_ms == before_ms)
 		return;
-	a->crowd = (unsigned)(a->arrived / (a->now_ms - before_ms));
-	a->arrived = 0;
+	a->crowd = a->asked < 2 * a->arrived
+	    ? (unsigned)(a->arrived / (a->now_ms - before_ms))
+	    : 0;
+	a->asked = a->arrived = 0;
 }
 
 /*
- * Where so many clients ask at once, the next look at them is put off until a
+ * Where many clients ask at once, the next look at them is put off until a
  * moment after this one began: to be woken for each costs more than a short
- * request does, and all are served sooner when nobody is.
+ * request does.
  */
 static void
 gather(struct acceptor *a)
 {
-	int64_t until_us = a->now_us +
-	    (a->crowd < CROWD ? GATHER_US : GATHER_CROWD_US);
+	int64_t until_us = a->now_us + GATHER_US;
 	const struct timespec until = {
 		.tv_sec = until_us / 1000000,
 		.tv_nsec = until_us % 1000000 * 1000,
 	};
 
-	if (a->crowd >= SOME)
+	if (a->crowd >= CROWD)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
@@ -716,12 +716,32 @@ cut_all_off(struct acceptor *a)
 			cut_off(a->w, c, now_us);
 }
 
+/*
+ * Where the processors are busy, this thread waits until one of those that
+ * answer sleeps or has had its slice, in place of interrupting it for every
+ * event: it then finds several at once.  Where one is free it runs at once.
+ * No thread begins after this, which would inherit it.
+ */
+static void
+be_modest(bool modest)
+{
+	const struct sched_param none = { .sched_priority = 0 };
+	int from = modest ? SCHED_OTHER : SCHED_BATCH;
+	int to = modest ? SCHED_BATCH : SCHED_OTHER;
+
+	/* Another one was chosen from without, and is left alone. */
+	if (sched_getscheduler(0) == from)
+		sched_setscheduler(0, to, &none);
+}
+
 bool
 acceptor_run(struct acceptor *a)
 {
+	be_modest(true);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	while (!heed_signals(a))
 		one_round(a);
+	be_modest(false);
 	cut_all_off(a);
 	return a->open == NULL;
 }

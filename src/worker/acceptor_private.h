@@ -29,8 +29,10 @@ struct acceptor {
 	int epoll;
 	int64_t now_ms; /* of the round in hand ... */
 	int64_t now_us; /* ... in microseconds */
-	unsigned arrived; /* clients whose request came in that millisecond ... */
-	unsigned crowd;   /* ... and in each of those before it, of late */
+	unsigned asked;   /* requests that came in this millisecond, and from */
+	unsigned arrived; /* ... so many clients */
+	unsigned crowd;   /* clients in each of those before it; 0: they asked
+			     more than once */
 	struct wheel wheel;
 	struct source wake; /* SOURCE_WAKE */
 

@@ -2,16 +2,20 @@
 #include "worker/pool.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "base/must.h"
 #include "conf/conf.h"
 #include "worker/exchange.h"
@@ -22,9 +26,7 @@
 #include "worker/worker_private.h"
 
 /* Clients after which note_waits() has an opinion. */
-#define LOOK_AT 16
-/* So often a request sleeps that waits for the application's lock. */
-#define LOCK_SWITCHES 3
+#define LOOK_AT 64
 
 struct pool_thread {
 	struct worker *w;
@@ -33,10 +35,15 @@ struct pool_thread {
 	pthread_t id;
 	bool running; /* id is to be joined */
 	bool failed;  /* thread_start() refused; read after `started` */
-	bool serial;  /* BICORN_TRAIT_SERIAL */
-	unsigned looked;     /* clients since then: */
-	unsigned lock_waits; /* ... for the lock that all want */
-	long switches;       /* ... as the system counted them before */
+
+	/* Of a serial application: what note_waits() has seen. */
+	bool serial;
+	int schedstat;      /* of this thread, in /proc; -1: none */
+	unsigned looked;    /* clients since then: */
+	int64_t busy_us;    /* ... how long it was busy with them */
+	int64_t lock_us;    /* ... and waited for the lock that all want */
+	int64_t began_ns;   /* not_waited_ns() before the first */
+
 	struct exchange x;
 };
 
@@ -75,14 +82,48 @@ feed_acceptor(struct worker *w)
 		worker_wake(w);
 }
 
-/* How often this thread gave its processor up because it had to wait. */
-static long
-switches(void)
+/*
+ * How long this thread ran or waited for a processor, ever, in nanoseconds;
+ * -1 when the system does not say.  What schedstat (proc(5)) has of the first
+ * is as old as the last tick.
+ */
+static int64_t
+not_waited_ns(int schedstat)
 {
-	struct rusage usage;
+	char text[128];
+	ssize_t n = pread(schedstat, text, sizeof(text) - 1, 0);
+	struct timespec ran;
+	int64_t delayed;
 
-	must(getrusage(RUSAGE_THREAD, &usage) == 0);
-	return usage.ru_nvcsw;
+	if (n <= 0 || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran) != 0)
+		return -1;
+	text[n] = '\0';
+	if (sscanf(text, "%*d %" SCNd64, &delayed) != 1)
+		return -1;
+	return (int64_t)ran.tv_sec * 1000000000 + ran.tv_nsec + delayed;
+}
+
+static void
+begin_look(struct pool_thread *t)
+{
+	t->looked = 0;
+	t->busy_us = t->lock_us = 0;
+	t->began_ns = not_waited_ns(t->schedstat);
+	if (t->began_ns < 0)
+		queue_note_waits(t->w->queue, 1, 1);
+}
+
+/* What is left of the time is what requests waited for something. */
+static void
+end_look(struct pool_thread *t)
+{
+	int64_t now_ns = not_waited_ns(t->schedstat), waited_us;
+
+	if (now_ns < 0 || t->began_ns < 0)
+		return;
+	waited_us = t->busy_us - t->lock_us - (now_ns - t->began_ns) / 1000;
+	queue_note_waits(t->w->queue, waited_us > 0 ? waited_us : 0,
+	    t->busy_us);
 }
 
 /*
@@ -92,23 +133,17 @@ switches(void)
 static void
 note_waits(struct pool_thread *t)
 {
-	if (t->looked == 0) {
-		t->switches = switches();
-		t->lock_waits = 0;
-	} else if (t->x.lock_us > 0) {
-		t->lock_waits++;
+	if (t->looked > 0) {
+		t->busy_us += t->x.ended_us - t->x.started_us;
+		t->lock_us += t->x.lock_us;
+		if (t->looked > LOOK_AT) {
+			end_look(t);
+			t->looked = 0;
+		}
 	}
-	if (t->looked++ == LOOK_AT) {
-		long waits = switches() - t->switches;
-
-		/* Who waited for the lock may have done so several times. */
-		if (waits <= t->lock_waits * LOCK_SWITCHES)
-			queue_note_waits(t->w->queue, 0, LOOK_AT);
-		else if (t->lock_waits == 0)
-			queue_note_waits(t->w->queue, (unsigned)waits,
-			    LOOK_AT);
-		t->looked = 0;
-	}
+	if (t->looked == 0)
+		begin_look(t);
+	t->looked++;
 }
 
 /* The next client, once there is one; NULL when there will be none. */
@@ -141,6 +176,8 @@ thread_main(void *arg)
 	    scoreboard_thread(h->board, h->slot, t->number),
 	    scoreboard_counts(h->board, h->slot, t->number));
 	t->x.number = t->number;
+	t->schedstat = t->serial ? open("/proc/thread-self/schedstat",
+	    O_RDONLY | O_CLOEXEC) : -1;
 	t->failed = !start_application(t);
 	must(sem_post(&t->pool->started) == 0);
 	if (!t->failed) {
@@ -155,6 +192,7 @@ thread_main(void *arg)
 			t->w->app.ops->thread_stop(t->w->app.instance,
 			    t->x.pub.thread);
 	}
+	fd_close(&t->schedstat);
 	exchange_fini(&t->x);
 	return NULL;
 }

@@ -25,15 +25,15 @@
 /*
  * Where the threads share an interpreter's lock, a second one that is up adds
  * switches and no speed, unless the first often waits for something else: in
- * one of so many requests.
+ * one of so many parts of its time.
  */
 #define WAITS_SELDOM 8
 /*
  * With so much to do ahead of it the acceptor need not look for more, and it
  * is called when there is only so much left.
  */
-#define REST_US 120
-#define ROUSE_US 60
+#define REST_US 500
+#define ROUSE_US 100
 /* While both lines are busy, one in so many is taken from the second. */
 #define SECOND_EACH 8
 
@@ -399,9 +399,9 @@ queue_goal(const struct queue *q)
 }
 
 void
-queue_note_waits(struct queue *q, unsigned waits, unsigned requests)
+queue_note_waits(struct queue *q, int64_t waited_us, int64_t busy_us)
 {
-	bool often = waits * WAITS_SELDOM >= requests;
+	bool often = waited_us * WAITS_SELDOM >= busy_us;
 
 	if (often != atomic_load_explicit(&q->waits, memory_order_relaxed))
 		atomic_store_explicit(&q->waits, often, memory_order_relaxed);

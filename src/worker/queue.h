@@ -81,10 +81,10 @@ uint64_t queue_taken(const struct queue *q);
 uint64_t queue_goal(const struct queue *q);
 
 /*
- * For a thread of a serial pool: how often the application waited, the lock
- * that all want left out, in so many requests.
+ * For a thread of a serial pool: how long the application waited of late, for
+ * anything but the lock that all want, and how long its requests took.
  */
-void queue_note_waits(struct queue *q, unsigned waits, unsigned requests);
+void queue_note_waits(struct queue *q, int64_t waited_us, int64_t busy_us);
 
 /* Wakes one more thread, if clients still wait and one sleeps. */
 void queue_nudge(struct queue *q);

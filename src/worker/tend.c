@@ -89,6 +89,7 @@ tend_overload(struct acceptor *a, struct client *c, enum count_id why)
 static void
 count_arrival(struct acceptor *a, struct client *c)
 {
+	a->asked++;
 	if (atomic_load_explicit(&c->queued_ms, memory_order_relaxed) ==
 	    a->now_ms)
 		return;

@@ -39,6 +39,8 @@
 
 #define DEPTH_MAX 64
 #define READ_SIZE (256 * 1024)
+/* With a rate, requests are sent at most so often, all that are due. */
+#define TICK_NS 100000
 /* Times up to a second, in buckets that are an eighth apart at most. */
 #define BUCKETS 512
 
@@ -264,12 +266,17 @@ receive(struct load *l, struct link *k)
 
 /* --- a steady rate -------------------------------------------------------- */
 
+/*
+ * Not more often than each tick: to be woken for each request would take all
+ * of a processor, and the delay would be measured as the server's.
+ */
 static void
-set_timer(struct load *l)
+set_timer(struct load *l, int64_t now)
 {
+	int64_t next = l->due_ns > now + TICK_NS ? l->due_ns : now + TICK_NS;
 	struct itimerspec t = { .it_value = {
-		.tv_sec = l->due_ns / 1000000000,
-		.tv_nsec = l->due_ns % 1000000000 } };
+		.tv_sec = next / 1000000000,
+		.tv_nsec = next % 1000000000 } };
 
 	if (timerfd_settime(l->timer, TFD_TIMER_ABSTIME, &t, NULL) != 0)
 		die("timerfd_settime");
@@ -293,7 +300,7 @@ send_due(struct load *l)
 			break; /* later; its time counts from when it was due */
 		ask(l, k, 1, l->due_ns);
 	}
-	set_timer(l);
+	set_timer(l, now);
 }
 
 static void
@@ -311,7 +318,7 @@ start(struct load *l)
 	    epoll_ctl(l->epoll, EPOLL_CTL_ADD, l->timer, &ev) != 0)
 		die("timerfd");
 	l->due_ns = now_ns() + 1000000;
-	set_timer(l);
+	set_timer(l, l->due_ns);
 }
 
 static void

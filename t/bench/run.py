@@ -448,12 +448,13 @@ def start(b):
 
 
 def half(b):
-    """At half of what it can do."""
+    """At half of what it can do; nginx beside it says what the machine can."""
     start = b.bicorn("bench_apps:app")
     with start() as server:
         b.load(server, "-d", .5)
         full = b.load(server, "-d", b.options.secs)["rate"]
-    b.row("half load", "p99 <= 1000 us", {"bicorn": start}, "-r",
+    b.row("half load", "p99 <= 1000 us", {
+        "bicorn": start, "nginx return": b.nginx(False)}, "-r",
           int(full / 2))
 
 

@@ -336,7 +336,7 @@ static void
 make_busy(struct queue *q, struct client *c)
 {
 	push_one(q, c);
-	assert_ptr_equal(queue_take(q, 16 * 100), c); /* 100 us each */
+	assert_ptr_equal(queue_take(q, 16 * 300), c); /* 300 us each */
 }
 
 /* It ends when most is done, long before the limit. */
