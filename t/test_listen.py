@@ -131,7 +131,7 @@ def test_many_workers_share(bicorn, hello):
     ("::1:8000", "[ADDRESS]:PORT"),
     ("/run/x", "unix:PATH"),
     ("unix:" + "x" * 120, "107 bytes"),
-    ("fd://x", "fd://"),
+    ("fd://a:b", "fd://NAME"),
 ])
 def test_wrong(run, hello, tmp_path, spec, part):
     """The text is wrong: 2 on the command line, 1 in a file."""
