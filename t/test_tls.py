@@ -454,15 +454,20 @@ def test_small_records(server, pki):
     client.close()
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_one_record_for_a_small_response(server, pki, version):
-    server = server()
-    client = Raw(server, context(pki, "ec", version, version)).handshake()
+def ask_hello(client):
+    """A small request and its answer, to the last byte."""
     client.tls.write(request())
     client.flush()
     text = b""
     while not text.endswith(b"hello"):
         text += client.read(1)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_record_for_a_small_response(server, pki, version):
+    server = server()
+    client = Raw(server, context(pki, "ec", version, version)).handshake()
+    ask_hello(client)
     data = [r for r in client.records() if r[0] == 23]
     # TLS 1.3 may send session tickets, which look alike, in front.
     assert len(data) == 1 if version == V1_2 else len(data) <= 3
@@ -490,11 +495,7 @@ def test_what_is_written_in_parts_shares_records(server, pki, version, size):
     server = server()
     client = Raw(server, context(pki, "ec", version, version)).handshake()
     # A response first: behind it, tickets of TLS 1.3 have all come.
-    client.tls.write(request())
-    client.flush()
-    text = b""
-    while not text.endswith(b"hello"):
-        text += client.read(1)
+    ask_hello(client)
     client.wire = b""
     client.tls.write(request(target="/parts?%d" % size))
     client.flush()
@@ -645,11 +646,7 @@ def test_handshake_byte_by_byte(server, pki):
             client.sock.sendall(bytes([byte]))
         if not done:
             client.receive()
-    client.tls.write(request())
-    client.flush()
-    text = b""
-    while not text.endswith(b"hello"):
-        text += client.read(1)
+    ask_hello(client)
     client.close()
 
 

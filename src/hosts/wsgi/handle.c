@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * One request through the application.  The interpreter lock is taken once,
- * for some requests where they are short and there; the objects that hold the
- * bytes of a small response are kept until the thread's next request.
+ * One request through the application.  The interpreter lock is taken once for
+ * it, or for several that follow each other; the objects that hold the bytes of
+ * a small response are kept until the thread's next request.
  */
 
 #include "handle.h"
@@ -127,7 +127,10 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	thread_end(t);
 }
 
-/* The end of the response, without the interpreter lock. */
+/*
+ * The end of the response.  It needs no interpreter lock; a thread that keeps
+ * that gives it up before it waits for a client: handle_idle().
+ */
 static void
 finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
