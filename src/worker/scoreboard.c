@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/scoreboard.h"
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,29 +417,53 @@ append_escaped(char *out, size_t room, const char *text, size_t len)
 	out[used] = '\0';
 }
 
-bool
-score_read(const struct score_thread *t, char *out, size_t room,
+/*
+ * How often a line is looked at, and how often before the writer, who may have
+ * been stopped, is let on the processor.  Where that is short of time, the
+ * reader has it again only after all others.
+ */
+#define READ_TRIES 60
+#define READ_SPINS 50
+
+/* False when it was being written at each look. */
+static bool
+read_whole(const struct score_thread *t, struct score_text *copy_out,
     int64_t *started_ms_out)
 {
-	struct score_text copy = { 0 };
 	uint32_t before, after;
 
-	/* A writer that died half-way leaves an odd number: take it so. */
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < READ_TRIES; i++) {
+		if (i >= READ_SPINS)
+			sched_yield();
 		before = atomic_load_explicit(&t->sequence,
 		    memory_order_acquire);
-		load_text(t, &copy);
+		load_text(t, copy_out);
 		*started_ms_out = atomic_load_explicit(&t->started_ms,
 		    memory_order_relaxed);
 		fence(memory_order_acquire);
 		after = atomic_load_explicit(&t->sequence,
 		    memory_order_relaxed);
 		if (before == after && before % 2 == 0)
-			break;
+			return true;
 	}
+	return false;
+}
+
+bool
+score_read(const struct score_thread *t, char *out, size_t room,
+    int64_t *started_ms_out)
+{
+	struct score_text copy;
+	bool whole = read_whole(t, &copy, started_ms_out);
+
 	out[0] = '\0';
 	if (*started_ms_out == 0)
 		return false;
+	if (!whole) {
+		/* Two texts, each in part. */
+		snprintf(out, room, "%s", SCORE_HALF_WRITTEN);
+		return true;
+	}
 	append_escaped(out, room, copy.method,
 	    copy.method_len <= sizeof(copy.method) ? copy.method_len : 0);
 	append_escaped(out, room, " ", 1);

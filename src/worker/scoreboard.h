@@ -218,7 +218,13 @@ void score_end(struct score_thread *t);
 /*
  * Reads a line into a text "GET /path" with control bytes escaped.  False
  * when the thread is idle.  Any process, any time.
+ *
+ * A thread that is writing its line meanwhile is waited for, for a moment;
+ * if it does not get to the end of it, because it died or was stopped there,
+ * the text is SCORE_HALF_WRITTEN.  It is never made of two requests.
  */
+#define SCORE_HALF_WRITTEN "a request that just began"
+
 bool score_read(const struct score_thread *t, char *out, size_t room,
     int64_t *started_ms_out);
 
