@@ -23,7 +23,8 @@ STATE_FILES = {
     "log/log.c",
     "arbiter/signals.c",
     "worker/signals.c",
-    "ctl/prompt.c",  # readline's callbacks take no argument
+    "ctl/prompt.c",     # readline's callbacks take no argument
+    "worker/forked.c",  # ... nor do those of pthread_atfork()
 }
 
 

@@ -203,6 +203,10 @@ await_body(struct exchange *x)
 		loan_give(x->w, c); /* it may wait for the answer so far */
 		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
 			tally(x->w, COUNT_TIMEOUT_BODY);
+	if (x->w->forked) { /* the rest is its parent's to read */
+		x->broken_body = true;
+		return BICORN_GONE;
+	}
 			x->broken_body = true;
 			return BICORN_TIMEOUT;
 		}

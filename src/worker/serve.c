@@ -13,6 +13,7 @@
 #include "log/log.h"
 #include "worker/client.h"
 #include "worker/exchange.h"
+#include "worker/forked.h"
 #include "worker/ident.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
@@ -236,6 +237,8 @@ static void
 run_application(struct exchange *x)
 {
 	handle(x);
+	if (x->w->forked)
+		forked_leave();
 	x->ended_us = 0;
 	switch (x->state) {
 	case RESPONSE_NONE:

@@ -19,6 +19,7 @@
 #include "worker/acceptor.h"
 #include "worker/contexts.h"
 #include "worker/exchange.h"
+#include "worker/forked.h"
 #include "worker/front.h"
 #include "worker/handshakes.h"
 #include "worker/heritage.h"
@@ -171,8 +172,12 @@ worker_tell(struct worker *w, enum bicorn_moment moment)
 		    memory_order_relaxed),
 		.workers = (unsigned)w->settings->workers,
 	};
+	int rc;
 
-	return app_event(&w->app, &e);
+	rc = app_event(&w->app, &e);
+	if (w->forked)
+		forked_leave();
+	return rc;
 }
 
 /* Hooks of a settings file in Python need a worker with Python in it. */
@@ -237,6 +242,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	w->score = scoreboard_worker(h->board, h->slot);
 	w->counts = scoreboard_shared_counts(h->board, h->slot);
 	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	forked_watch(w);
 	w->queue = queue_new((unsigned)h->settings->threads,
 	    &w->score->load);
 	if (w->wake_fd < 0 || w->queue == NULL) {
@@ -250,6 +256,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 	else
 		rc = app_load(h->settings, &w->lent.table, &start, &w->app,
 		    err);
+	if (w->forked)
+		forked_leave();
 	if (rc != 0)
 		return rc;
 	if ((w->app.traits & BICORN_TRAIT_SERIAL) != 0)

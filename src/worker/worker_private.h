@@ -67,6 +67,7 @@ struct worker {
 	struct score_worker *score;
 	struct score_counts *counts; /* what no thread of the pool counts */
 	bool hears_requests; /* the application is told before and after */
+	bool forked; /* true in a process that it forked: see forked.h */
 	int wake_fd; /* eventfd that wakes the acceptor */
 	int epoll;   /* the acceptor's; here to end a registration */
 	uint64_t max_requests; /* jitter included; 0: no limit */

@@ -5,6 +5,9 @@
  * handlers of the server, which would tell a worker to stop that it is not:
  * it could not be terminated.  It gets the default actions back.  Programs
  * that are executed have them anyway.
+ *
+ * The connection is its parent's.  When it comes back from the view it must
+ * not answer, nor go on as the pool thread that it is a copy of.
  */
 
 #include "fork.h"
@@ -12,9 +15,13 @@
 #include "wsgi.h"
 
 #include <signal.h>
+#include <unistd.h>
 
-static PyObject *
-reset_signals(PyObject *self, PyObject *unused)
+#include "report.h"
+#include "thread.h"
+
+static void
+reset_signals(void)
 {
 	static const int signals[] = {
 		SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGABRT
@@ -22,8 +29,6 @@ reset_signals(PyObject *self, PyObject *unused)
 	struct sigaction sa;
 	size_t i;
 
-	(void)self;
-	(void)unused;
 	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		if (sigaction(signals[i], NULL, &sa) != 0 ||
 		    sa.sa_handler == SIG_IGN)
@@ -32,21 +37,34 @@ reset_signals(PyObject *self, PyObject *unused)
 		sa.sa_flags = 0;
 		sigaction(signals[i], &sa, NULL);
 	}
+}
+
+/* The function that runs in the child; self is a capsule. */
+static PyObject *
+after_fork(PyObject *self, PyObject *unused)
+{
+	struct wsgi *w = PyCapsule_GetPointer(self, NULL);
+
+	(void)unused;
+	w->child = true;
+	reset_signals();
 	Py_RETURN_NONE;
 }
 
-static const PyMethodDef reset_def = {
-	"reset_signals", reset_signals, METH_NOARGS, NULL,
+static const PyMethodDef after_def = {
+	"after_fork", after_fork, METH_NOARGS, NULL,
 };
 
 int
-fork_watch(void)
+fork_watch(struct wsgi *w)
 {
 	PyObject *os = PyImport_ImportModule("os");
-	PyObject *f = PyCFunction_New((PyMethodDef *)&reset_def, NULL);
+	PyObject *self = PyCapsule_New(w, NULL, NULL), *f = NULL;
 	PyObject *method = NULL, *args = PyTuple_New(0), *kwargs = NULL;
 	PyObject *done = NULL;
 
+	if (self != NULL)
+		f = PyCFunction_New((PyMethodDef *)&after_def, self);
 	if (os != NULL)
 		method = PyObject_GetAttrString(os, "register_at_fork");
 	if (f != NULL)
@@ -57,7 +75,44 @@ fork_watch(void)
 	Py_XDECREF(args);
 	Py_XDECREF(method);
 	Py_XDECREF(f);
+	Py_XDECREF(self);
 	Py_XDECREF(os);
 	Py_XDECREF(done);
 	return done != NULL ? 0 : -1;
+}
+
+/* The exit status that sys.exit() asks for. */
+static int
+exit_status(void)
+{
+	PyObject *type, *value, *tb, *code;
+	int status = 1;
+
+	PyErr_Fetch(&type, &value, &tb);
+	PyErr_NormalizeException(&type, &value, &tb);
+	code = PyObject_GetAttrString(value, "code");
+	if (code == NULL || code == Py_None)
+		status = 0;
+	else if (PyLong_Check(code))
+		status = (int)PyLong_AsLong(code);
+	PyErr_Clear();
+	return status;
+}
+
+void
+fork_leave(const struct wsgi *w)
+{
+	int status = 1;
+
+	if (!PyErr_Occurred())
+		bicorn_log(w->server, BICORN_LOG_ERROR,
+		    "A process that the application forked returned from its "
+		    "view; it has to end with os._exit()");
+	else if (PyErr_ExceptionMatches(PyExc_SystemExit))
+		status = exit_status();
+	else
+		report_exception(w, "Error in a process that the application "
+		    "forked; it has to end with os._exit()");
+	thread_flush_files();
+	_exit(status);
 }

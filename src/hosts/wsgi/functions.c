@@ -8,6 +8,7 @@
 #include "functions.h"
 
 #include "call.h"
+#include "fork.h"
 #include "head.h"
 #include "response.h"
 
@@ -170,6 +171,8 @@ write_now(struct wsgi_call *call, PyObject *data)
 	part.len = (size_t)PyBytes_GET_SIZE(data);
 	if (part.len == 0)
 		return 0;
+	if (call->thread->wsgi->child)
+		fork_leave(call->thread->wsgi);
 	Py_BEGIN_ALLOW_THREADS
 	rc = response_deliver(r, call->x, &part, 1, true);
 	Py_END_ALLOW_THREADS
@@ -223,6 +226,8 @@ inform(struct wsgi_call *call, const struct bicorn_header *headers,
 
 	if (!call_enter(call))
 		return -1;
+	if (call->thread->wsgi->child)
+		fork_leave(call->thread->wsgi);
 	Py_BEGIN_ALLOW_THREADS
 	rc = bicorn_inform(call->x, 103, headers, count);
 	Py_END_ALLOW_THREADS

@@ -9,13 +9,13 @@
 #include "handle.h"
 
 #include <time.h>
-#include <unistd.h>
 
 #include "body.h"
 #include "call.h"
 #include "deadline.h"
 #include "environ.h"
 #include "errors.h"
+#include "fork.h"
 #include "hooks.h"
 #include "input.h"
 #include "report.h"
@@ -33,39 +33,12 @@
  */
 #define HOLD_US 500
 
-/*
- * A child process that a view forked may come back here by sys.exit().  The
- * connection is its parent's: it must not answer.
- */
-static void
-leave_child(const struct wsgi *w)
-{
-	PyObject *type, *value, *tb, *code;
-	int status = 1;
-
-	if (getpid() == w->pid)
-		return;
-	if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-		PyErr_Fetch(&type, &value, &tb);
-		PyErr_NormalizeException(&type, &value, &tb);
-		code = PyObject_GetAttrString(value, "code");
-		if (code == NULL || code == Py_None)
-			status = 0;
-		else if (PyLong_Check(code))
-			status = (int)PyLong_AsLong(code);
-		PyErr_Clear();
-	} else {
-		report_exception(w, "Error in a child process of a request");
-	}
-	thread_flush_files();
-	_exit(status);
-}
-
 /* The application failed, and the exception is set. */
 static void
 fail(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
-	leave_child(t->wsgi);
+	if (t->wsgi->child)
+		fork_leave(t->wsgi);
 	/* A client that left makes write() fail: no fault of anybody's. */
 	if (t->response.gone && PyErr_ExceptionMatches(PyExc_OSError)) {
 		PyErr_Clear();
@@ -96,7 +69,8 @@ run(struct wsgi_thread *t, PyObject *env)
 		PyErr_Restore(type, value, tb);
 	} else if (body_close(t->wsgi, result) < 0) {
 		/* The body was whole, and stays so. */
-		leave_child(t->wsgi);
+		if (t->wsgi->child)
+			fork_leave(t->wsgi);
 		report_exception(t->wsgi, "Error in close()");
 	}
 	Py_DECREF(result);
@@ -120,6 +94,8 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	deadline_end(t);
 	if (rc < 0)
 		fail(t, x);
+	else if (t->wsgi->child)
+		fork_leave(t->wsgi);
 	if (env != NULL && t->wsgi->note_count > 0)
 		environ_note(t->wsgi, env, x);
 	Py_XDECREF(env);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "call.h"
 #include "deadline.h"
@@ -114,7 +113,7 @@ prepare(struct wsgi *w)
 	    w->input_type == NULL || w->errors_type == NULL ||
 	    w->file_wrapper_type == NULL)
 		return -1;
-	if (environ_init(w) < 0 || fork_watch() < 0 || deadline_init(w) < 0)
+	if (environ_init(w) < 0 || fork_watch(w) < 0 || deadline_init(w) < 0)
 		return -1;
 	return interpreter_path(w->server);
 }
@@ -316,7 +315,6 @@ wsgi_load(struct bicorn_load *l)
 	}
 	pthread_mutex_init(&w->gate, NULL);
 	w->server = l->server;
-	w->pid = getpid();
 	w->body_buffer = body_buffer(l->server);
 	w->note_count = bicorn_notes(l->server, &w->notes);
 	w->sendfile = !is_off(l->server, "sendfile");

@@ -9,8 +9,6 @@
 
 #include "wsgi.h"
 
-#include <unistd.h>
-
 #include "deadline.h"
 #include "report.h"
 #include "thread.h"
@@ -115,7 +113,7 @@ preload_child(void *app)
 	struct wsgi *w = app;
 
 	PyOS_AfterFork_Child();
-	w->pid = getpid();
+	w->child = false; /* a worker is none of a view */
 	if (deadline_forked(w) < 0)
 		bicorn_log(w->server, BICORN_LOG_WARNING,
 		    "no pipe: stacks may be shown by another worker");

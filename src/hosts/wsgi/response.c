@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "call.h"
+#include "fork.h"
 #include "head.h"
 
 /* Parts are handed over together up to this many bytes. */
@@ -161,6 +162,15 @@ response_sent(struct wsgi_response *r, int rc)
 	return rc < 0 && rc != BICORN_GONE ? -1 : 0;
 }
 
+/* A process that a view forked has nothing to send. */
+static bool
+enter(const struct wsgi *w, struct wsgi_call *call)
+{
+	if (w->child)
+		fork_leave(w);
+	return call_enter(call);
+}
+
 int
 response_send(struct wsgi_thread *t, bool flush)
 {
@@ -168,7 +178,7 @@ response_send(struct wsgi_thread *t, bool flush)
 	struct wsgi_call *call = t->call;
 	int rc;
 
-	if (!call_enter(call))
+	if (!enter(t->wsgi, call))
 		return -1;
 	Py_BEGIN_ALLOW_THREADS
 	rc = response_deliver(r, call->x, r->parts.span, r->parts.count,
@@ -186,7 +196,7 @@ response_end(struct wsgi_thread *t)
 	struct wsgi_call *call = t->call;
 	int rc;
 
-	if (!call_enter(call))
+	if (!enter(t->wsgi, call))
 		return -1;
 	Py_BEGIN_ALLOW_THREADS
 	rc = response_deliver(r, call->x, r->parts.span, r->parts.count,
@@ -207,7 +217,7 @@ response_send_file(struct wsgi_thread *t, int fd, int64_t offset, int64_t len)
 	struct wsgi_call *call = t->call;
 	int rc;
 
-	if (!call_enter(call))
+	if (!enter(t->wsgi, call))
 		return -1;
 	Py_BEGIN_ALLOW_THREADS
 	rc = deliver_file(r, call->x, fd, offset, len);

@@ -18,7 +18,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include <bicorn/app.h>
 
@@ -91,7 +90,6 @@ struct wsgi {
 
 	/* Constant after load(). */
 	const struct bicorn_server *server;
-	pid_t pid;            /* of the worker: differs in a child of a view */
 	PyThreadState *state; /* of the thread of load() */
 	PyObject *application;
 	PyObject *keys[KEY_COUNT];
@@ -117,6 +115,7 @@ struct wsgi {
 	int64_t body_buffer;  /* bodies up to this are in memory */
 	bool sendfile;
 	bool forked;          /* workers were forked from this process */
+	bool child;           /* this is a process that a view forked */
 };
 
 /* Parts of a body on their way to the server, with their owners. */
