@@ -2,6 +2,7 @@
 """The access log and the error log: what a line says, and that it is whole."""
 import base64
 import datetime
+import fcntl
 import json
 import os
 import pty
@@ -501,3 +502,47 @@ def test_time_zone(bicorn, probe):
     server.get("/")
     server.wait_out(r"\+0530\]")
     assert " +0530] [" in server.log.text()
+
+
+def test_nobody_waits_for_a_thread_that_waits_for_the_reader(wsgi, tmp_path):
+    """A thread that keeps Python's lock for its next request gives it up
+    before it waits until its line fits into the pipe."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    size = fcntl.fcntl(fifo, fcntl.F_SETPIPE_SZ, 4096)
+    server = wsgi("""
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"hello"]
+    """, "--threads", "2", "--access-logfile", path)
+
+    def read_until(mark):
+        said = b""
+        while mark not in said:
+            assert select.select([fifo], [], [], harness.DEADLINE)[0]
+            said += os.read(fifo, size)
+
+    def fill():
+        for piece in size, 64, 1:
+            try:
+                while True:
+                    os.write(fifo, b"." * piece)
+            except BlockingIOError:
+                pass
+
+    took = []
+    with server.connect() as first, server.connect() as second:
+        for i in range(6):
+            # It reads, so it is waited for; then it does not.
+            assert first.get("/?read=%d" % i).status == 200
+            read_until(b"read=%d" % i)
+            fill()
+            assert first.get().status == 200
+            start = time.monotonic()
+            assert second.get("/?last=%d" % i).body == b"hello"
+            took.append(time.monotonic() - start)
+            read_until(b"last=%d" % i)
+    os.close(fifo)
+    # It would be the tenth of a second that the other one waits, each time.
+    assert min(took) < 0.08, took

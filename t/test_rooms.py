@@ -207,10 +207,11 @@ sanitized = pytest.mark.skipif(
 
 
 # Variables of one thread: the ranks it holds, in debug builds; the text of
-# the second that it last wrote.
+# the second that it last wrote; what it does before it waits for a log.
 THREAD_CACHES = {
     "base/lock.c": {"held"},
     "log/access.c": {"made", "len", "text"},
+    "log/patience.c": {"before", "before_arg"},
 }
 
 

@@ -343,10 +343,10 @@ struct bicorn_app {
 	/*
 	 * Called on a pool thread before it waits for an exchange, or stops,
 	 * and before it waits until a client takes more of a response, also
-	 * within handle(), in a function that sends.  From the end of handle()
-	 * to there, or to the next handle(), it does not wait: what an
-	 * application needs for each exchange may be kept till then, as a lock
-	 * that others want.
+	 * within handle(), in a function that sends, or, outside of handle(),
+	 * until somebody reads a log.  From the end of handle() to there, or
+	 * to the next handle(), it does not wait: what an application needs
+	 * for each exchange may be kept till then, as a lock that others want.
 	 */
 	void (*thread_idle)(void *app, void *thread);
 };

@@ -12,10 +12,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "log/patience.h"
 
 #define CONNECT_MS 1000
 #define RETRY_MS 1000
-#define PATIENCE_MS 100
 #define FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
 
 static int
@@ -140,24 +140,6 @@ look_again(struct outlet *o)
 }
 
 static bool
-wait_room(struct outlet *o)
-{
-	struct pollfd p = { .fd = o->fd, .events = POLLOUT };
-	int n;
-
-	if (!o->patient ||
-	    atomic_load_explicit(&o->stuck, memory_order_relaxed))
-		return false;
-	do
-		n = poll(&p, 1, PATIENCE_MS);
-	while (n < 0 && errno == EINTR);
-	if (n > 0)
-		return true;
-	atomic_store_explicit(&o->stuck, true, memory_order_relaxed);
-	return false;
-}
-
-static bool
 put(struct outlet *o, const struct iovec *parts, int count)
 {
 	struct msghdr m = { .msg_iov = (struct iovec *)parts,
@@ -179,7 +161,7 @@ put(struct outlet *o, const struct iovec *parts, int count)
 		if (errno == EINTR)
 			continue;
 		if (errno == EAGAIN || errno == ENOBUFS) {
-			if (!wait_room(o))
+			if (!o->patient || !patience_wait(o->fd, &o->stuck))
 				return false;
 			continue;
 		}

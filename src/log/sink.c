@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +13,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
-
-/* How long a line may wait for a reader that was reading until now. */
-#define PATIENCE_MS 100
+#include "log/patience.h"
 
 #define OPEN_FLAGS (O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
@@ -201,24 +198,6 @@ sink_close(struct sink *s)
 	s->owned = false;
 }
 
-/* Whether the reader made room. */
-static bool
-wait_room(struct sink *s)
-{
-	struct pollfd p = { .fd = s->fd, .events = POLLOUT };
-	int n;
-
-	if (atomic_load_explicit(&s->stuck, memory_order_relaxed))
-		return false;
-	do
-		n = poll(&p, 1, PATIENCE_MS);
-	while (n < 0 && errno == EINTR);
-	if (n > 0)
-		return true;
-	atomic_store_explicit(&s->stuck, true, memory_order_relaxed);
-	return false;
-}
-
 static ssize_t
 put_some(struct sink *s, const char *data, size_t len)
 {
@@ -242,7 +221,7 @@ put_all(struct sink *s, const char *data, size_t len)
 			continue;
 		if (n < 0 && errno != EAGAIN)
 			return false;
-		if (!wait_room(s))
+		if (!patience_wait(s->fd, &s->stuck))
 			return false;
 	}
 	return true;

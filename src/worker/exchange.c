@@ -12,6 +12,7 @@
 #include "base/probe.h"
 #include "conf/conf.h"
 #include "log/log.h"
+#include "log/patience.h"
 #include "net/listen.h"
 #include "tls/tls.h"
 #include "worker/client.h"
@@ -28,6 +29,20 @@
 #define RUN_MAX 16
 #define RUN_US 100
 
+/*
+ * Before a log waits for its reader.  From the end of handle() on the
+ * application may keep what other threads want, as a lock.
+ */
+static void
+before_log_waits(void *arg)
+{
+	const struct exchange *x = arg;
+	const struct app *app = &x->w->app;
+
+	if (x->c != NULL && x->ended_us >= 0 && APP_HAS(app->ops, thread_idle))
+		app->ops->thread_idle(app->instance, x->pub.thread);
+}
+
 void
 exchange_init(struct exchange *x, struct worker *w,
     struct score_thread *score, struct score_counts *counts)
@@ -42,11 +57,13 @@ exchange_init(struct exchange *x, struct worker *w,
 	x->pub.server = &w->lent.table;
 	x->pub.request = &x->request.view;
 	x->pub.app = w->app.instance;
+	patience_before(before_log_waits, x);
 }
 
 void
 exchange_fini(struct exchange *x)
 {
+	patience_before(NULL, NULL);
 	free(x->variables);
 	request_fini(&x->request);
 	buf_fini(&x->out);
@@ -120,6 +137,7 @@ exchange_begin(struct exchange *x, struct client *c)
 	if (x->run == 1)
 		x->run_us = x->started_us;
 	x->queue_us = c->ready_us > 0 ? x->started_us - c->ready_us : 0;
+	x->ended_us = -1;
 	x->send_us = x->lock_us = 0;
 	probe_dequeue(c->conn.fd, x->queue_us);
 	x->started_wall = clock_wall();
@@ -185,6 +203,10 @@ await_body(struct exchange *x)
 	struct client *c = x->c;
 	int64_t wait;
 
+	if (x->w->forked) { /* the rest is its parent's to read */
+		x->broken_body = true;
+		return BICORN_GONE;
+	}
 	if (x->head_sent) /* no 100 within a response */
 		c->in->continue_due = false;
 	while (!c->in->complete) {
@@ -203,10 +225,6 @@ await_body(struct exchange *x)
 		loan_give(x->w, c); /* it may wait for the answer so far */
 		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
 			tally(x->w, COUNT_TIMEOUT_BODY);
-	if (x->w->forked) { /* the rest is its parent's to read */
-		x->broken_body = true;
-		return BICORN_GONE;
-	}
 			x->broken_body = true;
 			return BICORN_TIMEOUT;
 		}

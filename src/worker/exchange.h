@@ -71,7 +71,7 @@ struct exchange {
 	int64_t lock_us;      /* it waited so long for Python's lock */
 	unsigned run;         /* so many of the client, one after the other, */
 	int64_t run_us;       /* ... since then */
-	int64_t ended_us;     /* when the application was done with it */
+	int64_t ended_us;     /* when the application was done; -1: not yet */
 
 	/* Of the response. */
 	enum response_state state;
@@ -98,6 +98,7 @@ struct exchange {
 	char date[HTTP_DATE_LEN];
 };
 
+/* The thread of x, for both. */
 void exchange_init(struct exchange *x, struct worker *w,
     struct score_thread *score, struct score_counts *counts);
 void exchange_fini(struct exchange *x);

@@ -290,7 +290,7 @@ serve_one(struct exchange *x, struct client *c)
 	loan_recall(c);
 	if (atomic_load_explicit(&x->held, memory_order_relaxed) != NULL)
 		atomic_store(&x->held, NULL);
-	if (x->ended_us == 0)
+	if (x->ended_us <= 0)
 		x->ended_us = clock_us();
 	tally_exchange(x);
 	tally_slow(x);
