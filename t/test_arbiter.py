@@ -1237,6 +1237,26 @@ def test_names_of_inherited_sockets(bicorn, life, tmp_path):
     assert answers() == wanted
 
 
+def test_inherited_sockets_that_are_called_by_numbers(bicorn, life, tmp_path):
+    """fd://4 is descriptor 4, and not the one of that name."""
+    conf = tmp_path / "bicorn.conf"
+    conf.write_text('listen = ( { bind = "fd://4"; redirect_https = true; } );')
+    with socket.socket() as a, socket.socket() as b:
+        for x in a, b:
+            x.bind(("127.0.0.1", 0))
+            x.listen()
+        ports = [x.getsockname()[1] for x in (a, b)]
+        server = as_systemd_does(bicorn, (a, b), "4:3", "-c", conf, life,
+                                 bind=None)
+    found = []
+    for port in ports:
+        with harness.Conn(("127.0.0.1", port)) as conn:
+            r = conn.get("/", [("Host", "x")])
+            found.append(r.header("Location"))
+    assert found == [None, "https://x/"]
+    assert '"4"' not in server.log.text()
+
+
 def test_name_of_no_inherited_socket(run, life):
     proc = run("-b", "fd://web", life)
     assert proc.returncode == 1

@@ -23,11 +23,20 @@ number_of(const char *name)
 	return n;
 }
 
-/* What systemd calls those that nobody has named. */
+/*
+ * "unknown" is what systemd calls those that nobody has named.  One of digits
+ * alone is none: fd://4 is descriptor 4, whatever others are called.
+ */
 static bool
 is_name(struct span text)
 {
-	return text.len > 0 && !span_eq(text, SPAN("unknown")) && memchr(text.ptr, '#', text.len) == NULL;
+	size_t digits = 0;
+
+	while (digits < text.len && text.ptr[digits] >= '0' &&
+	    text.ptr[digits] <= '9')
+		digits++;
+	return digits < text.len && !span_eq(text, SPAN("unknown")) &&
+	    memchr(text.ptr, '#', text.len) == NULL;
 }
 
 /* names: as of LISTEN_FDNAMES, "web:api"; may be NULL. */

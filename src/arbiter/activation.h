@@ -15,8 +15,9 @@
 struct err;
 
 /*
- * Lists them as fd://3, fd://4#NAME, ...; leaves *out as it is when the variables
- * are not meant for us.  Removes the variables.  Freed with activation_free().
+ * Lists them as fd://3, fd://4#NAME, ...; leaves *out as it is when the
+ * variables are not meant for us.  Removes the variables.  Freed with
+ * activation_free().
  */
 int activation_take(struct strlist *out, struct err *err);
 

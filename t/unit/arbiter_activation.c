@@ -59,15 +59,17 @@ test_names(void **state)
 	(void)state;
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
-	setenv("LISTEN_FDS", "5", 1);
-	setenv("LISTEN_FDNAMES", "web:unknown::a#b:bicorn.socket:more", 1);
+	setenv("LISTEN_FDS", "7", 1);
+	setenv("LISTEN_FDNAMES", "web:unknown::a#b:bicorn.socket:3:3a", 1);
 	assert_int_equal(activation_take(&list, &err), 0);
-	assert_int_equal(list.count, 5);
+	assert_int_equal(list.count, 7);
 	assert_string_equal(list.items[0], "fd://3#web");
 	assert_string_equal(list.items[1], "fd://4");
 	assert_string_equal(list.items[2], "fd://5");
 	assert_string_equal(list.items[3], "fd://6");
 	assert_string_equal(list.items[4], "fd://7#bicorn.socket");
+	assert_string_equal(list.items[5], "fd://8");
+	assert_string_equal(list.items[6], "fd://9#3a");
 	activation_free(&list);
 }
 
