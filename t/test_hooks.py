@@ -113,6 +113,54 @@ def test_hook_that_fails(bicorn, conf):
     assert "H on_exit" in server.log.text()
 
 
+LISTENERS = '''
+    def told(log, what, listeners):
+        log.info("H %s %s", what, " ".join(
+            ("%s=%r=%r=%d" % (l, l.getsockname(), l.cfg_addr, l.is_ssl))
+            .replace(" ", "") for l in listeners))
+    def on_starting(server): told(server.log, "on_starting", server.LISTENERS)
+    def when_ready(server): told(server.log, "when_ready", server.LISTENERS)
+    def on_reload(server): told(server.log, "on_reload", server.LISTENERS)
+    def post_fork(server, worker):
+        told(server.log, "post_fork", server.LISTENERS)
+    def post_worker_init(worker):
+        told(worker.log, "post_worker_init", worker.sockets)
+        try:
+            worker.sockets[0].fileno()
+        except OSError as e:
+            worker.log.info("H no fileno: %s", e)
+    def worker_exit(server, worker):
+        told(server.log, "worker_exit", server.LISTENERS)
+    preload_app = PRELOAD
+'''
+
+
+@python
+@pytest.mark.parametrize("preload", [False, True])
+def test_listeners_that_there_are(bicorn, conf, preload, tmp_path):
+    """server.LISTENERS and worker.sockets, as texts and as addresses."""
+    path = tmp_path / "s.sock"
+    server = bicorn("app:app", "-b", "unix:%s" % path, "-b", "[::1]:0",
+                    cwd=conf(LISTENERS.replace("PRELOAD", str(preload))))
+    first, second = server.listeners[0], server.listeners[2]
+    port = int(second.rsplit(":", 1)[1])
+    assert re.search(r"H on_starting *$", server.log.text(), re.M)
+    wanted = " ".join((
+        "%s=('127.0.0.1',%d)=('127.0.0.1',0)=0" % (first, server.port),
+        "unix:%s='%s'='%s'=0" % (path, path, path),
+        "%s=('::1',%d,0,0)=('::1',0)=0" % (second, port)))
+    for what in "when_ready", "post_fork", "post_worker_init":
+        assert server.wait_log("H %s (.+)" % what).group(1) == wanted
+    server.wait_log("H no fileno: ")
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    said = server.wait_log("H post_fork (.+)", since=mark).group(1)
+    assert said == wanted
+    said = server.wait_log("H on_reload (.+)", since=mark).group(1)
+    assert said == wanted
+    assert server.wait_log("H worker_exit (.+)").group(1) == wanted
+
+
 @python
 def test_workers_that_there_are(bicorn, conf):
     """server.WORKERS: pid to worker, as they come and go."""

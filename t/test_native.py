@@ -1146,3 +1146,31 @@ def test_tour_needs_its_file(run, tmp_path):
     compile_file(EXAMPLES / "tour.c", tmp_path / "tour.so")
     refused(run, "./tour.so", 3, "cannot open /nonexistent", cwd=tmp_path,
             env={"TOUR_FILE": "/nonexistent"})
+
+
+def test_listeners(bicorn, compile_app, tmp_path):
+    server = bicorn(compile_app("""
+        #include <bicorn/app.h>
+
+        static void
+        handle(struct bicorn_exchange *x)
+        {
+            struct bicorn_listener l;
+            char text[1024];
+            int n = 0;
+            size_t i;
+
+            for (i = 0; bicorn_listener_at(x->server, i, &l) == BICORN_OK; i++)
+                n += snprintf(text + n, sizeof(text) - n,
+                    "%.*s %.*s %.*s %u %d %d\\n", (int)l.name.len,
+                    l.name.ptr, (int)l.bind.len, l.bind.ptr,
+                    (int)l.address.len, l.address.ptr, l.port, l.is_unix,
+                    l.tls);
+            bicorn_reply(x, 200, "text/plain", text, (size_t)n);
+        }
+
+        BICORN_APP(.handle = handle)
+    """), "-b", "unix:%s/s" % tmp_path)
+    assert server.get("/").body.decode().splitlines() == [
+        "%s 127.0.0.1:0 127.0.0.1 %d 0 0" % (server.listeners[0], server.port),
+        "unix:{0}/s unix:{0}/s {0}/s 0 1 0".format(tmp_path)]

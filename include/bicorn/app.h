@@ -37,7 +37,7 @@
  *	1.0 (2026-11)  first
  *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_note(),
  *	               bicorn_notes(), bicorn_variables(),
- *	               bicorn_request.id;
+ *	               bicorn_listener_at(), bicorn_request.id;
  *	               moments: events, event(), helper(); settings(), files();
  *	               bicorn_load.flags, .number and .arbiter;
  *	               fork_prepare(), fork_parent(), fork_child()
@@ -189,7 +189,7 @@ enum bicorn_moment {
 				    this returns */
 
 	/* In the worker, around handle(), on its thread. */
-	BICORN_PRE_REQUEST,      /* not 0: answered with 500, without handle() */
+	BICORN_PRE_REQUEST,      /* not 0: answered with 500, not handle() */
 	BICORN_POST_REQUEST,     /* the response is made; see status */
 
 	/* In the helper process. */
@@ -242,7 +242,7 @@ enum bicorn_value {
 struct bicorn_settings {
 	size_t size;
 	const struct bicorn_server *server;
-	const char *name;  /* a path, "python:MODULE" or "paste=FILE.ini#NAME" */
+	const char *name;  /* path, "python:MODULE" or "paste=FILE.ini#NAME" */
 	char *error;       /* out: why it failed, one line, terminated */
 	size_t error_size;
 
@@ -357,6 +357,17 @@ struct bicorn_app {
  */
 #define BICORN_TRAIT_SERIAL 1u
 
+/* A socket that the server listens on.  Since 1.1. */
+struct bicorn_listener {
+	size_t size;
+	struct bicorn_str name;     /* "http://[::1]:8000", "unix:/run/x" */
+	struct bicorn_str bind;     /* as the setting says it */
+	struct bicorn_str address;  /* "::1"; the path of a unix socket */
+	unsigned port;              /* 0 of a unix socket */
+	int is_unix;                /* 1 for a unix socket */
+	int tls;                    /* 1 where TLS is spoken */
+};
+
 /*
  * The server's functions.  Use the inline helpers below, which say what
  * each does.
@@ -410,6 +421,8 @@ struct bicorn_server {
 	size_t (*variables)(struct bicorn_exchange *x,
 	    const struct bicorn_header **out);
 	void (*waited)(struct bicorn_exchange *x, int64_t us);
+	int (*listener)(const struct bicorn_server *server, size_t number,
+	    struct bicorn_listener *out);
 };
 
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
@@ -804,6 +817,19 @@ static inline const char *
 bicorn_setting(const struct bicorn_server *server, const char *name)
 {
 	return server->setting(server, name);
+}
+
+/*
+ * A socket that the server listens on, by its number from 0; BICORN_INVALID
+ * when there are no more.  In the helper they are known after
+ * BICORN_ON_STARTING.  Any thread; valid until unload().  Since 1.1.
+ */
+static inline int
+bicorn_listener_at(const struct bicorn_server *server, size_t number,
+    struct bicorn_listener *out)
+{
+	out->size = sizeof(*out);
+	return server->listener(server, number, out);
 }
 
 /* Writes one entry to the error log.  Any thread. */

@@ -171,6 +171,7 @@ boot_start(struct arbiter *a, struct settings *s, struct err *err)
 		generation_free(&g);
 		return -1;
 	}
+	hooks_tell_listeners(g->hooks, &g->sockets);
 	upgrade_done(a);
 	a->serving = g;
 	certificates_watch_files(a);

@@ -4,18 +4,22 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/title.h"
 #include "log/log.h"
+#include "net/listen.h"
 #include "worker/helper.h"
 
 /* For a helper to be ready, where boot_timeout sets no limit. */
@@ -74,17 +78,14 @@ drain(struct hooks *h)
 	}
 }
 
-/* False when it was not sent. */
 static bool
-send_message(struct hooks *h, const struct helper_message *m)
+send_packet(struct hooks *h, const void *data, size_t len)
 {
-	if (h == NULL || h->fd < 0 || (h->events & 1u << m->moment) == 0)
-		return false;
 	drain(h);
 	if (h->fd < 0)
 		return false;
-	if (send(h->fd, m, sizeof(*m), MSG_DONTWAIT | MSG_NOSIGNAL) ==
-	    sizeof(*m)) {
+	if (send(h->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+	    (ssize_t)len) {
 		h->late = false;
 		return true;
 	}
@@ -95,6 +96,45 @@ send_message(struct hooks *h, const struct helper_message *m)
 			    "arbiter are left out", (int)h->pid);
 	h->late = true;
 	return false;
+}
+
+/* False when it was not sent. */
+static bool
+send_message(struct hooks *h, const struct helper_message *m)
+{
+	if (h == NULL || h->fd < 0 || (h->events & 1u << m->moment) == 0)
+		return false;
+	return send_packet(h, m, sizeof(*m));
+}
+
+static bool
+add_listener(struct buf *b, const struct listener *l)
+{
+	char numbers[32];
+	int n = snprintf(numbers, sizeof(numbers), "%u%c%d%c%d", l->port, 0,
+	    l->is_unix, 0, l->tls);
+
+	return buf_add(b, l->name, strlen(l->name) + 1) &&
+	    buf_add(b, l->spec, strlen(l->spec) + 1) &&
+	    buf_add(b, l->host, strlen(l->host) + 1) &&
+	    buf_add(b, numbers, (size_t)n + 1);
+}
+
+void
+hooks_tell_listeners(struct hooks *h, const struct sockets *s)
+{
+	const struct helper_message m = { .moment = HELPER_LISTENERS };
+	struct buf b = { 0 };
+	bool ok;
+
+	if (h == NULL || h->fd < 0)
+		return;
+	ok = buf_add(&b, &m, sizeof(m));
+	for (size_t i = 0; ok && i < s->count; i++)
+		ok = add_listener(&b, s->items[i]);
+	if (ok && b.len <= sizeof(m) + HELPER_TEXT_MAX)
+		send_packet(h, b.data, b.len);
+	buf_fini(&b);
 }
 
 void

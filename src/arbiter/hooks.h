@@ -16,6 +16,7 @@ struct arbiter;
 struct err;
 struct generation;
 struct helper_message;
+struct sockets;
 
 struct hooks {
 	unsigned holders; /* hooks_hold() and hooks_drop() */
@@ -42,9 +43,12 @@ void hooks_forget(struct hooks *h);
 /* Tells of a moment.  h may be NULL, here and below.  Never blocks. */
 void hooks_tell(struct hooks *h, const struct helper_message *m);
 
+/* Tells which listeners there are.  Once. */
+void hooks_tell_listeners(struct hooks *h, const struct sockets *s);
+
 /*
- * The same, and waits until the helper has dealt with it, up to ms.  What
- * event() returned, or 0.
+ * Tells of a moment, and waits until the helper has dealt with it, up to ms.
+ * What event() returned, or 0.
  */
 int hooks_ask(struct hooks *h, const struct helper_message *m, int64_t ms);
 

@@ -56,7 +56,8 @@ read_settings(const struct arbiter *a, struct settings **out, struct err *err)
 	*out = NULL;
 	if (origin_enter(&a->origin, err) != 0)
 		return -1;
-	rc = settings_load(a->argc, a->argv, helper_evaluate, out, &action, &status, err);
+	rc = settings_load(a->argc, a->argv, helper_evaluate, out, &action,
+	    &status, err);
 	if (origin_leave(&a->origin, rc == 0 ? err : &ignored) != 0)
 		rc = -1;
 	if (rc != 0)
@@ -89,6 +90,7 @@ make_candidate(struct arbiter *a, struct generation **out, struct err *err)
 	    certificates_load(a, g, err) == 0 &&
 	    hooks_start(a, g, err) == 0 &&
 	    logs_open(s, a->serving->settings, err) == 0) {
+		hooks_tell_listeners(g->hooks, &g->sockets);
 		*out = g;
 		return 0;
 	}

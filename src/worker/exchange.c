@@ -428,7 +428,7 @@ lent_note(struct bicorn_exchange *pub, struct bicorn_str name,
 	    BICORN_OK : BICORN_NO_MEMORY;
 }
 
-/* --- what the application tells of itself ---------------------------------- */
+/* --- what the application tells of itself --------------------------------- */
 
 static void
 lent_waited(struct bicorn_exchange *pub, int64_t us)
@@ -582,5 +582,6 @@ lent_init(struct worker *w)
 		.notes = lent_notes,
 		.variables = exchange_variables,
 		.waited = lent_waited,
+		.listener = exchange_listener,
 	};
 }

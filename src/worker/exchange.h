@@ -148,6 +148,10 @@ void exchange_fill_addresses(struct bicorn_request *v, const struct client *c);
 size_t exchange_variables(struct bicorn_exchange *pub,
     const struct bicorn_header **out);
 
+/* ... and another: bicorn_listener_at(). */
+int exchange_listener(const struct bicorn_server *server, size_t number,
+    struct bicorn_listener *out);
+
 /* The table that is lent to applications, filled in. */
 void lent_init(struct worker *w);
 

@@ -10,6 +10,7 @@
 #include "net/proxy.h"
 #include "worker/client.h"
 #include "worker/inbound.h"
+#include "worker/worker_private.h"
 
 /* --- addresses ------------------------------------------------------------ */
 
@@ -67,6 +68,29 @@ exchange_fill_addresses(struct bicorn_request *v, const struct client *c)
 		fill_cgi(v, c->in);
 }
 
+int
+exchange_listener(const struct bicorn_server *server, size_t number,
+    struct bicorn_listener *out)
+{
+	const struct lent *lent = (const struct lent *)(const void *)server;
+	const struct worker *w = lent->worker;
+	const struct listener *l;
+
+	if (out->size < sizeof(*out) || number >= w->listener_count)
+		return BICORN_INVALID;
+	l = w->listeners[number];
+	*out = (struct bicorn_listener){
+		.size = out->size,
+		.name = str_from(l->name),
+		.bind = str_from(l->spec),
+		.address = str_from(l->host),
+		.port = l->port,
+		.is_unix = l->is_unix,
+		.tls = l->tls,
+	};
+	return BICORN_OK;
+}
+
 /* --- variables ------------------------------------------------------------ */
 
 /* Room for that many in x->variables. */
@@ -95,7 +119,8 @@ add_variable(struct exchange *x, size_t *n, struct span name,
 }
 
 size_t
-exchange_variables(struct bicorn_exchange *pub, const struct bicorn_header **out)
+exchange_variables(struct bicorn_exchange *pub,
+    const struct bicorn_header **out)
 {
 	struct exchange *x = (struct exchange *)(void *)pub;
 	const struct proxy_info *proxy = x->c->conn.proxy;

@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/must.h"
 #include "log/log.h"
+#include "net/listen.h"
 #include "worker/exchange.h"
 #include "worker/worker_private.h"
 
@@ -349,6 +350,8 @@ struct listener_module {
 
 struct helper {
 	struct worker w; /* for the functions lent to modules */
+	struct listener **listeners; /* of w, as far as the arbiter told */
+	char *text; /* into which they point */
 	int arbiter;
 	struct listener_module python; /* the settings file's hooks */
 	struct listener_module native; /* an application in C */
@@ -460,6 +463,55 @@ tell(struct helper *h, const struct listener_module *m,
 	return m->app.ops->event(m->app.instance, &e);
 }
 
+/* A message, and what stands behind it. */
+struct packet {
+	struct helper_message m;
+	char text[HELPER_TEXT_MAX];
+};
+
+static bool
+next_listener(struct span *rest, struct listener *l)
+{
+	unsigned is_unix, tls;
+
+	l->fd = -1;
+	l->name = (char *)next_text(rest);
+	l->spec = (char *)next_text(rest);
+	l->host = (char *)next_text(rest);
+	if (!next_number(rest, &l->port) || !next_number(rest, &is_unix) ||
+	    !next_number(rest, &tls))
+		return false;
+	l->is_unix = is_unix != 0;
+	l->tls = tls != 0;
+	return true;
+}
+
+/* They are told once, and kept until the helper ends. */
+static void
+take_listeners(struct helper *h, const char *text, size_t len)
+{
+	struct span rest = { text, len };
+	struct listener l;
+	size_t count = 0;
+
+	while (next_listener(&rest, &l))
+		count++;
+	h->text = malloc(len);
+	h->listeners = calloc(count, sizeof(*h->listeners));
+	if (h->text == NULL || h->listeners == NULL)
+		return;
+	h->w.listeners = h->listeners;
+	memcpy(h->text, text, len);
+	rest = (struct span){ h->text, len };
+	for (size_t i = 0; i < count; i++) {
+		h->listeners[i] = calloc(1, sizeof(**h->listeners));
+		if (h->listeners[i] == NULL ||
+		    !next_listener(&rest, h->listeners[i]))
+			return;
+		h->w.listener_count = i + 1;
+	}
+}
+
 static bool
 reply(int fd, const struct helper_reply *r)
 {
@@ -470,10 +522,13 @@ int
 helper_main(const struct settings *s, int fd, pid_t arbiter)
 {
 	struct helper_reply r = { .moment = HELPER_HELLO };
-	struct helper_message m;
+	struct packet *p = malloc(sizeof(*p));
 	struct helper h = { .arbiter = (int)arbiter };
 	struct err err = { "" };
+	ssize_t n;
 
+	if (p == NULL)
+		return 1;
 	become_stranger(fd);
 	/* The terminal's signals are for the arbiter, which tells us. */
 	signal(SIGINT, SIG_IGN);
@@ -491,11 +546,15 @@ helper_main(const struct settings *s, int fd, pid_t arbiter)
 	r.events = h.python.events | h.native.events;
 	if (!reply(fd, &r) || r.result != 0 || r.events == 0)
 		return r.result;
-	while (recv(fd, &m, sizeof(m), 0) == sizeof(m)) {
-		r = (struct helper_reply){ .moment = m.moment };
-		r.result = tell(&h, &h.python, &m);
+	while ((n = recv(fd, p, sizeof(*p), 0)) >= (ssize_t)sizeof(p->m)) {
+		if (p->m.moment == HELPER_LISTENERS) {
+			take_listeners(&h, p->text, (size_t)n - sizeof(p->m));
+			continue;
+		}
+		r = (struct helper_reply){ .moment = p->m.moment };
+		r.result = tell(&h, &h.python, &p->m);
 		if (r.result == 0)
-			r.result = tell(&h, &h.native, &m);
+			r.result = tell(&h, &h.native, &p->m);
 		/* Nobody may be left to hear it, but more be there to do. */
 		reply(fd, &r);
 	}

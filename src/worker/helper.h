@@ -44,6 +44,14 @@ struct helper_reply {
 
 #define HELPER_HELLO UINT32_MAX
 
+/*
+ * Not a moment: behind the message stand the listeners, for each as
+ * terminated texts its name, spec, host, port, and 1 or 0 for unix and TLS.
+ * There is no answer.
+ */
+#define HELPER_LISTENERS (UINT32_MAX - 1)
+#define HELPER_TEXT_MAX 65536
+
 /* Whether settings s may need a helper: a hook, or an application in C. */
 bool helper_is_wanted(const struct settings *s);
 

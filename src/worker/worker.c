@@ -234,6 +234,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	w->max_requests = draw_max_requests(h->settings);
 	w->heritage = h;
+	w->listeners = h->listeners;
+	w->listener_count = h->listener_count;
 	w->statsd = log_statsd();
 	if ((!loaded && set_notes(w, h->access, err) != 0) ||
 	    contexts_new(h, &w->contexts, err) != 0 ||
@@ -266,7 +268,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return WORKER_EXIT_BOOT;
 	if (watchdog_start(w, &w->watchdog, err) != 0)
 		return WORKER_EXIT_BOOT;
-	if (w->contexts != NULL && handshakes_start(w, &w->handshakes, err) != 0)
+	if (w->contexts != NULL &&
+	    handshakes_start(w, &w->handshakes, err) != 0)
 		return WORKER_EXIT_BOOT;
 	if (reloader_start(w, &w->reloader, err) != 0)
 		return WORKER_EXIT_BOOT;
@@ -349,9 +352,12 @@ worker_preload(const struct heritage *h, struct worker **out, struct err *err)
 	if (w == NULL)
 		err_sys(err, "template");
 	else if (worker_init(w, h->settings, err) == 0 &&
-	    set_notes(w, h->access, err) == 0)
+	    set_notes(w, h->access, err) == 0) {
+		w->listeners = h->listeners;
+		w->listener_count = h->listener_count;
 		rc = app_load(h->settings, &w->lent.table, &start, &w->app,
 		    err);
+	}
 	return rc;
 }
 

@@ -24,6 +24,7 @@ struct handshakes;
 struct fronts;
 struct heritage;
 struct inbound;
+struct listener;
 struct pages;
 struct pool;
 struct queue;
@@ -52,6 +53,8 @@ struct worker {
 	struct contexts *contexts; /* NULL: no TLS.  The handshakes' own */
 	struct fronts *fronts;
 	struct lent lent;
+	struct listener *const *listeners; /* as applications see them */
+	size_t listener_count;
 	struct app app;
 	struct queue *queue;
 	struct pool *pool;

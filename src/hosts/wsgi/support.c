@@ -48,7 +48,30 @@ support_setting(PyObject *self, PyObject *args)
 	return PyUnicode_DecodeFSDefault(text);
 }
 
+static PyObject *
+text_of(struct bicorn_str s)
+{
+	return PyUnicode_DecodeFSDefaultAndSize(s.ptr, (Py_ssize_t)s.len);
+}
+
+/* _listener(number): (name, bind, address, port, is_unix, tls), or None. */
+static PyObject *
+support_listener(PyObject *self, PyObject *args)
+{
+	const struct bicorn_server *server = server_of(self);
+	struct bicorn_listener l;
+	Py_ssize_t number;
+
+	if (server == NULL || !PyArg_ParseTuple(args, "n", &number))
+		return NULL;
+	if (bicorn_listener_at(server, (size_t)number, &l) != BICORN_OK)
+		Py_RETURN_NONE;
+	return Py_BuildValue("(NNNIii)", text_of(l.name), text_of(l.bind),
+	    text_of(l.address), l.port, l.is_unix, l.tls);
+}
+
 static const PyMethodDef functions[] = {
+	{ "_listener", support_listener, METH_VARARGS, NULL },
 	{ "_log", support_log, METH_VARARGS, NULL },
 	{ "_setting", support_setting, METH_VARARGS, NULL },
 };

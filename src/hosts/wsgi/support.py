@@ -2,7 +2,8 @@
 """The part of the WSGI host that is said better in Python: settings files,
 their hooks, PasteDeploy, --spew and the page of an application that does
 not load.  It is compiled into the host, and imported by it only where one of
-these is in use.  The host adds _log(level, text) and _setting(name)."""
+these is in use.  The host adds _log(level, text), _setting(name) and
+_listener(number)."""
 import importlib
 import io
 import os
@@ -425,6 +426,45 @@ def parse_address(text):
     return host.strip("[]") or "0.0.0.0", int(port)
 
 
+class Listener:
+    """One of server.LISTENERS, without the socket itself."""
+
+    def __init__(self, name, bind, address, port, is_unix, tls):
+        import socket
+        self._name = name
+        self._address = address if is_unix else (address, port)
+        self.family = socket.AF_UNIX if is_unix else socket.AF_INET
+        if not is_unix and ":" in address:
+            self.family = socket.AF_INET6
+            self._address += (0, 0)
+        self.type = socket.SOCK_STREAM
+        self.cfg_addr = self._address
+        if not bind.startswith("fd://"):
+            self.cfg_addr = parse_address(bind)
+        self.is_ssl = bool(tls)
+
+    def __str__(self):
+        return self._name
+
+    def __repr__(self):
+        return "<Listener %s>" % self._name
+
+    def getsockname(self):
+        return self._address
+
+    def fileno(self):
+        raise io.UnsupportedOperation("the sockets are the server's own")
+
+
+def listeners():
+    found = []
+    row = _listener(0)
+    while row is not None:
+        found.append(Listener(*row))
+        row = _listener(len(found))
+    return found
+
+
 class Worker:
     """worker: of this process, or of one that the helper hears about."""
 
@@ -436,7 +476,6 @@ class Worker:
         self.cfg = server.cfg
         self.log = server.log
         self.timeout = server.timeout
-        self.sockets = []
         self.nr = 0
         self.alive = True
         self.aborted = False
@@ -446,6 +485,10 @@ class Worker:
         self.wsgi = None
         self.exitcode = None
         self.max_requests = int(_setting("max_requests") or 0)
+
+    @property
+    def sockets(self):
+        return self.server.LISTENERS
 
     def __str__(self):
         return "<Worker %s>" % self.pid
@@ -482,10 +525,13 @@ class Server:
         self.num_workers = int(_setting("workers") or 1)
         self.worker_age = 0
         self.WORKERS = {}
-        self.LISTENERS = []
         self.master_name = "Master"
         self.reexec_pid = 0
         self.master_pid = 0
+
+    @property
+    def LISTENERS(self):
+        return listeners()
 
     @property
     def workers(self):
