@@ -117,7 +117,8 @@ main(int argc, char **argv)
 
 	if (open_standard() != 0 || title_init(&title, argc, argv) != 0)
 		return complain(strerror(errno));
-	if (settings_load(argc, title.argv, helper_evaluate, &s, &action, &status, &err) == 0)
+	if (settings_load(argc, title.argv, helper_evaluate, &s, &action,
+		&status, &err) == 0)
 		status = act(action, argc, title.argv, s, &title);
 	else
 		complain(err.text);

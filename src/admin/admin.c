@@ -29,7 +29,7 @@ admin_is_built_in(void)
 	return true;
 }
 
-/* --- peers ----------------------------------------------------------------- */
+/* --- peers ---------------------------------------------------------------- */
 
 static void
 peer_free(struct peer *p)
@@ -186,7 +186,7 @@ tend(struct admin *a, struct peer *p, short events)
 	return serve_all(a, p);
 }
 
-/* --- the arbiter ----------------------------------------------------------- */
+/* --- the arbiter ---------------------------------------------------------- */
 
 bool
 admin_command(struct admin *a, struct peer *p, enum channel_command command,
@@ -257,7 +257,7 @@ take_messages(struct admin *a)
 	}
 }
 
-/* --- the clock ------------------------------------------------------------- */
+/* --- the clock ------------------------------------------------------------ */
 
 static bool
 has_events(const struct admin *a)
@@ -336,7 +336,7 @@ wait_ms(const struct admin *a)
 	return due > a->now_ms ? (int)(due - a->now_ms) : 0;
 }
 
-/* --- the loop -------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------- */
 
 static short
 events_of(const struct peer *p)

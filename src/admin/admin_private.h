@@ -87,7 +87,7 @@ struct admin {
 #define PEER_IDLE_MS 120000
 #define PEER_SEND_MS 10000
 
-/* --- http.c ---------------------------------------------------------------- */
+/* --- http.c --------------------------------------------------------------- */
 
 /* Answers the requests that p->in holds; false: p is to be closed. */
 bool http_serve(struct admin *a, struct peer *p);
@@ -98,7 +98,7 @@ void http_reply(struct admin *a, struct peer *p, bool ok, const char *text);
 /* An event for a peer that gets them; data is taken. */
 void http_event(struct peer *p, const char *name, struct json_t *data);
 
-/* --- control.c ------------------------------------------------------------- */
+/* --- control.c ------------------------------------------------------------ */
 
 /* Whether the process at the other end may command us. */
 bool control_admits(const struct admin *a, int fd);
@@ -110,12 +110,12 @@ void control_reply(struct admin *a, struct peer *p, bool ok, const char *text);
 /* The stacks that p waits for, when they are there, or it is too late. */
 void control_stacks(struct admin *a, struct peer *p);
 
-/* --- page.c ---------------------------------------------------------------- */
+/* --- page.c --------------------------------------------------------------- */
 
 extern const unsigned char admin_page[];
 extern const size_t admin_page_len;
 
-/* --- admin.c --------------------------------------------------------------- */
+/* --- admin.c -------------------------------------------------------------- */
 
 /*
  * Sends a command to the arbiter, whose reply goes to p; false: it does not

@@ -32,7 +32,7 @@ control_admits(const struct admin *a, int fd)
 	return false;
 }
 
-/* --- answers --------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------- */
 
 /* Takes the answer. */
 static bool
@@ -75,7 +75,7 @@ control_reply(struct admin *a, struct peer *p, bool ok, const char *text)
 		put_error(p, text);
 }
 
-/* --- stacks ---------------------------------------------------------------- */
+/* --- stacks --------------------------------------------------------------- */
 
 static void
 ask_worker(struct admin *a, struct peer *p, struct scoreboard *b, size_t slot)
@@ -169,7 +169,7 @@ control_stacks(struct admin *a, struct peer *p)
 	put_data(p, all);
 }
 
-/* --- commands -------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------- */
 
 static bool
 to_arbiter(struct admin *a, struct peer *p, enum channel_command command,

@@ -27,7 +27,7 @@ struct request {
 	bool keep;
 };
 
-/* --- writing --------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------- */
 
 static const char secure_fields[] =
     "X-Content-Type-Options: nosniff\r\n"
@@ -92,7 +92,7 @@ answer_json(const struct request *r, unsigned status, json_t *data)
 	return ok;
 }
 
-/* --- the paths ------------------------------------------------------------- */
+/* --- the paths ------------------------------------------------------------ */
 
 static struct span
 field(const struct request *r, struct span name)
@@ -243,7 +243,7 @@ get_events(const struct request *r)
 	return true;
 }
 
-/* --- control --------------------------------------------------------------- */
+/* --- control -------------------------------------------------------------- */
 
 /*
  * Only the page's own script can send the field: for others' the browser
@@ -312,7 +312,7 @@ http_reply(struct admin *a, struct peer *p, bool ok, const char *text)
 	answer_outcome(&r, ok ? 200 : 409, ok, text);
 }
 
-/* --- requests -------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------- */
 
 static const struct {
 	const char *path;

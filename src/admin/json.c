@@ -101,7 +101,7 @@ latency(const struct score_counts *n)
 	return to;
 }
 
-/* --- workers and threads --------------------------------------------------- */
+/* --- workers and threads -------------------------------------------------- */
 
 /* Any bytes a client sent are ASCII here: score_read() escapes them. */
 static json_t *
@@ -240,7 +240,7 @@ view_requests(const struct view *v)
 	return to;
 }
 
-/* --- all of it ------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 static const char *
 state_name(const struct ledger *l)
@@ -378,7 +378,7 @@ view_history(const struct view *v)
 	return to;
 }
 
-/* --- settings -------------------------------------------------------------- */
+/* --- settings ------------------------------------------------------------- */
 
 static json_t *
 values_json(char *lines)

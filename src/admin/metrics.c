@@ -156,7 +156,7 @@ put_load(struct writer *w, const struct view *v)
 		    view_connection_name(i), load.by_state[i]);
 }
 
-/* --- a line for each worker ------------------------------------------------ */
+/* --- a line for each worker ----------------------------------------------- */
 
 typedef double (*worker_value_fn)(struct scoreboard *b, size_t slot);
 

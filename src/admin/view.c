@@ -81,7 +81,7 @@ view_remove(struct view *v, unsigned number)
 		}
 }
 
-/* --- looking --------------------------------------------------------------- */
+/* --- looking -------------------------------------------------------------- */
 
 static bool
 is_taken(struct scoreboard *b, size_t slot)
@@ -200,7 +200,7 @@ view_tick(struct view *v)
 		note_second(v);
 }
 
-/* --- answers --------------------------------------------------------------- */
+/* --- answers -------------------------------------------------------------- */
 
 bool
 view_find(const struct view *v, pid_t pid, struct scoreboard **board_out,

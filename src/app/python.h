@@ -14,10 +14,10 @@ struct err;
 struct settings;
 
 /*
- * Writes the tag, "cpython-311" or "cpython-313t", of the virtual environment in use (setting
- * venv, else $VIRTUAL_ENV), or of the interpreter that bicorn was built for
- * when there is none.  *venv_out is the environment's directory or NULL,
- * borrowed.  -1 when venv names no virtual environment.
+ * Writes the tag, "cpython-311" or "cpython-313t", of the virtual environment
+ * in use (setting venv, else $VIRTUAL_ENV), or of the interpreter that bicorn
+ * was built for when there is none.  *venv_out is the environment's directory
+ * or NULL, borrowed.  -1 when venv names no virtual environment.
  */
 int python_tag(const struct settings *s, char *out, size_t room,
     const char **venv_out, struct err *err);

@@ -26,11 +26,13 @@ struct request {
 
 /*
  * Fills r->view from the head in data; fields that trust hides are left out.
- * In headers there is room for one more.  The view borrows data, h and r.  Addresses, scheme and tls are the
- * caller's to fill.  False when out of memory.
+ * In headers there is room for one more.  The view borrows data, h and r.
+ * Addresses, scheme and tls are the caller's to fill.  False when out of
+ * memory.
  */
 bool request_fill(struct request *r, const struct http_head *h,
-    const char *data, const struct trust *trust, const struct trust_result *trusted);
+    const char *data, const struct trust *trust,
+    const struct trust_result *trusted);
 
 void request_fini(struct request *r);
 

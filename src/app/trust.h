@@ -4,9 +4,9 @@
 
 /*
  * What a proxy in front may tell: the scheme that the client used, where it
- * is, and fields whose names hold an underscore, which an environ cannot tell from
- * the ones with a hyphen.  Compiled once from the settings, then constant:
- * any thread.
+ * is, and fields whose names hold an underscore, which an environ cannot tell
+ * from the ones with a hyphen.  Compiled once from the settings, then
+ * constant: any thread.
  */
 
 #include <stdbool.h>

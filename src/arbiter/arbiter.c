@@ -35,7 +35,7 @@
 /* For on_exit. */
 #define ON_EXIT_MS 5000
 
-/* --- signals --------------------------------------------------------------- */
+/* --- signals -------------------------------------------------------------- */
 
 static void
 tell_number(struct generation *g, size_t before, size_t now)
@@ -165,7 +165,7 @@ take_signals(struct arbiter *a)
 	}
 }
 
-/* --- the loop -------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------- */
 
 static void
 take_event(const struct generation *g)
@@ -356,7 +356,7 @@ loop(struct arbiter *a)
 	}
 }
 
-/* --- beginning and end ----------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------- */
 
 /* A terminal that does not show the log is told as well. */
 static void

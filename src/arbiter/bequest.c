@@ -19,7 +19,7 @@
 
 #define TEXT_MAX (4 * 1024 * 1024)
 
-/* --- leaving something ----------------------------------------------------- */
+/* --- leaving something ---------------------------------------------------- */
 
 static void
 add_line(struct bequest *b, const char *kind, const char *number,
@@ -98,7 +98,7 @@ bequest_fini(struct bequest *b)
 	*b = (struct bequest){ .fds = NULL };
 }
 
-/* --- and finding it -------------------------------------------------------- */
+/* --- and finding it ------------------------------------------------------- */
 
 static int
 read_lines(struct legacy *l, int fd, struct err *err)

@@ -24,7 +24,7 @@
 
 struct err;
 
-/* --- leaving something ----------------------------------------------------- */
+/* --- leaving something ---------------------------------------------------- */
 
 struct bequest {
 	struct buf text; /* the lines */
@@ -49,7 +49,7 @@ int bequest_send(struct bequest *b, pid_t from, struct err *err);
 
 void bequest_fini(struct bequest *b);
 
-/* --- and finding it -------------------------------------------------------- */
+/* --- and finding it ------------------------------------------------------- */
 
 struct legacy {
 	pid_t from; /* the arbiter that started us; 0: there is none */

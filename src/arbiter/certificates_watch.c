@@ -257,7 +257,7 @@ certificates_keys(struct arbiter *a, const struct settings *s, struct err *err)
 		return ticket_keys_read(w->ticket_keys, s->tls_ticket_keys,
 		    lifetime_of(s), &changed, err);
 	}
-	/* Those that there are stay good over a reload, or as long as s says. */
+	/* Those there are stay good over a reload, or as long as s says. */
 	if (!w->keys_of_file &&
 	    ticket_keys_lifetime_s(w->ticket_keys) == lifetime_of(s))
 		return 0;

@@ -183,7 +183,7 @@ children_reopen(struct generation *g)
 	}
 }
 
-/* --- deaths ---------------------------------------------------------------- */
+/* --- deaths --------------------------------------------------------------- */
 
 static void
 tell_death(const struct death *d)

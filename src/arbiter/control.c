@@ -36,7 +36,7 @@
 #define CLOSE_TRIES 100
 #define CLOSE_STEP_US 10000
 
-/* --- sockets --------------------------------------------------------------- */
+/* --- sockets -------------------------------------------------------------- */
 
 /* Others could read what only the operator is to see. */
 static int
@@ -182,7 +182,7 @@ control_forget(struct arbiter *a)
 	close_sockets(&a->control, false);
 }
 
-/* --- generations ----------------------------------------------------------- */
+/* --- generations ---------------------------------------------------------- */
 
 /* The settings as others may read them; -1 when that cannot be had. */
 static int
@@ -252,7 +252,7 @@ control_ended(struct arbiter *a, const struct generation *g)
 	send_message(a, &m);
 }
 
-/* --- the process ----------------------------------------------------------- */
+/* --- the process ---------------------------------------------------------- */
 
 /*
  * It leaves when the arbiter does: what is sent to the whole group, as from
@@ -411,7 +411,7 @@ control_close(struct arbiter *a)
 	close_sockets(c, true);
 }
 
-/* --- commands -------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool
 fail(struct channel_message *m, const char *fmt, ...)

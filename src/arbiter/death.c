@@ -18,7 +18,7 @@
 
 #define TEXT_MAX 320
 
-/* --- in words -------------------------------------------------------------- */
+/* --- in words ------------------------------------------------------------- */
 
 static const char *
 killed_for(const struct child *c)
@@ -154,7 +154,7 @@ log_requests(const struct death *d, int64_t now_ms)
 	return count;
 }
 
-/* --- counting -------------------------------------------------------------- */
+/* --- counting ------------------------------------------------------------- */
 
 /* Why it is gone: enum restart_id. */
 static int
@@ -241,7 +241,7 @@ death_note(struct arbiter *a, struct death *d, int64_t now_ms)
 	account_death(a, d->g, d->slot, reason_of(a, d), running);
 }
 
-/* --- consequences ---------------------------------------------------------- */
+/* --- consequences --------------------------------------------------------- */
 
 static void
 give_up(struct arbiter *a, int exit_code, const char *what)
@@ -258,7 +258,8 @@ boot_failed(struct arbiter *a, const struct death *d)
 	char why[NOTIFY_STATUS_MAX];
 
 	if (d->g == a->candidate) {
-		snprintf(why, sizeof(why), "worker (pid:%d) did not boot%s%.160s",
+		snprintf(why, sizeof(why),
+		    "worker (pid:%d) did not boot%s%.160s",
 		    (int)d->was.pid,
 		    d->was.late        ? " within boot_timeout" :
 			d->why[0] != '\0' ? ": " :

@@ -35,8 +35,8 @@ open_parts(struct generation *g, struct err *err)
 	to_syslog = s->syslog && !s->disable_redirect_access_to_syslog;
 	if (s->accesslog == NULL && !to_syslog)
 		return 0;
-	return access_open(s->accesslog, to_syslog, s->access_log_format, s->uid,
-	    s->gid, &g->access, err);
+	return access_open(s->accesslog, to_syslog, s->access_log_format,
+	    s->uid, s->gid, &g->access, err);
 }
 
 int

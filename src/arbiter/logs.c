@@ -90,7 +90,7 @@ logs_open(const struct settings *s, const struct settings *before,
 	return open_statsd(s, before, err);
 }
 
-/* --- statsd ---------------------------------------------------------------- */
+/* --- statsd --------------------------------------------------------------- */
 
 /* Connections that wait in the kernel; a unix socket does not say. */
 static int64_t

@@ -22,7 +22,7 @@
 /* A longer time between two signs of life is as good as none. */
 #define WATCHDOG_MAX_US (24ULL * 3600 * 1000 * 1000)
 
-/* --- what the manager wants ------------------------------------------------ */
+/* --- what the manager wants ----------------------------------------------- */
 
 /* A path, or behind an @ a name that is no file's. */
 static int
@@ -96,7 +96,7 @@ notify_close(struct notify *n)
 	fd_close(&n->fd);
 }
 
-/* --- what we say ----------------------------------------------------------- */
+/* --- what we say ---------------------------------------------------------- */
 
 static void
 send_text(const struct notify *n, const char *text)

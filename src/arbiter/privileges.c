@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 
-/* --- users and groups ------------------------------------------------------ */
+/* --- users and groups ----------------------------------------------------- */
 
 /* The groups that the user is in; none when the user has no name. */
 static int
@@ -70,7 +70,7 @@ verify_ids(uid_t uid, gid_t gid, struct err *err)
 	return still_there(uid, gid, err);
 }
 
-/* --- capabilities ---------------------------------------------------------- */
+/* --- capabilities --------------------------------------------------------- */
 
 /*
  * What no program may ever gain again.  Without CAP_SETPCAP, as in some
@@ -129,7 +129,7 @@ forbid_new(struct err *err)
 	return -1;
 }
 
-/* --- all of it ------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 int
 privileges_drop(const struct privileges *p, struct err *err)

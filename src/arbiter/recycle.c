@@ -42,7 +42,8 @@ recycle_born(struct generation *g, struct child *c, int64_t now_ms)
 		c->retire_ms = now_ms + draw_lifetime(s);
 	if (s->max_worker_memory_bytes == 0)
 		return;
-	c->born_heavy = (int64_t)process_memory(c->pid) > s->max_worker_memory_bytes;
+	c->born_heavy = (int64_t)process_memory(c->pid) >
+	    s->max_worker_memory_bytes;
 	/* Another one would be no lighter. */
 	if (c->born_heavy && !g->warned_heavy) {
 		log_warning("A worker that has served nobody takes more than "

@@ -84,7 +84,7 @@ share(const struct listener *like, const char *spec,
 static void
 only_hold(const struct listener *l, const struct listen_options *options)
 {
-	/* One that is only bound would remember it, and so would its clients. */
+	/* One only bound would remember it, and so would its clients. */
 	if (options->reuse_port && !options->hold && !l->is_unix &&
 	    !l->inherited)
 		shutdown(l->fd, SHUT_RD);

@@ -198,7 +198,7 @@ template_end(struct generation *g)
 	template_forget(g);
 }
 
-/* --- its death ------------------------------------------------------------- */
+/* --- its death ------------------------------------------------------------ */
 
 static struct generation *
 find(struct arbiter *a, pid_t pid)

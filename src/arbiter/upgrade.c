@@ -30,7 +30,7 @@
 
 #define SELF "/proc/self/exe"
 
-/* --- which executable ------------------------------------------------------ */
+/* --- which executable ----------------------------------------------------- */
 
 static bool
 is_this_one(const char *path)
@@ -99,7 +99,7 @@ find_executable(const char *argv0)
 	return strdup(real);
 }
 
-/* --- beginning and end ----------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------- */
 
 /* Sockets of a gunicorn count as those of a service manager do. */
 static int
@@ -187,7 +187,7 @@ upgrade_fini(struct arbiter *a)
 	sockets_forget(&u->sockets);
 }
 
-/* --- the listeners --------------------------------------------------------- */
+/* --- the listeners -------------------------------------------------------- */
 
 static int
 adopt(struct sockets *k, const char *line, const struct settings *s,
@@ -246,7 +246,7 @@ upgrade_done(struct arbiter *a)
 	sockets_forget(&a->upgrade.sockets);
 }
 
-/* --- the old one ----------------------------------------------------------- */
+/* --- the old one ---------------------------------------------------------- */
 
 static void
 save_counters(struct arbiter *a)
@@ -414,7 +414,7 @@ upgrade_leave(struct arbiter *a)
 	notify_heir(&a->notify, a->upgrade.successor);
 }
 
-/* --- the new one ----------------------------------------------------------- */
+/* --- the new one ---------------------------------------------------------- */
 
 static void
 load_counters(struct arbiter *a)

@@ -48,7 +48,7 @@ say(const struct zygote *z, const struct template_word *word)
 	(void)n; /* without the arbiter the next order does not come */
 }
 
-/* --- in the worker --------------------------------------------------------- */
+/* --- in the worker -------------------------------------------------------- */
 
 /*
  * Waits until the arbiter is the parent: the kernel sends the signal after
@@ -96,7 +96,7 @@ be_worker(struct zygote *z, const struct template_word *word, pid_t middle)
 	child_serve(z->a, z->g, word->slot, z->w);
 }
 
-/* --- in between ------------------------------------------------------------ */
+/* --- in between ----------------------------------------------------------- */
 
 static _Noreturn void
 be_middle(struct zygote *z, struct template_word *word)
@@ -112,7 +112,7 @@ be_middle(struct zygote *z, struct template_word *word)
 	_exit(0);
 }
 
-/* --- in the template ------------------------------------------------------- */
+/* --- in the template ------------------------------------------------------ */
 
 static void
 make_worker(struct zygote *z, struct template_word *word)

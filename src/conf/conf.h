@@ -116,7 +116,7 @@ typedef int (*conf_evaluate_fn)(const struct settings *base,
 /* What the command line asks for besides settings. */
 enum conf_action {
 	CONF_RUN,
-	CONF_CHECK,   /* --check-config: load the application, say if it works */
+	CONF_CHECK,   /* --check-config: load the application, too */
 	CONF_PRINT,   /* --print-config */
 	CONF_EXPLAIN, /* --explain */
 	CONF_HELP,    /* --help: conf_help() */

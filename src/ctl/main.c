@@ -89,7 +89,7 @@ ask(struct ctl *c, const char *command, json_t *argument, json_t **data)
 	return rc == LINK_OK ? CTL_OK : complain(c, exit_of(rc));
 }
 
-/* --- commands that show ---------------------------------------------------- */
+/* --- commands that show --------------------------------------------------- */
 
 static int
 show(struct ctl *c, const struct call *call, json_t *argument,
@@ -209,7 +209,7 @@ run_top(struct ctl *c, const struct call *call)
 	return rc == LINK_OK ? CTL_OK : complain(c, exit_of(rc));
 }
 
-/* --- commands that change something ---------------------------------------- */
+/* --- commands that change something --------------------------------------- */
 
 static int
 print_message(struct ctl *c, json_t *data)
@@ -316,7 +316,7 @@ run_log_level(struct ctl *c, const struct call *call)
 	return command(c, call->words[0], json_string(call->words[1]));
 }
 
-/* --- the command line ------------------------------------------------------ */
+/* --- the command line ----------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -379,7 +379,7 @@ run(struct ctl *c, const struct call *call)
 	return complain(c, CTL_USAGE);
 }
 
-/* --- at the prompt --------------------------------------------------------- */
+/* --- at the prompt -------------------------------------------------------- */
 
 static void
 run_line(struct ctl *c, char *line)
@@ -433,7 +433,7 @@ converse(struct ctl *c)
 	return CTL_OK;
 }
 
-/* --- the beginning --------------------------------------------------------- */
+/* --- the beginning -------------------------------------------------------- */
 
 enum long_option { OPT_NO_WAIT = 256, OPT_QUICK, OPT_WAIT };
 

@@ -67,7 +67,7 @@ show_text(FILE *out, const char *text, int width)
 	}
 }
 
-/* --- status ---------------------------------------------------------------- */
+/* --- status --------------------------------------------------------------- */
 
 static void
 show_part(FILE *out, const json_t *latency, const char *name)
@@ -146,7 +146,7 @@ show_status(FILE *out, const json_t *status)
 	show_part(out, latency, "total");
 }
 
-/* --- tables ---------------------------------------------------------------- */
+/* --- tables --------------------------------------------------------------- */
 
 void
 show_workers(FILE *out, const json_t *workers)

@@ -34,7 +34,7 @@ struct screen {
 	int rows, columns;
 };
 
-/* --- the terminal ---------------------------------------------------------- */
+/* --- the terminal --------------------------------------------------------- */
 
 static void
 measure(struct screen *s)
@@ -86,7 +86,7 @@ screen_leave(struct screen *s)
 	fd_close(&s->signals);
 }
 
-/* --- the picture ----------------------------------------------------------- */
+/* --- the picture ---------------------------------------------------------- */
 
 /* Pictures are drawn into memory first, then cut to the screen. */
 static void
@@ -199,7 +199,7 @@ draw(const struct screen *s, const json_t *status)
 	free(text);
 }
 
-/* --- the loop -------------------------------------------------------------- */
+/* --- the loop ------------------------------------------------------------- */
 
 static bool
 wants_out(struct screen *s)

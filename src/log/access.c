@@ -259,7 +259,8 @@ put_instant(struct line *l, uint64_t ago_us)
 	if (now.tv_sec != made) {
 		if (gmtime_r(&now.tv_sec, &tm) == NULL)
 			memset(&tm, 0, sizeof(tm));
-		snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02u.000Z",
+		snprintf(text, sizeof(text),
+		    "%04u-%02u-%02uT%02u:%02u:%02u.000Z",
 		    (unsigned)(tm.tm_year + 1900) % 10000,
 		    (unsigned)(tm.tm_mon + 1) % 100,
 		    (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,

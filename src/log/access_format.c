@@ -54,7 +54,8 @@ no_memory(struct err *err)
 static int
 add_step(struct access_log *a, struct access_step step, struct err *err)
 {
-	struct access_step *last = a->count > 0 ? &a->steps[a->count - 1] : NULL;
+	struct access_step *last =
+	    a->count > 0 ? &a->steps[a->count - 1] : NULL;
 	struct access_step *grown;
 
 	/* "%%" splits a literal into neighbours in the format itself. */

@@ -96,7 +96,7 @@ ledger_get_error(const struct ledger *l, char out[LEDGER_TEXT])
 	}
 }
 
-/* --- from one arbiter to the next ------------------------------------------ */
+/* --- from one arbiter to the next ----------------------------------------- */
 
 /* A number that is saved by its name. */
 struct named {

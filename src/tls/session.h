@@ -37,7 +37,7 @@ struct session {
 	size_t ahead_at;
 	size_t ahead_len;
 
-	/* Where the library keeps records, as its calls showed; NULL: unseen. */
+	/* Where the library keeps records, as its calls showed, or NULL. */
 	unsigned char *in_record;
 	unsigned char *out_record;
 

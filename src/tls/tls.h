@@ -29,7 +29,7 @@ struct tls_bundle;
  * them.  Everything is borrowed.  NULL and empty lists are "not set".
  */
 struct tls_config {
-	/* Chains, PEM or DER, and their keys: the first ones are the default. */
+	/* Chains, PEM or DER, and their keys; the first are the default. */
 	struct strlist certfile;
 	struct strlist keyfile; /* as many, or none: in the files of certfile */
 	const char *certdir;     /* a directory with more pairs */
@@ -91,10 +91,10 @@ void tls_bundle_paths(const struct tls_bundle *b,
 /*
  * Makes a context of b and checks all that can be checked: that keys and
  * certificates belong together, that names of ciphers exist.  warn, which may
- * be NULL, hears of certificates that are out of date, or soon will be.  Constant from then
- * on: any thread may use it; neither c nor b is needed further.  The caller
- * frees with tls_free(), at any time: connections keep it as long as they
- * need it.
+ * be NULL, hears of certificates that are out of date, or soon will be.
+ * Constant from then on: any thread may use it; neither c nor b is needed
+ * further.  The caller frees with tls_free(), at any time: connections keep
+ * it as long as they need it.
  */
 int tls_new(const struct tls_config *c, const struct tls_bundle *b,
     tls_warn_fn *warn, void *arg, struct tls **out, struct err *err);

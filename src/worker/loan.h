@@ -33,7 +33,10 @@ void loan_hold(struct worker *w, struct client *c);
  */
 void loan_recall(struct client *c);
 
-/* Sends what the socket takes, if c is on loan; epoll tells of further room.  The acceptor. */
+/*
+ * Sends what the socket takes, if c is on loan; epoll tells of further room.
+ * The acceptor.
+ */
 void loan_flush(struct worker *w, struct client *c);
 
 #endif

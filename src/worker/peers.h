@@ -25,7 +25,8 @@ void peers_free(struct peers **pp);
 
 /*
  * Counts one more of that address; the caller gives the result back with
- * peers_closing() and peers_leave().  NULL when it has as many as are allowed, or out of memory.
+ * peers_closing() and peers_leave().  NULL when it has as many as are allowed,
+ * or out of memory.
  */
 struct peer *peers_enter(struct peers *p, const struct addr *address);
 

@@ -42,7 +42,7 @@ record_field(const struct client *c, struct span name)
 	return request_field(c->in, name);
 }
 
-/* --- notes: two lengths, name and value, one behind the other -------------- */
+/* --- notes: two lengths, name and value, one behind the other ------------- */
 
 /* What all notes of a request may take. */
 #define NOTES_MAX 65536

@@ -117,7 +117,8 @@ take_field(struct exchange *x, const struct bicorn_header *h, int64_t *length)
 		if (sends_id(x) && bicorn_str_ieq(h->name,
 				       x->w->settings->request_id))
 			return BICORN_OK; /* it is there already */
-		return response_add_field(&x->out, h) ? BICORN_OK : BICORN_NO_MEMORY;
+		return response_add_field(&x->out, h) ?
+		    BICORN_OK : BICORN_NO_MEMORY;
 	}
 }
 
@@ -151,7 +152,8 @@ response_start(struct exchange *x, unsigned status, struct span reason,
 	x->keep_open = may_keep(x);
 	if (reason.ptr == NULL)
 		reason = http_reason(status);
-	if (!response_add_first(x, reason) || !buf_reserve(&x->out, VARIABLE_ROOM))
+	if (!response_add_first(x, reason) ||
+	    !buf_reserve(&x->out, VARIABLE_ROOM))
 		return undo_start(x, BICORN_NO_MEMORY);
 	x->first_len = x->out.len;
 	x->out.len += VARIABLE_ROOM;

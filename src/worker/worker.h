@@ -23,15 +23,15 @@ enum worker_exit {
  * on the scoreboard, serves until told to stop and returns the exit code.
  *
  * Signals, whose handlers it installs once the application is loaded:
- * TERM drains (also when the arbiter dies), INT and QUIT leave at once, USR1 opens
- * the logs again.  Logs why it fails.
+ * TERM drains (also when the arbiter dies), INT and QUIT leave at once, USR1
+ * opens the logs again.  Logs why it fails.
  */
 int worker_main(const struct heritage *h, struct worker *preloaded);
 
 /*
  * In a template, which forks workers: loads the application as a worker
- * would; h needs no slot.  Each of them gives *out, of which it has a copy, to worker_main(),
- * which otherwise gets NULL.  Returns enum worker_exit.
+ * would; h needs no slot.  Each of them gives *out, of which it has a copy, to
+ * worker_main(), which otherwise gets NULL.  Returns enum worker_exit.
  */
 int worker_preload(const struct heritage *h, struct worker **out,
     struct err *err);

@@ -430,7 +430,8 @@ write_parts(struct bicorn_exchange *x)
 	size_t i;
 
 	for (i = 0; i < 200; i++)
-		parts[i] = bicorn_str(i % 3 == 0 ? "" : i % 3 == 1 ? "ab" : "c");
+		parts[i] = bicorn_str(i % 3 == 0 ? "" :
+				      i % 3 == 1 ? "ab" : "c");
 	bicorn_respond(x, 200, NULL, 0, BICORN_LENGTH_UNKNOWN);
 	if (number(x, "flush", 0))
 		bicorn_flush(x);
@@ -509,7 +510,8 @@ send_trailers(struct bicorn_exchange *x)
 static void
 inform(struct bicorn_exchange *x)
 {
-	struct bicorn_header link = bicorn_field("Link", "</a.css>; rel=preload");
+	struct bicorn_header link = bicorn_field("Link",
+	    "</a.css>; rel=preload");
 	struct bicorn_header bad = bicorn_field("Link", "a\r\nb");
 	struct report out = { "", 0 };
 

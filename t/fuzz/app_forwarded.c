@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 must_be_inside(struct span part, const char *data, size_t len)
 {
-	must(part.ptr == NULL || (part.ptr >= data && part.ptr + part.len <= data + len));
+	must(part.ptr == NULL ||
+	    (part.ptr >= data && part.ptr + part.len <= data + len));
 }
 
 int

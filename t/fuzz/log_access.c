@@ -63,7 +63,8 @@ write_line(const char *format, struct span value)
 	must(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) == 0);
 	saved = dup(STDOUT_FILENO);
 	must(saved >= 0 && dup2(ends[1], STDOUT_FILENO) >= 0);
-	if (access_open("-", false, format, (uid_t)-1, (gid_t)-1, &a, &err) == 0) {
+	if (access_open("-", false, format, (uid_t)-1, (gid_t)-1, &a,
+		&err) == 0) {
 		access_write(a, &r);
 		access_free(&a);
 		n = recv(ends[0], line, sizeof(line), MSG_DONTWAIT);

@@ -173,7 +173,8 @@ hides(const struct settings *s, const char *from, const char *const *lines,
 	struct request r;
 
 	fill(&r, lines);
-	assert_int_equal(trust_apply(t, &peers, &r.head, r.data, &out), HTTP_DONE);
+	assert_int_equal(trust_apply(t, &peers, &r.head, r.data, &out),
+	    HTTP_DONE);
 	assert_int_equal(out.hides, strchr(expected, '1') != NULL);
 	for (uint32_t i = 0; out.hides && i < r.head.field_count; i++)
 		assert_int_equal(

@@ -21,9 +21,10 @@ static int
 make_dirs(void **state)
 {
 	(void)state;
-	return mkdtemp(dir) == NULL || chdir(dir) != 0 || mkdir("a", 0755) != 0 ||
-	    mkdir("a/app", 0755) != 0 || mkdir("b", 0755) != 0 ||
-	    mkdir("b/app", 0755) != 0 || symlink("a", "current") != 0;
+	return mkdtemp(dir) == NULL || chdir(dir) != 0 ||
+	    mkdir("a", 0755) != 0 || mkdir("a/app", 0755) != 0 ||
+	    mkdir("b", 0755) != 0 || mkdir("b/app", 0755) != 0 ||
+	    symlink("a", "current") != 0;
 }
 
 static int

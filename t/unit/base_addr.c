@@ -81,7 +81,8 @@ test_text_against_libc(void **state)
 static void
 test_port(void **state)
 {
-	struct addr v4 = address("127.0.0.1"), v6 = address("::1"), none = { 0 };
+	struct addr v4 = address("127.0.0.1"), v6 = address("::1");
+	struct addr none = { 0 };
 
 	(void)state;
 	assert_int_equal(addr_port(&v4), 8000);

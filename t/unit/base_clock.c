@@ -35,7 +35,7 @@ test_units(void **state)
 
 	(void)state;
 	assert_in_range(us / 1000, before, after);
-	/* The coarse clock is behind, by a tick of the kernel: 10 ms at most. */
+	/* The coarse clock is behind, by a tick of the kernel: 10 ms. */
 	assert_true(coarse <= clock_ms());
 	assert_true(coarse >= before - 20);
 	assert_true(after < CLOCK_NEVER);

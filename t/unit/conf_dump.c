@@ -49,8 +49,8 @@ load(int argc, const char *const *argv)
 	struct err err = { "" };
 	int status;
 
-	if (settings_load(argc, (char *const *)(uintptr_t)argv, NULL, &s, &action,
-		&status, &err) != 0)
+	if (settings_load(argc, (char *const *)(uintptr_t)argv, NULL, &s,
+		&action, &status, &err) != 0)
 		fail_msg("%s", err.text);
 	return s;
 }

@@ -286,8 +286,8 @@ test_errors(void **state)
 	put("bicorn.conf", "\nthreads = 0");
 	refuses("a", 1, "threads = 0 (bicorn.conf, line 2): must be 1..1024");
 	put("bicorn.conf", "");
-	refuses("--chdir /nonexistent a", 1, "--chdir /nonexistent (command "
-					     "line): No such file or directory");
+	refuses("--chdir /nonexistent a", 1,
+	    "--chdir /nonexistent (command line): No such file or directory");
 	refuses("--chdir bicorn.conf a", 1,
 	    "--chdir bicorn.conf (command line): is no directory");
 	refuses("-b :1 -b :2 -b :1 a", 1,
@@ -396,8 +396,8 @@ test_actions(void **state)
 	assert_non_null(loaded(&r, "--check-config a")->app);
 	assert_int_equal(r.action, CONF_CHECK);
 	settings_free(&r.s);
-	assert_int_equal(settings_load(0, NULL, NULL, &r.s, &r.action, &r.status,
-	    NULL), -1);
+	assert_int_equal(settings_load(0, NULL, NULL, &r.s, &r.action,
+	    &r.status, NULL), -1);
 }
 
 int

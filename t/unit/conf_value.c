@@ -69,7 +69,8 @@ test_kinds(void **state)
 	reads(SETTING_limit_request_body, "5000000001", "5000000001",
 	    "5000000001L");
 	reads(SETTING_proc_name, "a \"b\" \\ \n\x01\xc3\xa9",
-	    "a \"b\" \\ \n\x01\xc3\xa9", "\"a \\\"b\\\" \\\\ \\n\\x01\xc3\xa9\"");
+	    "a \"b\" \\ \n\x01\xc3\xa9",
+	    "\"a \\\"b\\\" \\\\ \\n\\x01\xc3\xa9\"");
 	reads(SETTING_user, "", "", "\"\"");
 	reads(SETTING_pythonpath, "", "", "[]");
 	reads(SETTING_pythonpath, " a , b,,c\\,d", "a,b,c\\,d",

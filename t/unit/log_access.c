@@ -83,7 +83,8 @@ line_of(const char *format, const struct access_record *r)
 	char *text;
 
 	unlink(path);
-	if (access_open(path, false, format, (uid_t)-1, (gid_t)-1, &a, &err) != 0)
+	if (access_open(path, false, format, (uid_t)-1, (gid_t)-1, &a,
+		&err) != 0)
 		fail_msg("%s", err.text);
 	access_write(a, r);
 	access_free(&a);
@@ -285,8 +286,8 @@ test_reopen(void **state)
 	(void)state;
 	unlink(path);
 	snprintf(aside, sizeof(aside), "%s.1", path);
-	assert_int_equal(access_open(path, false, "%(m)s", (uid_t)-1, (gid_t)-1, &a,
-		&err), 0);
+	assert_int_equal(access_open(path, false, "%(m)s", (uid_t)-1,
+		(gid_t)-1, &a, &err), 0);
 	access_write(a, &r);
 	assert_int_equal(rename(path, aside), 0);
 	access_write(a, &r);
@@ -310,13 +311,13 @@ test_open_errors(void **state)
 	struct err err;
 
 	(void)state;
-	assert_int_equal(access_open("/nonexistent/x", false, "%(h)s", (uid_t)-1,
-		(gid_t)-1, &a, &err), -1);
+	assert_int_equal(access_open("/nonexistent/x", false, "%(h)s",
+		(uid_t)-1, (gid_t)-1, &a, &err), -1);
 	assert_null(a);
 	assert_string_equal(err.text,
 	    "accesslog = /nonexistent/x: No such file or directory");
-	assert_int_equal(access_open(dir, false, "%(h)s", (uid_t)-1, (gid_t)-1, &a,
-		&err), -1);
+	assert_int_equal(access_open(dir, false, "%(h)s", (uid_t)-1,
+		(gid_t)-1, &a, &err), -1);
 }
 
 int

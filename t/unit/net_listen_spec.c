@@ -147,7 +147,8 @@ test_errors(void **state)
 	refuses("fd://x", "no socket of that name");
 	refuses("fd://-1", "no socket");
 	memset(path + 6, 'x', 120);
-	refuses(path, "the path has 121 bytes; a unix socket's has 107 at most");
+	refuses(path,
+	    "the path has 121 bytes; a unix socket's has 107 at most");
 	memset(host, 'h', sizeof(host) - 1);
 	host[sizeof(host) - 1] = '\0';
 	refuses(host, "too long");

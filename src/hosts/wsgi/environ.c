@@ -519,7 +519,7 @@ environ_new(struct wsgi_thread *t, struct bicorn_exchange *x)
 	return env;
 }
 
-/* --- the access log -------------------------------------------------------- */
+/* --- the access log ------------------------------------------------------- */
 
 /*
  * A text of environ holds bytes of UTF-8 as Latin-1; one of the

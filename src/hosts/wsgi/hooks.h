@@ -28,7 +28,8 @@
 
 /*
  * Runs the settings file in this worker, if it has hooks for one, and
- * post_fork.  Before the application is imported.  -1 with an exception, or when a hook failed, and that is told.
+ * post_fork.  Before the application is imported.  -1 with an exception, or
+ * when a hook failed, and that is told.
  */
 int hooks_start(struct wsgi *w, const struct bicorn_load *l);
 

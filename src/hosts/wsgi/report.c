@@ -172,9 +172,10 @@ report_request(const struct wsgi *w, const struct bicorn_request *r)
 
 	escape(method, sizeof(method), r->method);
 	escape(target, sizeof(target), r->target);
-	snprintf(heading, sizeof(heading), "Error handling request %s %s%s%.*s%s",
-	    method, target, r->id.len > 0 ? " (id " : "", (int)r->id.len,
-	    r->id.ptr, r->id.len > 0 ? ")" : "");
+	snprintf(heading, sizeof(heading),
+	    "Error handling request %s %s%s%.*s%s", method, target,
+	    r->id.len > 0 ? " (id " : "", (int)r->id.len, r->id.ptr,
+	    r->id.len > 0 ? ")" : "");
 	report_exception(w, heading);
 }
 

@@ -93,7 +93,7 @@ struct wsgi {
 	PyThreadState *state; /* of the thread of load() */
 	PyObject *application;
 	PyObject *keys[KEY_COUNT];
-	PyObject *names;      /* dict: environ keys of common fields, interned */
+	PyObject *names;      /* dict: environ keys of common fields */
 	PyObject *environ;    /* dict: what is the same in every environ */
 	PyObject *close;      /* "close" */
 	PyObject *deadline_type; /* bicorn.RequestTimeout */
