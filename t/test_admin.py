@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -308,15 +309,122 @@ def test_buckets_rise(watched):
         assert values == sorted(values) and values[-1] == 20
 
 
+def test_read_by_another_parser(watched):
+    """Names, units, suffixes and the order of lines, strictly."""
+    parser = pytest.importorskip("prometheus_client.openmetrics.parser")
+    server, admin = watched()
+    server.get("/")
+    wait_for(lambda: admin.status()["requests"] == 1, "it")
+    text = admin.get("/metrics", [("Accept",
+                     "application/openmetrics-text;version=1.0.0")]).body
+    families = list(parser.text_string_to_metric_families(text.decode()))
+    values = {s.name: s.value for f in families for s in f.samples}
+    assert len(families) > 20
+    assert all(f.documentation for f in families)
+    assert values["bicorn_request_duration_seconds_count"] == 1
+
+
+BOARD = json.loads((SOURCE / "etc/grafana.json").read_text())
+TARGETS = [(p, t) for p in BOARD["panels"] for t in p.get("targets", [])]
+
+
 def test_dashboard_names_what_there_is(watched):
-    """etc/grafana.json asks for metrics that exist."""
+    """etc/grafana.json asks for metrics that exist, by labels of theirs."""
     _, admin = watched()
-    text = (SOURCE / "etc/grafana.json").read_text()
-    board = json.loads(text)
-    known = {re.sub(r"\{.*", "", name) for name in admin.metrics()}
-    asked = set(re.findall(r"bicorn_\w+", " ".join(
-        t["expr"] for p in board["panels"] for t in p.get("targets", []))))
-    assert asked and asked <= known
+    labels = {}
+    for line in admin.metrics():
+        name, _, rest = line.partition("{")
+        labels.setdefault(name, {"job", "instance"}).update(
+            re.findall(r'(\w+)="', rest))
+    assert TARGETS
+    for _, target in TARGETS:
+        expr = target["expr"]
+        asked = re.findall(r"bicorn_\w+", expr)
+        assert asked and set(asked) <= set(labels), expr
+        by = set(", ".join(re.findall(r"by \((.*?)\)", expr)).split(", "))
+        legend = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+        for name in asked:
+            assert by - {""} <= labels[name], expr
+            assert legend <= labels[name], expr
+            assert set(re.findall(name + r"\{(\w+)=", expr)) <= labels[name]
+        assert " by (" not in expr or legend <= by
+
+
+def test_dashboard_is_whole():
+    """Panels lie beside each other, and variables are there."""
+    panels, taken = BOARD["panels"], set()
+    assert len({p["id"] for p in panels}) == len(panels)
+    for p in panels:
+        at = p["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"])
+                 for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24 and not cells & taken, p["title"]
+        taken |= cells
+        ids = [t["refId"] for t in p.get("targets", [])]
+        assert len(set(ids)) == len(ids)
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(panels)))
+    own = {v["name"] for v in BOARD["templating"]["list"]}
+    assert used <= own | {"__rate_interval"}
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    """One that asks a server five times a second: ask(query) -> its rows."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("no prometheus (Debian: prometheus)")
+    started = []
+
+    def start(address):
+        (tmp_path / "p.yml").write_text(
+            "scrape_configs:\n"
+            "  - job_name: bicorn\n"
+            "    scrape_interval: 200ms\n"
+            "    scrape_timeout: 200ms\n"
+            "    static_configs: [{ targets: ['%s:%d'] }]\n" % address)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        started.append(subprocess.Popen(
+            ["prometheus", "--config.file", str(tmp_path / "p.yml"),
+             "--storage.tsdb.path", str(tmp_path / "data"),
+             "--web.listen-address", "127.0.0.1:%d" % port],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+
+        def ask(query):
+            try:
+                with Conn(("127.0.0.1", port)) as c:
+                    r = c.get("/api/v1/query?query=" +
+                              urllib.parse.quote(query))
+            except OSError:
+                return []
+            if r.status == 503:
+                return []
+            assert r.status == 200, r.body
+            return json.loads(r.body)["data"]["result"]
+        return ask
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_dashboard_by_prometheus(watched, prometheus):
+    """Every query of etc/grafana.json, asked and answered."""
+    server, admin = watched()
+    ask = prometheus(admin.address)
+    wait_for(lambda: ask("up == 1"), "prometheus")
+    for status in 200, 404, 500:
+        server.get("/%d" % status)
+    server.raw("GET / HTTP/1.1\r\n\r\n")
+    wait_for(lambda: admin.status()["requests"] >= 3, "the requests")
+    wait_for(lambda: ask("increase(bicorn_requests_total[10s]) > 0"),
+             "two numbers")
+    assert ask('bicorn_build_info{job="bicorn"}')
+    for panel, target in TARGETS:
+        query = target["expr"].replace("$__rate_interval", "10s").replace(
+            "$job", "bicorn").replace("$instance", ".*")
+        assert ask(query), (panel["title"], query)
 
 
 def test_script_names_what_there_is():
