@@ -22,6 +22,9 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "slow: takes long; only with BICORN_SLOW=1")
     config.addinivalue_line(
+        "markers", "once: not about the server's code, or what others say "
+        "beside it; does not run again with a sanitizer")
+    config.addinivalue_line(
         "markers", "alone: asserts times; runs when no other test does")
 
 
@@ -41,6 +44,8 @@ def pytest_collection_modifyitems(config, items):
     if alone != "yes":
         items[:] = [i for i in items if
                     bool(i.get_closest_marker("alone")) == (alone == "only")]
+    if harness.SANITIZERS:
+        items[:] = [i for i in items if not i.get_closest_marker("once")]
     for item in items:
         if item.get_closest_marker("python") and not harness.HAS_PYTHON:
             item.add_marker(pytest.mark.skip("built without Python"))

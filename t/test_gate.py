@@ -11,7 +11,9 @@ import pytest
 import harness
 from harness import SOURCE
 
-pytestmark = pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")]
 
 UNIT_TESTS = """\
 PASS: t/unit/http_head 1 - a_request
@@ -32,10 +34,13 @@ MAKE = r"""#!/bin/sh
 case "$*" in
 *distcheck*) cat unit; echo 'noise of distcheck'
 	echo '7 passed, 3000 deselected in 1.20s' ;;
-*check-local*) echo '4 passed, 1 skipped in 61.20s (0:01:01)' ;;
-*build-ci-asan*check*) cat unit; cat suite ;;
-*build-ci-tsan*check*)
+*build-ci-asan*check-TESTS*) cat unit ;;
+*build-ci-asan*check-local*) cat suite
+	[ ! -e fails ] || exit 2 ;;
+*build-ci-tsan*check-TESTS*) ;;
+*build-ci-tsan*check-local*)
 	echo '========= 5 passed, 2 warnings, 1 rerun in 3.00s =========' ;;
+*check-local*) echo '4 passed, 1 skipped in 61.20s (0:01:01)' ;;
 *fuzz*) mkdir -p build-ci-fuzz/t/fuzz
 	printf '#!/bin/sh\necho stat::number_of_executed_units: 99\n' \
 	    >build-ci-fuzz/t/fuzz/parser
@@ -44,7 +49,6 @@ case "$*" in
 	[ ! -e broken ] || exit 2 ;;
 *) echo 'noise of make' ;;
 esac
-[ ! -e "fails" ] || case "$*" in *build-ci-asan*check*) exit 2 ;; esac
 """
 
 GOOD = "RERUN t/test_x.py::test_late\n100 passed, 20 skipped in 3.00s\n"
@@ -125,6 +129,30 @@ def test_a_build_fails(gate):
     assert "noise of make" not in done.stdout
     assert re.search(r"^FAILED +\d+ s  clang, ", done.stdout, re.M)
     assert done.stdout.endswith("\n246 passed, 1 failed, 44 skipped\n")
+
+
+def test_a_unit_test_fails(gate):
+    """The suite runs nevertheless."""
+    gate.script("bin/make", MAKE.replace(
+        "*build-ci-asan*check-TESTS*) cat unit ;;",
+        "*build-ci-asan*check-TESTS*) echo '# ERROR: 1'; exit 2 ;;"))
+    done = gate()
+    assert done.returncode == 1
+    assert done.stdout.endswith("\n236 passed, 1 failed, 43 skipped\n")
+
+
+def test_fuzzing_finds_something(gate):
+    gate.script("t/fuzz/another.c", "")
+    gate.script("bin/make", MAKE.replace(
+        "chmod +x build", "printf '#!/bin/sh\necho a crash; exit 77\n' "
+        ">build-ci-fuzz/t/fuzz/another; chmod +x build-ci-fuzz/t/fuzz/a*\n"
+        "\tchmod +x build"))
+    done = gate()
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert "-- another: FAILED" in lines and "a crash" in lines
+    assert "-- parser: 99 inputs" in lines
+    assert lines[-1] == "246 passed, 1 failed, 44 skipped"
 
 
 def test_no_test_runs(gate):

@@ -22,6 +22,8 @@ if importlib.util.find_spec("gunicorn") is None:
 
 import gunicorn  # noqa: E402  (Debian's, of the Python that runs this)
 
+pytestmark = pytest.mark.once
+
 # What may differ, and why.
 DIFFERENCES = {
     "environ SERVER_SOFTWARE": "it names the server",

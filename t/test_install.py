@@ -12,8 +12,10 @@ import pytest
 import harness
 from harness import BUILD, SOURCE, make_variable
 
-pytestmark = pytest.mark.skipif(
-    not (BUILD / "Makefile").exists(), reason="not in a build folder")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(not (BUILD / "Makefile").exists(),
+                       reason="not in a build folder")]
 
 
 def command(*args, cwd=BUILD, check=True, **env):
@@ -160,7 +162,8 @@ def build(folder, *options, targets=("all",)):
     if (SOURCE / "config.status").exists():
         pytest.skip("the source folder itself is configured")
     folder.mkdir()
-    command(SOURCE / "configure", "-q", *options, cwd=folder)
+    # It need not be fast, and takes half the time.
+    command(SOURCE / "configure", "-q", "CFLAGS=-g -O0", *options, cwd=folder)
     for target in targets:
         command("make", "-s", "-j2", target, cwd=folder)
     return folder
@@ -196,7 +199,10 @@ def test_without_python(tmp_path, bicorn, run, monkeypatch):
 
 
 def pythons():
-    """Other Pythons of this machine that can be embedded."""
+    """Other Pythons of this machine that can be embedded.  To find out takes
+    as long as to read all tests."""
+    if not os.environ.get("BICORN_SLOW"):
+        return ["any"]
     names = [shutil.which("python3.%d" % n) for n in range(9, 14)]
     names += [str(p) for p in Path(
         os.path.expanduser("~/.pyenv/versions")).glob("3.*/bin/python3")]

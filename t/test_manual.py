@@ -11,8 +11,10 @@ import pytest
 import harness
 from harness import BUILD, SOURCE
 
-pytestmark = pytest.mark.skipif(not (BUILD / "Makefile").exists(),
-                                reason="not in a build folder")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(not (BUILD / "Makefile").exists(),
+                       reason="not in a build folder")]
 
 TABLE = (SOURCE / "src/conf/settings.def").read_text()
 NAMES = set(re.findall(r"^SETTING\((\w+),", TABLE, re.M))

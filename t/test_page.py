@@ -21,6 +21,7 @@ from harness import wait_for
 from test_admin import APP, admin_of
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.skipif("#define HAVE_ADMIN 1" not in harness._CONFIG,
                        reason="built without jansson"),
     pytest.mark.skipif(not shutil.which("chromedriver") or

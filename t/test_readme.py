@@ -27,6 +27,7 @@ from test_install import expand
 TEXT = (SOURCE / "README").read_text()
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.python,
     pytest.mark.skipif(not (BUILD / "Makefile").exists(),
                        reason="not in a build folder"),

@@ -15,6 +15,8 @@ import pytest
 import harness
 from harness import BUILD, SOURCE
 
+pytestmark = pytest.mark.once
+
 SRC = SOURCE / "src"
 
 # Variables at file scope that may change: the log sink and the signal flags.
