@@ -272,6 +272,12 @@ class Collector:
                           if pattern.search(m)), None),
             "%r among %r" % (pattern, self.messages))
 
+    def settle(self):
+        """Whatever was sent by now has been read: they come in order."""
+        with socket.socket(self.sock.family, self.sock.type) as s:
+            s.sendto(b"the last", self.sock.getsockname())
+        self.wait("^the last$")
+
     def close(self):
         self.sock.close()
 
@@ -370,7 +376,9 @@ def test_statsd(wsgi, tmp_path, how):
     assert server.raw("GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400")
     c.wait(r"shop\.gunicorn\.backlog:\d+\|ms\|#a:b,c")
     assert server.stop() == 0
+    # It says that before the workers have left, and said their last.
     c.wait(r"shop\.gunicorn\.workers:0\|g\|#a:b,c")
+    c.settle()
     lines = b"\n".join(c.messages).decode().split("\n")
     assert lines.count("shop.gunicorn.requests:1|c|@1.0|#a:b,c") == 32
     assert lines.count("shop.gunicorn.request.status.200:1|c|@1.0|#a:b,c") == 30
