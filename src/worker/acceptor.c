@@ -23,6 +23,7 @@
 #include "worker/client.h"
 #include "worker/heritage.h"
 #include "worker/inbound.h"
+#include "worker/lead.h"
 #include "worker/loan.h"
 #include "worker/peers.h"
 #include "worker/pool.h"
@@ -130,6 +131,7 @@ acceptor_new(struct worker *w, struct err *err)
 	if (a == NULL)
 		goto failed;
 	a->w = w;
+	w->acceptor = a;
 	a->epoll = w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	a->wake.kind = SOURCE_WAKE;
 	a->now_ms = clock_ms();
@@ -202,6 +204,7 @@ push_batch(struct acceptor *a)
 {
 	if (a->batch_count == 0)
 		return;
+	a->handed = (unsigned)a->batch_count;
 	/* ACCEPTOR to QUEUE. */
 	queue_push(a->w->queue, a->batch_first, a->batch_last,
 	    a->batch_count);
@@ -513,7 +516,7 @@ reopen_logs(struct acceptor *a)
 }
 
 static bool
-served_enough(struct worker *w)
+served_enough(const struct worker *w)
 {
 	return w->max_requests > 0 &&
 	    atomic_load_explicit(&w->served, memory_order_relaxed) >=
@@ -528,6 +531,17 @@ is_orphan(struct acceptor *a)
 		return false;
 	a->parent_ms = a->now_ms + BEAT_MS - WHEEL_TICK_MS;
 	return getppid() != a->w->heritage->arbiter;
+}
+
+bool
+acceptor_has_to_act(const struct acceptor *a, int64_t now_ms)
+{
+	return signals_seen(SIGNALS_REOPEN) || signals_seen(SIGNALS_DUMP) ||
+	    signals_seen(SIGNALS_QUIT) || signals_seen(SIGNALS_DRAIN) ||
+	    now_ms >= a->parent_ms ||
+	    (served_enough(a->w) &&
+		atomic_load_explicit(&a->w->score->state,
+		    memory_order_relaxed) == WORKER_READY);
 }
 
 /* Nothing is left but requests that nothing ends. */
@@ -601,12 +615,18 @@ wait_limit(const struct acceptor *a)
 
 /* Without events there are still deadlines to keep. */
 static int
-wait_events(struct acceptor *a, struct epoll_event *events)
+wait_events(struct acceptor *a, struct epoll_event *events, enum round how)
 {
 	const struct timespec pause = { .tv_nsec = FAILED_WAIT_NS };
-	int n = epoll_wait(a->epoll, events, EVENTS_MAX,
-	    wheel_wait(&a->wheel, a->now_ms, wait_limit(a)));
+	int limit_ms = how == ROUND_LOOK
+	    ? 0
+	    : wheel_wait(&a->wheel, a->now_ms, wait_limit(a));
+	bool leads = how == ROUND_LEAD &&
+	    queue_lead(a->w->queue, a->w->wake_fd);
+	int n = epoll_wait(a->epoll, events, EVENTS_MAX, limit_ms);
 
+	if (leads)
+		queue_led(a->w->queue);
 	if (n >= 0 || errno == EINTR)
 		return n;
 	must(errno != EBADF && errno != EINVAL);
@@ -621,11 +641,13 @@ tell_time(struct acceptor *a)
 
 	a->now_us = clock_us();
 	a->now_ms = a->now_us / 1000;
+	atomic_store_explicit(&a->looked_us, a->now_us, memory_order_relaxed);
 	if (a->now_ms == before_ms)
 		return;
 	a->crowd = a->asked < 2 * a->arrived
 	    ? (unsigned)(a->arrived / (a->now_ms - before_ms))
 	    : 0;
+	a->pace = (unsigned)(a->asked / (a->now_ms - before_ms));
 	a->asked = a->arrived = 0;
 }
 
@@ -647,17 +669,17 @@ gather(struct acceptor *a)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
 }
 
-static void
-one_round(struct acceptor *a)
+void
+acceptor_round(struct acceptor *a, enum round how)
 {
 	struct epoll_event events[EVENTS_MAX];
 	int n;
 
-	queue_rest(a->w->queue, REST_MAX_US);
-	gather(a);
-	n = wait_events(a, events);
-
+	if (how != ROUND_LOOK)
+		gather(a);
+	n = wait_events(a, events, how);
 	tell_time(a);
+	a->handed = 0;
 	atomic_store_explicit(&a->w->score->beat_ms, a->now_ms,
 	    memory_order_relaxed);
 	for (int i = 0; i < n; i++)
@@ -739,8 +761,11 @@ acceptor_run(struct acceptor *a)
 {
 	be_modest(true);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-	while (!heed_signals(a))
-		one_round(a);
+	while (!heed_signals(a)) {
+		lead_rest(a);
+		queue_rest(a->w->queue, REST_MAX_US);
+		acceptor_round(a, ROUND_WAIT);
+	}
 	be_modest(false);
 	cut_all_off(a);
 	return a->open == NULL;

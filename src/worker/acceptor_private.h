@@ -2,8 +2,9 @@
 #ifndef BICORN_WORKER_ACCEPTOR_PRIVATE_H
 #define BICORN_WORKER_ACCEPTOR_PRIVATE_H
 
-/* The acceptor from inside.  All of it belongs to the acceptor's thread. */
+/* The acceptor from inside.  All of it belongs to who leads: worker/lead.h. */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,10 +30,13 @@ struct acceptor {
 	int epoll;
 	int64_t now_ms; /* of the round in hand ... */
 	int64_t now_us; /* ... in microseconds */
+	_Atomic int64_t looked_us; /* the same, for others to read */
 	unsigned asked;   /* requests that came in this millisecond, and from */
 	unsigned arrived; /* ... so many clients */
 	unsigned crowd;   /* clients in each of those before it; 0: they asked
 			     more than once */
+	unsigned pace;    /* requests in each of those */
+	unsigned handed;  /* ... and in the last round */
 	struct wheel wheel;
 	struct source wake; /* SOURCE_WAKE */
 
@@ -92,6 +96,20 @@ struct acceptor {
 	int64_t drain_end_ms;  /* CLOCK_NEVER: not draining */
 	int64_t idle_close_ms; /* then idle clients are closed */
 };
+
+/* --- acceptor.c ----------------------------------------------------------- */
+
+enum round {
+	ROUND_LOOK, /* what has happened */
+	ROUND_WAIT, /* for something to happen; the acceptor */
+	ROUND_LEAD, /* the same; a pool thread, which is asleep meanwhile */
+};
+
+/* Does what is to be done for events and deadlines.  Who leads. */
+void acceptor_round(struct acceptor *a, enum round how);
+
+/* The acceptor has something to do that no other thread does for it. */
+bool acceptor_has_to_act(const struct acceptor *a, int64_t now_ms);
 
 /* --- status.c ------------------------------------------------------------- */
 

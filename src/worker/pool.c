@@ -20,6 +20,7 @@
 #include "conf/conf.h"
 #include "worker/exchange.h"
 #include "worker/heritage.h"
+#include "worker/lead.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
@@ -146,6 +147,18 @@ note_waits(struct pool_thread *t)
 	t->looked++;
 }
 
+/* A client of those that came while this thread led; NULL: another leads. */
+static struct client *
+lead(struct pool_thread *t)
+{
+	struct worker *w = t->w;
+	struct client *c = NULL;
+
+	while (c == NULL && lead_take(w, t->x.pub.thread))
+		c = queue_take(w->queue, -1);
+	return c;
+}
+
 /* The next client, once there is one; NULL when there will be none. */
 static struct client *
 next_client(struct pool_thread *t, int64_t busy_us)
@@ -153,6 +166,8 @@ next_client(struct pool_thread *t, int64_t busy_us)
 	struct worker *w = t->w;
 	struct client *c = queue_take(w->queue, busy_us);
 
+	if (c == NULL)
+		c = lead(t);
 	if (c != NULL) {
 		if (t->serial)
 			note_waits(t);
@@ -161,7 +176,9 @@ next_client(struct pool_thread *t, int64_t busy_us)
 	t->looked = 0;
 	if (APP_HAS(w->app.ops, thread_idle))
 		w->app.ops->thread_idle(w->app.instance, t->x.pub.thread);
-	return queue_pop(w->queue);
+	queue_yield(w->queue);
+	c = lead(t); /* whoever did may have let go meanwhile */
+	return c != NULL ? c : queue_pop(w->queue);
 }
 
 static void *

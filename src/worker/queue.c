@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/queue.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "base/must.h"
@@ -21,7 +23,7 @@
  * decides anew.  Where the guess is wrong, because all that are up are stuck
  * in requests much longer than usual, the acceptor nudges a moment later.
  */
-#define PATIENCE_US 100
+#define PATIENCE_US 200
 /*
  * Where the threads share an interpreter's lock, a second one that is up adds
  * switches and no speed, unless the first often waits for something else: in
@@ -60,6 +62,8 @@ struct queue {
 	_Atomic uint64_t taken; /* clients, ever; read without the lock */
 	unsigned turn;      /* counts what is taken while both are busy */
 	bool waking; /* a sleeper was woken and has not yet run */
+	bool leading; /* one of those that sleep waits for events, and ... */
+	_Atomic int leader_fd; /* ... is woken through this */
 	bool resting; /* somebody is in queue_rest() */
 	struct cond drained; /* what rests is to get on */
 	bool closed;
@@ -131,24 +135,52 @@ goes_alone(const struct queue *q)
 	    !atomic_load_explicit(&q->waits, memory_order_relaxed);
 }
 
-static bool claim_wake_locked(struct queue *q, int64_t patience_us)
+enum wake {
+	WAKE_NOBODY,
+	WAKE_SLEEPER,
+	WAKE_LEADER, /* nobody else sleeps */
+};
+
+static enum wake claim_wake_locked(struct queue *q, int64_t patience_us)
     REQUIRES(q->lock);
 
-/* Whether the caller, after dropping the lock, has to wake a sleeper. */
-static bool
+/* Whom the caller has to wake after dropping the lock. */
+static enum wake
 claim_wake_locked(struct queue *q, int64_t patience_us)
 {
 	unsigned up = q->threads - sleeping_of(q);
 
 	if (q->waking || length_of(q) == 0 || sleeping_of(q) == 0)
-		return false;
+		return WAKE_NOBODY;
 	if (goes_alone(q) && up > 0 && patience_us >= 0)
-		return false;
+		return WAKE_NOBODY;
 	if (up > 0 && (int64_t)length_of(q) * busy_of(q) <=
 	    patience_us * 16 * up)
-		return false;
+		return WAKE_NOBODY;
 	q->waking = true;
-	return true;
+	return q->leading && sleeping_of(q) == 1 ? WAKE_LEADER : WAKE_SLEEPER;
+}
+
+/* Without the lock, which spares the sleeper a trip into it. */
+static void
+wake(struct queue *q, enum wake whom)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	switch (whom) {
+	case WAKE_NOBODY:
+		break;
+	case WAKE_SLEEPER:
+		cond_wake_one(&q->ready);
+		break;
+	case WAKE_LEADER:
+		do {
+			n = write(atomic_load_explicit(&q->leader_fd,
+				      memory_order_relaxed), &one, sizeof(one));
+		} while (n < 0 && errno == EINTR);
+		break;
+	}
 }
 
 static void note_busy_locked(struct queue *q, int64_t busy_us)
@@ -179,18 +211,15 @@ static void
 push(struct queue *q, struct line *l, struct client *first,
     struct client *last, size_t count)
 {
-	bool wake;
+	enum wake whom;
 
 	lock_take(&q->lock);
 	must(!q->closed);
 	append(l, first, last);
 	length_set(q, length_of(q) + count);
-	wake = claim_wake_locked(q, PATIENCE_US);
+	whom = claim_wake_locked(q, PATIENCE_US);
 	lock_drop(&q->lock);
-
-	/* Waking after the drop spares the sleeper a trip into the lock. */
-	if (wake)
-		cond_wake_one(&q->ready);
+	wake(q, whom);
 }
 
 void
@@ -256,13 +285,11 @@ static void leave(struct queue *q) LOCK_ATTR(release_capability(q->lock));
 static void
 leave(struct queue *q)
 {
-	bool wake = claim_wake_locked(q, PATIENCE_US);
+	enum wake whom = claim_wake_locked(q, PATIENCE_US);
 	bool rouse = claim_rouse_locked(q);
 
-	/* Waking after the drop spares the sleeper a trip into the lock. */
 	lock_drop(&q->lock);
-	if (wake)
-		cond_wake_one(&q->ready);
+	wake(q, whom);
 	if (rouse)
 		cond_wake_one(&q->drained);
 }
@@ -279,18 +306,18 @@ queue_take(struct queue *q, int64_t busy_us)
 	return c;
 }
 
+void
+queue_yield(const struct queue *q)
+{
+	if (busy_of(q) > 0 && busy_of(q) < PATIENCE_US * 16)
+		sched_yield();
+}
+
 struct client *
 queue_pop(struct queue *q)
 {
 	struct client *c;
 
-	/*
-	 * Let the others run once before going to sleep: on a machine with
-	 * more threads than processors that is when the acceptor brings the
-	 * next clients, and nobody has to be woken for them.
-	 */
-	if (busy_of(q) > 0 && busy_of(q) < PATIENCE_US * 16)
-		sched_yield();
 	lock_take(&q->lock);
 	while (length_of(q) == 0 && !q->closed) {
 		sleeping_set(q, sleeping_of(q) + 1);
@@ -301,6 +328,46 @@ queue_pop(struct queue *q)
 	c = take_locked(q);
 	leave(q);
 	return c;
+}
+
+bool
+queue_lead(struct queue *q, int wake_fd)
+{
+	bool empty;
+
+	lock_take(&q->lock);
+	empty = length_of(q) == 0 && !q->closed;
+	if (empty) {
+		must(!q->leading);
+		q->leading = true;
+		atomic_store_explicit(&q->leader_fd, wake_fd,
+		    memory_order_relaxed);
+		sleeping_set(q, sleeping_of(q) + 1);
+	}
+	lock_drop(&q->lock);
+	return empty;
+}
+
+void
+queue_led(struct queue *q)
+{
+	lock_take(&q->lock);
+	q->leading = false;
+	q->waking = false;
+	sleeping_set(q, sleeping_of(q) - 1);
+	lock_drop(&q->lock);
+}
+
+bool
+queue_all_asleep(const struct queue *q)
+{
+	return length_of(q) == 0 && sleeping_of(q) == q->threads;
+}
+
+int64_t
+queue_busy_us(const struct queue *q)
+{
+	return busy_of(q) / 16;
 }
 
 void
@@ -410,13 +477,12 @@ queue_note_waits(struct queue *q, int64_t waited_us, int64_t busy_us)
 void
 queue_nudge(struct queue *q)
 {
-	bool wake;
+	enum wake whom;
 
 	lock_take(&q->lock);
-	wake = claim_wake_locked(q, -1);
+	whom = claim_wake_locked(q, -1);
 	lock_drop(&q->lock);
-	if (wake)
-		cond_wake_one(&q->ready);
+	wake(q, whom);
 }
 
 size_t

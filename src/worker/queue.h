@@ -54,6 +54,13 @@ void queue_push_again(struct queue *q, struct client *c);
 struct client *queue_take(struct queue *q, int64_t busy_us);
 
 /*
+ * Lets the others run once before a thread goes to sleep, where requests are
+ * short: on a machine with more threads than processors that is when the
+ * acceptor brings the next clients, and nobody has to be woken for them.
+ */
+void queue_yield(const struct queue *q);
+
+/*
  * The same after a queue_take() that found nothing: sleeps until there is one.
  * Returns NULL once the queue is closed and empty.
  */
@@ -65,6 +72,21 @@ struct client *queue_pop(struct queue *q);
  * with most of it.  What comes meanwhile is then pushed at once.
  */
 void queue_rest(struct queue *q, int64_t limit_us);
+
+/*
+ * A pool thread that found nothing is about to wait for events, as who leads
+ * (worker/lead.h), and is one of those that sleep until queue_led(): wake_fd,
+ * an eventfd, wakes it when it is needed here.  False, and it need not say
+ * that it is back, when clients have come meanwhile.
+ */
+bool queue_lead(struct queue *q, int wake_fd);
+void queue_led(struct queue *q);
+
+/* Nobody waits, and no thread is up.  Takes no lock. */
+bool queue_all_asleep(const struct queue *q);
+
+/* How long a client keeps a thread of late; 0: not known.  Takes no lock. */
+int64_t queue_busy_us(const struct queue *q);
 
 /*
  * True when clients wait although threads sleep: those that are up were

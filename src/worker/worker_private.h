@@ -73,10 +73,11 @@ struct worker {
 	bool forked; /* true in a process that it forked: see forked.h */
 	int wake_fd; /* eventfd that wakes the acceptor */
 	int epoll;   /* the acceptor's; here to end a registration */
+	struct acceptor *acceptor; /* for who leads */
 	uint64_t max_requests; /* jitter included; 0: no limit */
 	struct outbound_limits keep; /* output kept for slow clients */
 
-	/* Owned by the acceptor. */
+	/* Owned by who leads: worker/lead.h. */
 	struct inbound *stash; /* spare ones, for new requests */
 
 	/* Any thread. */
@@ -85,6 +86,8 @@ struct worker {
 	_Atomic(struct inbound *) spare_inbound; /* given back by anyone */
 	_Atomic unsigned spare_count; /* how many those and the stash are */
 	_Atomic int64_t buffered; /* bytes of memory in requests and output */
+	_Atomic uint32_t leader; /* enum leader: who asks epoll */
+	_Atomic bool leader_called; /* the acceptor wants to */
 	_Atomic bool draining;  /* answers say Connection: close */
 	_Atomic bool holding;   /* a thread holds an answer: loan_hold() */
 	_Atomic bool hungry;    /* the acceptor waits for a client to close */

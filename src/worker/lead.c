@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker/lead.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "app/module.h"
+#include "base/clock.h"
+#include "worker/acceptor_private.h"
+#include "worker/queue.h"
+#include "worker/worker_private.h"
+
+/*
+ * The pool leads while requests keep a thread for less than this on average,
+ * and this many come in a millisecond.
+ */
+#define SHORT_US 250
+#define PACE 4
+/* So often the acceptor looks in: nobody waits for longer until it leads. */
+#define LOOK_US 500
+/* It leads again when fewer requests than this came between looks ... */
+#define FEW 1
+/* ... for so many in a row. */
+#define FEW_LOOKS 8
+/* It asks the leader to let go so often. */
+#define DEMAND_US 50
+
+static bool
+take(struct worker *w, enum leader who)
+{
+	uint32_t none = LEADER_NONE;
+
+	return atomic_load_explicit(&w->leader, memory_order_relaxed) ==
+	    LEADER_NONE &&
+	    atomic_compare_exchange_strong_explicit(&w->leader, &none, who,
+		memory_order_acquire, memory_order_relaxed);
+}
+
+static void
+let_go(struct worker *w)
+{
+	atomic_store_explicit(&w->leader, LEADER_NONE, memory_order_release);
+}
+
+/* --- a pool thread -------------------------------------------------------- */
+
+bool
+lead_take(struct worker *w, void *thread)
+{
+	struct acceptor *a;
+
+	if (atomic_load_explicit(&w->leader_called, memory_order_relaxed) ||
+	    !take(w, LEADER_POOL))
+		return false;
+	a = w->acceptor;
+	/*
+	 * What is there already needs no waiting, nor to give up what the
+	 * thread keeps from one request to the next.
+	 */
+	if (APP_HAS(w->app.ops, thread_idle)) {
+		sched_yield();
+		acceptor_round(a, ROUND_LOOK);
+		if (queue_length(w->queue) == 0)
+			w->app.ops->thread_idle(w->app.instance, thread);
+	}
+	while (queue_length(w->queue) == 0 &&
+	    !atomic_load_explicit(&w->leader_called, memory_order_relaxed))
+		acceptor_round(a, ROUND_LEAD);
+	let_go(w);
+	return true;
+}
+
+/* --- the acceptor --------------------------------------------------------- */
+
+static void
+sleep_us(int64_t us)
+{
+	const struct timespec t = { .tv_nsec = us * 1000 };
+
+	nanosleep(&t, NULL); /* a signal ends it */
+}
+
+static void
+take_back(struct worker *w)
+{
+	atomic_store_explicit(&w->leader_called, true, memory_order_relaxed);
+	while (!take(w, LEADER_ACCEPTOR)) {
+		worker_wake(w);
+		sleep_us(DEMAND_US);
+	}
+	atomic_store_explicit(&w->leader_called, false, memory_order_relaxed);
+}
+
+static bool
+is_worth_it(const struct acceptor *a)
+{
+	int64_t busy_us = queue_busy_us(a->w->queue);
+
+	return a->pace >= PACE && a->handed > 0 && busy_us < SHORT_US &&
+	    a->drain_end_ms == CLOCK_NEVER;
+}
+
+void
+lead_rest(struct acceptor *a)
+{
+	struct worker *w = a->w;
+	uint64_t taken = queue_taken(w->queue);
+	unsigned few = 0;
+
+	if (!is_worth_it(a))
+		return;
+	let_go(w);
+	for (;;) {
+		uint64_t before = taken;
+		int64_t now_us;
+
+		/* They may have gone to sleep before they could lead. */
+		if (queue_all_asleep(w->queue) && take(w, LEADER_ACCEPTOR))
+			return;
+		sleep_us(LOOK_US);
+		now_us = clock_us();
+		taken = queue_taken(w->queue);
+		few = taken - before < FEW ? few + 1 : 0;
+		if (few >= FEW_LOOKS || acceptor_has_to_act(a, now_us / 1000))
+			break;
+		if (now_us - atomic_load_explicit(&a->looked_us,
+				 memory_order_relaxed) >= LOOK_US &&
+		    take(w, LEADER_ACCEPTOR))
+			return;
+	}
+	take_back(w);
+}
