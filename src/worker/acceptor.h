@@ -3,10 +3,11 @@
 #define BICORN_WORKER_ACCEPTOR_H
 
 /*
- * The acceptor: the first thread of a worker, and its only epoll loop.  It
- * accepts, reads requests until they are complete, hands them to the pool,
- * sends what sockets did not take, and keeps every deadline.  It never runs
- * application code and never waits for anything but epoll.
+ * The acceptor: the first thread of a worker, and its epoll loop, which a pool
+ * thread goes on with at times (worker/lead.h).  It accepts, reads requests
+ * until they are complete, hands them to the pool, sends what sockets did not
+ * take, and keeps every deadline.  It never runs application code and never
+ * waits for anything but epoll.
  */
 
 #include <stdbool.h>

@@ -5,7 +5,8 @@
 /*
  * A client: one connection as the worker sees it, and who owns it.
  *
- * At every instant one side owns a client, and only the owner touches it:
+ * At every instant one side owns a client, and only the owner touches it
+ * (whoever leads is the acceptor: worker/lead.h):
  *
  *	ACCEPTOR  owner word is 0.  All states but CLIENT_READY.
  *	QUEUE     OWNED_BY_POOL, state CLIENT_READY, linked into the queue.

@@ -24,13 +24,13 @@ int pool_start(struct worker *w, struct pool **out, struct err *err);
 pthread_t pool_thread_id(const struct pool *p, size_t i);
 void *pool_app_thread(const struct pool *p, size_t i);
 
+/* The client whose answer that thread holds, or NULL.  The acceptor. */
+struct client *pool_held(const struct pool *p, size_t i);
+
 /*
  * Waits until every thread has ended, which they do once the queue is
  * closed and empty, and frees the pool.
  */
-/* The client whose answer that thread holds, or NULL.  The acceptor. */
-struct client *pool_held(const struct pool *p, size_t i);
-
 void pool_join(struct pool **pp);
 
 #endif

@@ -23,7 +23,7 @@
  * decides anew.  Where the guess is wrong, because all that are up are stuck
  * in requests much longer than usual, the acceptor nudges a moment later.
  */
-#define PATIENCE_US 200
+#define PATIENCE_US 100
 /*
  * Where the threads share an interpreter's lock, a second one that is up adds
  * switches and no speed, unless the first often waits for something else: in

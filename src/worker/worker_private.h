@@ -71,7 +71,7 @@ struct worker {
 	struct score_counts *counts; /* what no thread of the pool counts */
 	bool hears_requests; /* the application is told before and after */
 	bool forked; /* true in a process that it forked: see forked.h */
-	int wake_fd; /* eventfd that wakes the acceptor */
+	int wake_fd; /* eventfd that wakes who leads, the acceptor */
 	int epoll;   /* the acceptor's; here to end a registration */
 	struct acceptor *acceptor; /* for who leads */
 	uint64_t max_requests; /* jitter included; 0: no limit */
@@ -95,7 +95,7 @@ struct worker {
 	_Atomic uint64_t served; /* counted when max_requests is set */
 };
 
-/* Wakes the acceptor out of epoll_wait.  Any thread. */
+/* Wakes who is in epoll_wait, the acceptor.  Any thread. */
 void worker_wake(struct worker *w);
 
 /*

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The ready queue: order, several threads, waking no more than it must. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -505,6 +507,68 @@ test_one_wakes_one(void **state)
 	queue_free(&s.q);
 }
 
+/* A thread that waits for events is one that sleeps, with another bell. */
+static void
+test_leader(void **state)
+{
+	struct score_load load = { 0 };
+	struct queue *q = queue_new(2, &load);
+	struct client c[3] = { 0 };
+	int bell = eventfd(0, EFD_NONBLOCK);
+	uint64_t rung;
+
+	(void)state;
+	assert_false(queue_all_asleep(q));
+	assert_true(queue_lead(q, bell));
+	assert_int_equal(load.sleeping, 1);
+	/* The other thread is up: it will get to short ones. */
+	push_one(q, &c[0]);
+	assert_int_equal(read(bell, &rung, sizeof(rung)), -1);
+	assert_ptr_equal(queue_take(q, 1000000), &c[0]);
+	/* It will not, by that: the leader is needed, and called once. */
+	queue_push_again(q, &c[1]);
+	queue_push_again(q, &c[2]);
+	assert_int_equal(read(bell, &rung, sizeof(rung)), sizeof(rung));
+	assert_int_equal(rung, 1);
+	queue_led(q);
+	assert_int_equal(load.sleeping, 0);
+	/* There is something to do. */
+	assert_false(queue_lead(q, bell));
+	assert_ptr_equal(queue_take(q, -1), &c[1]);
+	assert_ptr_equal(queue_take(q, -1), &c[2]);
+	assert_true(queue_lead(q, bell));
+	queue_led(q);
+	close(bell);
+	close_and_free(q);
+}
+
+/* Where somebody else sleeps, that one is woken and the leader is not. */
+static void
+test_leader_is_woken_last(void **state)
+{
+	struct client c[2] = { 0 };
+	struct score_load load = { 0 };
+	struct stuck s = { .q = queue_new(2, &load), .go = true };
+	int bell = eventfd(0, EFD_NONBLOCK);
+	pthread_t thread;
+	uint64_t rung;
+
+	(void)state;
+	pthread_create(&thread, NULL, get_stuck, &s);
+	assert_true(queue_lead(s.q, bell));
+	while (atomic_load(&load.sleeping) != 2)
+		sched_yield();
+	assert_true(queue_all_asleep(s.q));
+	push_one(s.q, &c[0]);
+	assert_true(comes_to(&s.inside, 1, false, s.q));
+	assert_int_equal(read(bell, &rung, sizeof(rung)), -1);
+	queue_led(s.q);
+	queue_close(s.q);
+	pthread_join(thread, NULL);
+	close(bell);
+	queue_free(&s.q);
+}
+
 int
 main(void)
 {
@@ -521,6 +585,8 @@ main(void)
 		cmocka_unit_test(test_goal),
 		cmocka_unit_test(test_nobody_sleeps_for_ever),
 		cmocka_unit_test(test_one_wakes_one),
+		cmocka_unit_test(test_leader),
+		cmocka_unit_test(test_leader_is_woken_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
