@@ -141,7 +141,8 @@ acceptor_new(struct worker *w, struct err *err)
 	a->complained_ms = INT64_MIN / 2;
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
-	    add_listeners(a) == 0 && share_listeners(a) == 0 && count_addresses(a) == 0)
+	    add_listeners(a) == 0 && share_listeners(a) == 0 &&
+	    count_addresses(a) == 0)
 		return a;
 failed:
 	err_sys(err, "acceptor");

@@ -59,7 +59,8 @@ struct acceptor {
 	uint64_t patient_goal; /* ... those are served when queue_taken() is
 				  as much as this */
 	int64_t metrics_ms; /* when they are sent next */
-	int64_t held_ms;  /* since when answers may be held; CLOCK_NEVER: none */
+	int64_t held_ms;  /* since when answers may be held; CLOCK_NEVER: not
+			     at all */
 	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it
 			     has nothing to look at */
 	int64_t status_ms;  /* when to tell the scoreboard how things are */

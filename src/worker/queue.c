@@ -118,7 +118,8 @@ sleeping_of(const struct queue *q)
 static void
 sleeping_set(struct queue *q, unsigned sleeping)
 {
-	atomic_store_explicit(&q->load->sleeping, sleeping, memory_order_relaxed);
+	atomic_store_explicit(&q->load->sleeping, sleeping,
+	    memory_order_relaxed);
 }
 
 void

@@ -157,8 +157,9 @@ watch_again(struct acceptor *a, struct client *c, bool output)
 }
 
 /*
- * Half a request is there, or nothing after all.  Should the last read have left bytes behind, no
- * edge would tell of them: asking once more is cheap where it is rare.
+ * Half a request is there, or nothing after all.  Should the last read have
+ * left bytes behind, no edge would tell of them: asking once more is cheap
+ * where it is rare.
  */
 static void
 await_more(struct acceptor *a, struct client *c)

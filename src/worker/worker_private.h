@@ -125,8 +125,9 @@ bool worker_stopping(const struct worker *w);
 
 /*
  * From the pool: the connection is idle, or waits for the client's next
- * message of a handshake, and nothing is known to be there to read.  False when events came in meanwhile: they are now in c->readable
- * and c->peer_closed, and the caller still owns c.
+ * message of a handshake, and nothing is known to be there to read.  False
+ * when events came in meanwhile: they are now in c->readable and
+ * c->peer_closed, and the caller still owns c.
  */
 bool client_release(struct client *c);
 
