@@ -126,9 +126,24 @@ def processes(session):
     return _with_stat(3, session)
 
 
-def children(pid):
-    """The pids of the children of a process."""
-    return _with_stat(1, pid)
+def is_dead(pid):
+    try:
+        stat = Path("/proc/%d/stat" % pid).read_text()
+    except OSError:
+        return True
+    return stat.rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def children(pid, dead=False):
+    """The pids of the children of a process.  With dead, those that were there
+    at one time: who is found dead a moment later is not left out."""
+    try:
+        found = [int(child) for task in os.listdir("/proc/%d/task" % pid)
+                 for child in Path("/proc", str(pid), "task", task,
+                                   "children").read_text().split()]
+    except OSError:         # it is gone, or the kernel has no such file
+        return _with_stat(1, pid)
+    return sorted(c for c in found if dead or not is_dead(c))
 
 
 def open_files(pid):
@@ -517,9 +532,9 @@ class Server:
         """For `since`: how many lines the log has now."""
         return self.log.count()
 
-    def workers(self):
+    def workers(self, dead=False):
         """Without the helper process, which runs hooks."""
-        return [pid for pid in children(self.pid) if not is_helper(pid)]
+        return [pid for pid in children(self.pid, dead) if not is_helper(pid)]
 
     # Ending it.
 
