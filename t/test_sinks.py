@@ -459,6 +459,9 @@ def test_rotation_without_privileges(wsgi, tmp_path):
             "Error handling" in error.read_text()
 
     harness.wait_for(in_the_new_ones, "lines in the new files")
+    harness.wait_for(lambda: not [
+        pid for pid in server.workers()
+        if str(logs / "access.1") in harness.open_files(pid)], "both workers")
     old = (logs / "access.1").read_text()
     for _ in range(20):
         server.get("/later")
