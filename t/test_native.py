@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Applications in C: loading them, and every function of bicorn/app.h."""
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -523,6 +524,25 @@ def test_body_both_ways_spooled(server):
     assert r["first"] == ["abcd"]
     assert r["length"] == ["8004"]
     assert r["rest"] == ["x" * 16]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_body_spooled_in_order(server, framing):
+    """However the pieces come, and whatever stands behind them."""
+    body = random.Random(framing).randbytes(1000000)
+    cut = [body[i:i + 40009] for i in range(0, len(body), 40009)]
+    if framing == "chunked":
+        fields = {"Transfer-Encoding": "chunked"}
+        cut = [b"%x\r\n%s\r\n" % (len(p), p) for p in cut] + [b"0\r\n\r\n"]
+    else:
+        fields = {"Content-Length": str(len(body))}
+    cut[-1] += harness.request("GET", "/request")
+    with server("--body-buffer", 1024).connect() as c:
+        c.send(harness.request("POST", "/read", fields))
+        for piece in cut:
+            c.send(piece)
+        assert c.response().body == body
+        assert c.response().status == 200
 
 
 def test_body_of_none(server):
