@@ -37,7 +37,7 @@
 #include "worker/worker_private.h"
 
 /* Events that one epoll_wait brings at most. */
-#define EVENTS_MAX 128
+#define EVENTS_MAX 256
 /* The system had no memory to wait with: a moment later it may have. */
 #define FAILED_WAIT_NS (10 * 1000 * 1000)
 /* The acceptor shows signs of life at least so often. */
