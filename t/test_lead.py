@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who asks epoll: while short requests follow each other the threads of the
 pool do, otherwise the acceptor, and nobody is forgotten when it changes."""
+import os
 import platform
 import re
 import signal
@@ -207,3 +208,32 @@ def test_python_lock_is_not_kept_by_a_leader(wsgi):
             wait_for(lambda: int(c.get("/ticks").body) > before + 20,
                      "the thread to run")
         assert load.error is None
+
+
+def test_signals_right_after_a_load(bicorn, work, tmp_path):
+    """The pool took the event of a signal that is for the acceptor."""
+    log = tmp_path / "error.log"
+    server = bicorn("--workers", "1", "--threads", "3",
+                    "--error-logfile", log, work, wait=False)
+    wait_for(lambda: log.exists() and "Ready" in log.read_text(), "a start")
+    server.address = harness.address_of(re.search(
+        r"Listening at: (\S+)", log.read_text()).group(1))
+    pid = server.workers()[0]
+    conns = [server.connect() for _ in range(12)]
+    late = 0
+    for _ in range(12):
+        for _ in range(20):
+            for c in conns:
+                c.sock.sendall(GET)
+            for c in conns:
+                assert c.response().body == b"hello"
+        log.rename(tmp_path / "old.log")
+        began = time.monotonic()
+        os.kill(pid, signal.SIGUSR1)
+        wait_for(log.exists, "logs to be opened again")
+        late += time.monotonic() - began > 0.9
+    # It looks for signals once a second in any case.
+    assert late < 4
+    for c in conns:
+        c.close()
+    assert server.stop() == 0

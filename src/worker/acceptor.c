@@ -624,8 +624,11 @@ wait_events(struct acceptor *a, struct epoll_event *events, enum round how)
 	    : wheel_wait(&a->wheel, a->now_ms, wait_limit(a));
 	bool leads = how == ROUND_LEAD &&
 	    queue_lead(a->w->queue, a->w->wake_fd);
-	int n = epoll_wait(a->epoll, events, EVENTS_MAX, limit_ms);
+	int n;
 
+	if (how == ROUND_LEAD && !leads)
+		limit_ms = 0; /* there is something to do for this thread */
+	n = epoll_wait(a->epoll, events, EVENTS_MAX, limit_ms);
 	if (leads)
 		queue_led(a->w->queue);
 	if (n >= 0 || errno == EINTR)
@@ -763,9 +766,10 @@ acceptor_run(struct acceptor *a)
 	be_modest(true);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	while (!heed_signals(a)) {
-		lead_rest(a);
+		enum round how = lead_rest(a) ? ROUND_LOOK : ROUND_WAIT;
+
 		queue_rest(a->w->queue, REST_MAX_US);
-		acceptor_round(a, ROUND_WAIT);
+		acceptor_round(a, how);
 	}
 	be_modest(false);
 	cut_all_off(a);

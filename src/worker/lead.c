@@ -3,7 +3,6 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <sys/prctl.h>
 #include <time.h>
 
 #include "app/module.h"
@@ -102,7 +101,7 @@ is_worth_it(const struct acceptor *a)
 	    a->drain_end_ms == CLOCK_NEVER;
 }
 
-void
+bool
 lead_rest(struct acceptor *a)
 {
 	struct worker *w = a->w;
@@ -110,7 +109,7 @@ lead_rest(struct acceptor *a)
 	unsigned few = 0;
 
 	if (!is_worth_it(a))
-		return;
+		return false;
 	let_go(w);
 	for (;;) {
 		uint64_t before = taken;
@@ -118,7 +117,7 @@ lead_rest(struct acceptor *a)
 
 		/* They may have gone to sleep before they could lead. */
 		if (queue_all_asleep(w->queue) && take(w, LEADER_ACCEPTOR))
-			return;
+			return true;
 		sleep_us(LOOK_US);
 		now_us = clock_us();
 		taken = queue_taken(w->queue);
@@ -128,7 +127,8 @@ lead_rest(struct acceptor *a)
 		if (now_us - atomic_load_explicit(&a->looked_us,
 				 memory_order_relaxed) >= LOOK_US &&
 		    take(w, LEADER_ACCEPTOR))
-			return;
+			return true;
 	}
 	take_back(w);
+	return true;
 }
