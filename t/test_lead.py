@@ -237,3 +237,43 @@ def test_signals_right_after_a_load(bicorn, work, tmp_path):
     for c in conns:
         c.close()
     assert server.stop() == 0
+
+
+@pytest.mark.alone
+@pytest.mark.once
+def test_who_leads_is_not_busy(bicorn, work, tmp_path):
+    """A worker takes connections for the thread that looks at them."""
+    server = bicorn("--workers", "2", "--threads", "2", work)
+    gates, conns, held = {}, [], []
+
+    def hold_one_thread_each():
+        c = server.connect()
+        pid = c.get("/pid").body
+        conns.append(c)
+        if pid not in gates:
+            gates[pid] = tmp_path / pid.decode()
+            held.append(conns.pop())
+            c.send(request(target="/hold?%s" % gates[pid]))
+        return len(gates) == 2
+
+    wait_for(hold_one_thread_each, "a connection to each worker")
+    wait_for(lambda: server.log.text().count("work: holding") == 2,
+             "a busy thread in each worker")
+    waits = []
+    with Load(server) as load:
+        wait_for(lambda: load.count > 1000, "service")
+        for _ in range(20):
+            began = time.monotonic()
+            with server.connect() as c:
+                assert c.get().body == b"hello"
+            waits.append(time.monotonic() - began)
+    assert load.error is None
+    # So long a connection waits for a thread, in the backlog.
+    assert max(waits) < 0.08
+    for gate in gates.values():
+        gate.touch()
+    for c in held:
+        assert c.response().body == b"held"
+    for c in conns:
+        c.close()
+    assert server.stop() == 0
