@@ -183,6 +183,42 @@ def test_max_requests_while_the_pool_leads(bicorn, work):
     assert server.stop() == 0
 
 
+def test_answers_before_one_that_takes_long(bicorn, work, tmp_path):
+    """While much is to be done some answers are sent together; a request that
+    holds the thread up does not hold up those before it."""
+    server = bicorn("--workers", "1", "--threads", "1", work)
+    spin = request(target="/spin?60")
+    before = [server.connect() for _ in range(12)]
+    behind = [server.connect() for _ in range(12)]
+    held = server.connect()
+    took = []
+    for turn in range(11):
+        for _ in range(20):  # until the pool leads
+            for c in before + behind:
+                c.send(spin)
+            for c in before + behind:
+                assert c.response().body == b"hello"
+        gate = tmp_path / ("gate%d" % turn)
+        mark = server.mark()
+        for c in before:
+            c.send(spin)
+        held.send(request(target="/hold?%s" % gate))
+        for c in behind:
+            c.send(spin)
+        server.wait_log("work: holding", since=mark)
+        begun = time.monotonic()
+        for c in before:
+            assert c.response().body == b"hello"
+        took.append(time.monotonic() - begun)
+        gate.touch()
+        assert held.response().body == b"held"
+        for c in behind:
+            assert c.response().body == b"hello"
+    # What the socket alone would do takes 0.2 s.
+    assert sorted(took)[5] < 0.1 * SLOW, took
+    assert server.stop() == 0
+
+
 def test_python_lock_is_not_kept_by_a_leader(wsgi):
     """A thread of the application gets on while a pool thread leads."""
     server = wsgi("""

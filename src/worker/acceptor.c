@@ -766,10 +766,11 @@ acceptor_run(struct acceptor *a)
 	be_modest(true);
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	while (!heed_signals(a)) {
-		enum round how = lead_rest(a) ? ROUND_LOOK : ROUND_WAIT;
+		bool led = lead_rest(a);
 
-		queue_rest(a->w->queue, REST_MAX_US);
-		acceptor_round(a, how);
+		if (!led)
+			queue_rest(a->w->queue, REST_MAX_US);
+		acceptor_round(a, led ? ROUND_LOOK : ROUND_WAIT);
 	}
 	be_modest(false);
 	cut_all_off(a);

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "http/response.h"
 #include "worker/ident.h"
+#include "worker/later.h"
 
 struct client;
 struct score_counts;
@@ -50,6 +51,8 @@ struct exchange {
 
 	/* A client with loan_hold(); set by the thread, for the acceptor. */
 	_Atomic(struct client *) held;
+
+	struct later later; /* answers that wait to be sent together */
 
 	/* Of the request in hand. */
 	struct client *c;

@@ -8,6 +8,7 @@
 #include "app/module.h"
 #include "base/clock.h"
 #include "worker/acceptor_private.h"
+#include "worker/later.h"
 #include "worker/queue.h"
 #include "worker/worker_private.h"
 
@@ -34,7 +35,7 @@ take(struct worker *w, enum leader who)
 	return atomic_load_explicit(&w->leader, memory_order_relaxed) ==
 	    LEADER_NONE &&
 	    atomic_compare_exchange_strong_explicit(&w->leader, &none, who,
-		memory_order_acquire, memory_order_relaxed);
+		memory_order_seq_cst, memory_order_relaxed);
 }
 
 static void
@@ -97,7 +98,8 @@ is_worth_it(const struct acceptor *a)
 {
 	int64_t busy_us = queue_busy_us(a->w->queue);
 
-	return a->pace >= PACE && a->handed > 0 && busy_us < SHORT_US &&
+	return a->pace >= PACE && busy_us < SHORT_US &&
+	    (a->handed > 0 || queue_length(a->w->queue) > 0) &&
 	    a->drain_end_ms == CLOCK_NEVER;
 }
 
@@ -117,9 +119,10 @@ lead_rest(struct acceptor *a)
 
 		/* They may have gone to sleep before they could lead. */
 		if (queue_all_asleep(w->queue) && take(w, LEADER_ACCEPTOR))
-			return true;
+			break;
 		sleep_us(LOOK_US);
 		now_us = clock_us();
+		later_send_all(w, now_us - LOOK_US);
 		taken = queue_taken(w->queue);
 		few = taken - before < FEW ? few + 1 : 0;
 		if (few >= FEW_LOOKS || acceptor_has_to_act(a, now_us / 1000))
@@ -127,8 +130,12 @@ lead_rest(struct acceptor *a)
 		if (now_us - atomic_load_explicit(&a->looked_us,
 				 memory_order_relaxed) >= LOOK_US &&
 		    take(w, LEADER_ACCEPTOR))
-			return true;
+			break;
 	}
-	take_back(w);
+	if (atomic_load_explicit(&w->leader, memory_order_relaxed) !=
+	    LEADER_ACCEPTOR)
+		take_back(w);
+	/* Nobody looks at those any more. */
+	later_send_all(w, INT64_MAX);
 	return true;
 }

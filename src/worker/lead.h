@@ -36,10 +36,10 @@ enum leader {
 bool lead_take(struct worker *w, void *thread);
 
 /*
- * For the acceptor, after a round that brought requests: lets the pool lead
- * if that is worth while, and returns when the acceptor is to lead again.
- * True when it let go: a signal may have come whose event the pool took, so
- * the acceptor must look for those before it waits.
+ * For the acceptor: if that is worth while it lets the pool lead, and returns
+ * when the acceptor is to lead again.  True when it let go: a signal may have
+ * come whose event the pool took, so the acceptor must look for those before
+ * it waits.
  */
 bool lead_rest(struct acceptor *a);
 

@@ -166,8 +166,10 @@ next_client(struct pool_thread *t, int64_t busy_us)
 	struct worker *w = t->w;
 	struct client *c = queue_take(w->queue, busy_us);
 
-	if (c == NULL)
+	if (c == NULL) {
+		later_send(&t->x.later);
 		c = lead(t);
+	}
 	if (c != NULL) {
 		if (t->serial)
 			note_waits(t);
@@ -202,6 +204,7 @@ thread_main(void *arg)
 
 		while ((c = next_client(t, busy_us)) != NULL) {
 			serve_client(&t->x, c);
+			later_look(&t->x);
 			feed_acceptor(t->w);
 			busy_us = t->x.ended_us - t->x.started_us;
 		}
@@ -289,6 +292,12 @@ struct client *
 pool_held(const struct pool *p, size_t i)
 {
 	return atomic_load(&p->threads[i].x.held);
+}
+
+const struct later *
+pool_later(const struct pool *p, size_t i)
+{
+	return &p->threads[i].x.later;
 }
 
 void

@@ -259,9 +259,8 @@ take_locked(struct queue *q)
 	return c;
 }
 
-/* How long those that are up will take for what waits. */
-static int64_t
-ahead_us(const struct queue *q)
+int64_t
+queue_ahead_us(const struct queue *q)
 {
 	unsigned up = q->threads - sleeping_of(q);
 
@@ -274,7 +273,7 @@ static bool claim_rouse_locked(struct queue *q) REQUIRES(q->lock);
 static bool
 claim_rouse_locked(struct queue *q)
 {
-	if (!q->resting || ahead_us(q) > ROUSE_US)
+	if (!q->resting || queue_ahead_us(q) > ROUSE_US)
 		return false;
 	q->resting = false;
 	return true;
@@ -374,10 +373,10 @@ queue_busy_us(const struct queue *q)
 void
 queue_rest(struct queue *q, int64_t limit_us)
 {
-	if (ahead_us(q) < REST_US)
+	if (queue_ahead_us(q) < REST_US)
 		return;
 	lock_take(&q->lock);
-	q->resting = ahead_us(q) >= REST_US;
+	q->resting = queue_ahead_us(q) >= REST_US;
 	if (q->resting) {
 		cond_wait_us(&q->drained, &q->lock, limit_us);
 		q->resting = false;

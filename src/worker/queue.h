@@ -85,6 +85,9 @@ void queue_led(struct queue *q);
 /* Nobody waits, and no thread is up.  Takes no lock. */
 bool queue_all_asleep(const struct queue *q);
 
+/* How long those that are up will take for what waits.  Takes no lock. */
+int64_t queue_ahead_us(const struct queue *q);
+
 /* How long a client keeps a thread of late; 0: not known.  Takes no lock. */
 int64_t queue_busy_us(const struct queue *q);
 

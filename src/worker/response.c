@@ -82,6 +82,7 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	struct iovec iov[6], *first = iov;
 	char chunk[HTTP_CHUNK_HEAD_MAX];
 	uint64_t size = gathered(x) + part.len + announced;
+	bool later;
 	int n = 0;
 
 	if (x->broken)
@@ -102,8 +103,12 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	if (may_hold(x) && output_hold(x->w, x->c, &first, &n))
 		return true;
 	send_begin(x);
-	x->broken = !output_write(x->w, x->c, first, n, announced > 0);
+	later = announced == 0 && later_may(x);
+	x->broken = !output_write(x->w, x->c, first, n,
+	    announced > 0 || later);
 	send_end(x);
+	if (later)
+		later_add(x);
 	return !x->broken;
 }
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bicorn/app.h>
@@ -58,6 +59,20 @@ nap(struct bicorn_exchange *x)
 {
 	poll(NULL, 0, (int)number(x));
 	reply(x, "slept");
+}
+
+/* Computes for so many microseconds. */
+static void
+spin(struct bicorn_exchange *x)
+{
+	struct timespec now, begun;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - begun.tv_sec) * 1000000 +
+		(now.tv_nsec - begun.tv_nsec) / 1000 < number(x));
+	reply(x, "hello");
 }
 
 static void
@@ -151,6 +166,7 @@ static const struct {
 	{ "/pid", pid },
 	{ "/hold", hold },
 	{ "/nap", nap },
+	{ "/spin", spin },
 	{ "/big", big },
 	{ "/stream", stream },
 	{ "/cut", cut },
