@@ -14,15 +14,16 @@
 
 /*
  * The pool leads while requests keep a thread for less than this on average,
- * and this many come in a millisecond.
+ * or than that where one at a time gets on, and this many come in a
+ * millisecond.
  */
-#define SHORT_US 250
+#define SHORT_US 100
+#define SHORT_SERIAL_US 250
 #define PACE 4
 /* So often the acceptor looks in: nobody waits for longer until it leads. */
 #define LOOK_US 500
-/* It leads again when fewer requests than this came between looks ... */
-#define FEW 1
-/* ... for so many in a row. */
+/* It leads again when fewer requests than this came in so many looks. */
+#define FEW 8
 #define FEW_LOOKS 8
 /* It asks the leader to let go so often. */
 #define DEMAND_US 50
@@ -56,14 +57,12 @@ lead_take(struct worker *w, void *thread)
 		return false;
 	a = w->acceptor;
 	/*
-	 * What is there already needs no waiting, nor to give up what the
-	 * thread keeps from one request to the next.
+	 * What others want is not kept meanwhile.  They, and the clients, have
+	 * their turn, after which more requests are found at once.
 	 */
 	if (APP_HAS(w->app.ops, thread_idle)) {
+		w->app.ops->thread_idle(w->app.instance, thread);
 		sched_yield();
-		acceptor_round(a, ROUND_LOOK);
-		if (queue_length(w->queue) == 0)
-			w->app.ops->thread_idle(w->app.instance, thread);
 	}
 	while (queue_length(w->queue) == 0 &&
 	    !atomic_load_explicit(&w->leader_called, memory_order_relaxed))
@@ -97,8 +96,10 @@ static bool
 is_worth_it(const struct acceptor *a)
 {
 	int64_t busy_us = queue_busy_us(a->w->queue);
+	bool serial = (a->w->app.traits & BICORN_TRAIT_SERIAL) != 0;
 
-	return a->pace >= PACE && busy_us < SHORT_US &&
+	return a->pace >= PACE &&
+	    busy_us < (serial ? SHORT_SERIAL_US : SHORT_US) &&
 	    (a->handed > 0 || queue_length(a->w->queue) > 0) &&
 	    a->drain_end_ms == CLOCK_NEVER;
 }
@@ -108,13 +109,12 @@ lead_rest(struct acceptor *a)
 {
 	struct worker *w = a->w;
 	uint64_t taken = queue_taken(w->queue);
-	unsigned few = 0;
+	unsigned looks = 0;
 
 	if (!is_worth_it(a))
 		return false;
 	let_go(w);
 	for (;;) {
-		uint64_t before = taken;
 		int64_t now_us;
 
 		/* They may have gone to sleep before they could lead. */
@@ -123,10 +123,15 @@ lead_rest(struct acceptor *a)
 		sleep_us(LOOK_US);
 		now_us = clock_us();
 		later_send_all(w, now_us - LOOK_US);
-		taken = queue_taken(w->queue);
-		few = taken - before < FEW ? few + 1 : 0;
-		if (few >= FEW_LOOKS || acceptor_has_to_act(a, now_us / 1000))
+		if (acceptor_has_to_act(a, now_us / 1000))
 			break;
+		if (++looks % FEW_LOOKS == 0) {
+			uint64_t before = taken;
+
+			taken = queue_taken(w->queue);
+			if (taken - before < FEW)
+				break;
+		}
 		if (now_us - atomic_load_explicit(&a->looked_us,
 				 memory_order_relaxed) >= LOOK_US &&
 		    take(w, LEADER_ACCEPTOR))

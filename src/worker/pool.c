@@ -129,7 +129,8 @@ end_look(struct pool_thread *t)
 
 /*
  * Finds out whether the application waits for anything, from so many clients
- * that came one after another: between them this thread did not sleep.
+ * that came one after another: between them this thread did not sleep, but it
+ * may have led, so that a little less than what they waited is seen.
  */
 static void
 note_waits(struct pool_thread *t)
