@@ -145,6 +145,18 @@ def compile_app(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def work(tmp_path_factory):
+    """The module made of t/apps/work.c."""
+    module = tmp_path_factory.mktemp("work") / "work.so"
+    subprocess.run(
+        [*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g", "-Wall",
+         "-Wextra", "-I", str(harness.SOURCE / "include"),
+         str(harness.SOURCE / "t/apps/work.c"), "-o", str(module)],
+        check=True)
+    return module
+
+
+@pytest.fixture(scope="session")
 def slow_app(tmp_path_factory):
     """t/apps/slow.c, for clients that are slow or in a hurry."""
     module = tmp_path_factory.mktemp("slow") / "slow.so"

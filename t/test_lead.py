@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,23 +12,12 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import SOURCE, request, wait_for
+from harness import request, wait_for
 
 SLOW = 4 if harness.SANITIZERS else 1
 GET = request()
 # epoll_wait, epoll_pwait, epoll_pwait2
 EPOLL = {"x86_64": {"232", "281", "441"}, "aarch64": {"22", "441"}}
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """The module made of t/apps/work.c."""
-    module = tmp_path_factory.mktemp("apps") / "work.so"
-    subprocess.run(
-        [*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g", "-Wall",
-         "-Wextra", "-I", str(SOURCE / "include"),
-         str(SOURCE / "t/apps/work.c"), "-o", str(module)], check=True)
-    return module
 
 
 class Load(threading.Thread):

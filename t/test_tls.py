@@ -12,7 +12,7 @@ import pytest
 
 import harness
 import tlskit
-from harness import SOURCE, request, wait_for
+from harness import request, wait_for
 from tlskit import HAS_1_3, V1_2, V1_3, VERSIONS
 
 tlskit.require()
@@ -43,17 +43,6 @@ def pki(tmp_path_factory):
         "ec": make_pair(folder, "ec", "ec", "-pkeyopt",
                         "ec_paramgen_curve:P-256"),
     }
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """The module made of t/apps/work.c."""
-    module = tmp_path_factory.mktemp("apps") / "work.so"
-    subprocess.run(
-        [*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g", "-Wall",
-         "-I", str(SOURCE / "include"), str(SOURCE / "t/apps/work.c"),
-         "-o", str(module)], check=True)
-    return module
 
 
 @pytest.fixture

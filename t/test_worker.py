@@ -15,21 +15,10 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import SOURCE, request, wait_for
+from harness import request, wait_for
 
 SLOW = 4 if harness.SANITIZERS else 1
 GET = request()
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """The module made of t/apps/work.c."""
-    module = tmp_path_factory.mktemp("apps") / "work.so"
-    subprocess.run(
-        [*harness.CC.split(), "-shared", "-fPIC", "-O1", "-g", "-Wall",
-         "-Wextra", "-I", str(SOURCE / "include"),
-         str(SOURCE / "t/apps/work.c"), "-o", str(module)], check=True)
-    return module
 
 
 @pytest.fixture
