@@ -72,8 +72,7 @@ later_add(struct exchange *x)
 	unsigned count = atomic_load_explicit(&l->count, memory_order_relaxed);
 
 	if (count == 0)
-		atomic_store_explicit(&l->since_us, x->sent_us,
-		    memory_order_relaxed);
+		atomic_store(&l->since_us, x->sent_us);
 	atomic_store_explicit(&l->fds[count], x->c->conn.fd,
 	    memory_order_relaxed);
 	/*
@@ -97,18 +96,33 @@ later_look(struct exchange *x)
 		later_send(l);
 }
 
+/*
+ * Once: while its thread is stuck a connection may be closed, and what then
+ * has its descriptor is not to be touched again and again.
+ */
+static void
+send_for(struct later *l, int64_t before_us)
+{
+	int64_t since_us = atomic_load(&l->since_us);
+	unsigned count = atomic_load(&l->count);
+
+	if (count == 0 || since_us >= before_us)
+		return;
+	/* The thread is not stuck: it has begun anew. */
+	if (atomic_load(&l->since_us) != since_us)
+		return;
+	if (l->sent_since_us != since_us) {
+		l->sent_since_us = since_us;
+		l->sent = 0;
+	}
+	for (; l->sent < count; l->sent++)
+		send_fd(atomic_load_explicit(&l->fds[l->sent],
+		    memory_order_relaxed));
+}
+
 void
 later_send_all(const struct worker *w, int64_t before_us)
 {
-	for (size_t i = 0; i < (size_t)w->settings->threads; i++) {
-		const struct later *l = pool_later(w->pool, i);
-		unsigned count = atomic_load(&l->count);
-
-		if (count == 0 || atomic_load_explicit(&l->since_us,
-				      memory_order_relaxed) >= before_us)
-			continue;
-		for (unsigned j = 0; j < count; j++)
-			send_fd(atomic_load_explicit(&l->fds[j],
-			    memory_order_relaxed));
-	}
+	for (size_t i = 0; i < (size_t)w->settings->threads; i++)
+		send_for(pool_later(w->pool, i), before_us);
 }

@@ -26,11 +26,15 @@ struct worker;
 
 #define LATER_MAX 16
 
-/* Of a pool thread, which adds; who leads or is about to reads it. */
+/* Of a pool thread, which adds; the acceptor's thread reads it. */
 struct later {
 	_Atomic unsigned count;
 	_Atomic int64_t since_us; /* the first one stands there since then */
 	_Atomic int fds[LATER_MAX];
+
+	/* The acceptor's thread: of those since then it has sent so many. */
+	int64_t sent_since_us;
+	unsigned sent;
 };
 
 /* Whether the end of x's answer, about to be written, may wait. */
@@ -45,7 +49,10 @@ void later_look(struct exchange *x);
 /* Sends them now.  The thread. */
 void later_send(struct later *l);
 
-/* Sends those of all threads that stand there since before that.  Acceptor. */
+/*
+ * Sends those of all threads that stand there since before that, each once.
+ * The acceptor's thread, leading or not.
+ */
 void later_send_all(const struct worker *w, int64_t before_us);
 
 #endif

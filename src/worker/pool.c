@@ -295,8 +295,8 @@ pool_held(const struct pool *p, size_t i)
 	return atomic_load(&p->threads[i].x.held);
 }
 
-const struct later *
-pool_later(const struct pool *p, size_t i)
+struct later *
+pool_later(struct pool *p, size_t i)
 {
 	return &p->threads[i].x.later;
 }

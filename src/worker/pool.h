@@ -28,8 +28,8 @@ void *pool_app_thread(const struct pool *p, size_t i);
 /* The client whose answer that thread holds, or NULL.  The acceptor. */
 struct client *pool_held(const struct pool *p, size_t i);
 
-/* The answers of that thread that wait to be sent.  Any thread. */
-const struct later *pool_later(const struct pool *p, size_t i);
+/* The answers of that thread that wait to be sent.  The acceptor. */
+struct later *pool_later(struct pool *p, size_t i);
 
 /*
  * Waits until every thread has ended, which they do once the queue is
