@@ -15,6 +15,9 @@ void fd_close(int *fd);
 int fd_nonblock(int fd, bool on);
 int fd_cloexec(int fd, bool on);
 
+/* Wakes who reads an eventfd; a full counter does that as well. */
+void fd_wake(int fd);
+
 /* Writes all of it, over EINTR and short counts; 0 or -1 with errno. */
 int fd_write_all(int fd, const void *buf, size_t len);
 

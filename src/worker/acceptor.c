@@ -623,7 +623,7 @@ wait_events(struct acceptor *a, struct epoll_event *events, enum round how)
 	    ? 0
 	    : wheel_wait(&a->wheel, a->now_ms, wait_limit(a));
 	bool leads = how == ROUND_LEAD &&
-	    queue_lead(a->w->queue, a->w->wake_fd);
+	    queue_lead(a->w->queue);
 	int n;
 
 	if (how == ROUND_LEAD && !leads)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client changes hands between the pool and the acceptor. */
-#include <errno.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/must.h"
 #include "base/probe.h"
 #include "worker/client.h"
@@ -19,13 +18,7 @@
 void
 worker_wake(struct worker *w)
 {
-	const uint64_t one = 1;
-	ssize_t n;
-
-	do {
-		n = write(w->wake_fd, &one, sizeof(one));
-	} while (n < 0 && errno == EINTR);
-	/* A full counter wakes as well. */
+	fd_wake(w->wake_fd);
 }
 
 bool

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/queue.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/lock.h"
 #include "base/must.h"
 #include "worker/client.h"
@@ -49,6 +48,7 @@ struct queue {
 	/* Constant once there are threads. */
 	unsigned threads;
 	bool serial;
+	int leader_fd; /* wakes who waits for events */
 	struct score_load *load; /* where the counts are */
 
 	atomic_bool waits; /* serial, but requests wait for something */
@@ -62,8 +62,7 @@ struct queue {
 	_Atomic uint64_t taken; /* clients, ever; read without the lock */
 	unsigned turn;      /* counts what is taken while both are busy */
 	bool waking; /* a sleeper was woken and has not yet run */
-	bool leading; /* one of those that sleep waits for events, and ... */
-	_Atomic int leader_fd; /* ... is woken through this */
+	bool leading; /* one of those that sleep waits for events */
 	bool resting; /* somebody is in queue_rest() */
 	struct cond drained; /* what rests is to get on */
 	bool closed;
@@ -128,6 +127,12 @@ queue_set_serial(struct queue *q)
 	q->serial = true;
 }
 
+void
+queue_set_leader_fd(struct queue *q, int fd)
+{
+	q->leader_fd = fd;
+}
+
 /* True when a second thread would get into the way of the first. */
 static bool
 goes_alone(const struct queue *q)
@@ -166,9 +171,6 @@ claim_wake_locked(struct queue *q, int64_t patience_us)
 static void
 wake(struct queue *q, enum wake whom)
 {
-	const uint64_t one = 1;
-	ssize_t n;
-
 	switch (whom) {
 	case WAKE_NOBODY:
 		break;
@@ -176,10 +178,7 @@ wake(struct queue *q, enum wake whom)
 		cond_wake_one(&q->ready);
 		break;
 	case WAKE_LEADER:
-		do {
-			n = write(atomic_load_explicit(&q->leader_fd,
-				      memory_order_relaxed), &one, sizeof(one));
-		} while (n < 0 && errno == EINTR);
+		fd_wake(q->leader_fd);
 		break;
 	}
 }
@@ -331,7 +330,7 @@ queue_pop(struct queue *q)
 }
 
 bool
-queue_lead(struct queue *q, int wake_fd)
+queue_lead(struct queue *q)
 {
 	bool empty;
 
@@ -340,8 +339,6 @@ queue_lead(struct queue *q, int wake_fd)
 	if (empty) {
 		must(!q->leading);
 		q->leading = true;
-		atomic_store_explicit(&q->leader_fd, wake_fd,
-		    memory_order_relaxed);
 		sleeping_set(q, sleeping_of(q) + 1);
 	}
 	lock_drop(&q->lock);

@@ -33,6 +33,9 @@ struct queue *queue_new(unsigned threads, struct score_load *load);
  */
 void queue_set_serial(struct queue *q);
 
+/* The eventfd that wakes a leader that is needed.  Before there are threads. */
+void queue_set_leader_fd(struct queue *q, int fd);
+
 /*
  * Hands a chain of `count` clients, linked through client.next, to the pool,
  * which owns them from now on.  Never blocks.
@@ -75,11 +78,10 @@ void queue_rest(struct queue *q, int64_t limit_us);
 
 /*
  * A pool thread that found nothing is about to wait for events, as who leads
- * (worker/lead.h), and is one of those that sleep until queue_led(): wake_fd,
- * an eventfd, wakes it when it is needed here.  False, and it need not say
- * that it is back, when clients have come meanwhile.
+ * (worker/lead.h), and is one of those that sleep until queue_led().
+ * False, and it need not say that it is back, when clients have come meanwhile.
  */
-bool queue_lead(struct queue *q, int wake_fd);
+bool queue_lead(struct queue *q);
 void queue_led(struct queue *q);
 
 /* Nobody waits, and no thread is up.  Takes no lock. */

@@ -301,10 +301,7 @@ scoreboard_event(const struct scoreboard *b)
 void
 scoreboard_notify(const struct scoreboard *b)
 {
-	const uint64_t one = 1;
-	ssize_t n = write(b->event, &one, sizeof(one));
-
-	(void)n; /* a full counter is readable as well */
+	fd_wake(b->event);
 }
 
 int
@@ -316,13 +313,9 @@ scoreboard_left(const struct scoreboard *b)
 void
 scoreboard_leave(struct scoreboard *b, size_t slot)
 {
-	const uint64_t one = 1;
-	ssize_t n;
-
 	atomic_store_explicit(&scoreboard_head(b)->left_by, (uint32_t)slot,
 	    memory_order_relaxed);
-	n = write(b->left, &one, sizeof(one));
-	(void)n; /* then they take it when they come by */
+	fd_wake(b->left);
 }
 
 size_t

@@ -251,6 +251,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		err_sys(err, "worker");
 		return WORKER_EXIT_BOOT;
 	}
+	queue_set_leader_fd(w->queue, w->wake_fd);
 	start.number = atomic_load(&w->score->number);
 	start.arbiter = (int)h->arbiter;
 	if (loaded)

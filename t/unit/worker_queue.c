@@ -518,8 +518,9 @@ test_leader(void **state)
 	uint64_t rung;
 
 	(void)state;
+	queue_set_leader_fd(q, bell);
 	assert_false(queue_all_asleep(q));
-	assert_true(queue_lead(q, bell));
+	assert_true(queue_lead(q));
 	assert_int_equal(load.sleeping, 1);
 	/* The other thread is up: it will get to short ones. */
 	push_one(q, &c[0]);
@@ -533,10 +534,10 @@ test_leader(void **state)
 	queue_led(q);
 	assert_int_equal(load.sleeping, 0);
 	/* There is something to do. */
-	assert_false(queue_lead(q, bell));
+	assert_false(queue_lead(q));
 	assert_ptr_equal(queue_take(q, -1), &c[1]);
 	assert_ptr_equal(queue_take(q, -1), &c[2]);
-	assert_true(queue_lead(q, bell));
+	assert_true(queue_lead(q));
 	queue_led(q);
 	close(bell);
 	close_and_free(q);
@@ -554,8 +555,9 @@ test_leader_is_woken_last(void **state)
 	uint64_t rung;
 
 	(void)state;
+	queue_set_leader_fd(s.q, bell);
 	pthread_create(&thread, NULL, get_stuck, &s);
-	assert_true(queue_lead(s.q, bell));
+	assert_true(queue_lead(s.q));
 	while (atomic_load(&load.sleeping) != 2)
 		sched_yield();
 	assert_true(queue_all_asleep(s.q));
