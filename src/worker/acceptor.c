@@ -616,21 +616,13 @@ wait_limit(const struct acceptor *a)
 
 /* Without events there are still deadlines to keep. */
 static int
-wait_events(struct acceptor *a, struct epoll_event *events, enum round how)
+wait_events(struct acceptor *a, struct epoll_event *events, bool may_wait)
 {
 	const struct timespec pause = { .tv_nsec = FAILED_WAIT_NS };
-	int limit_ms = how == ROUND_LOOK
-	    ? 0
-	    : wheel_wait(&a->wheel, a->now_ms, wait_limit(a));
-	bool leads = how == ROUND_LEAD &&
-	    queue_lead(a->w->queue);
-	int n;
+	int n = epoll_wait(a->epoll, events, EVENTS_MAX, may_wait
+		? wheel_wait(&a->wheel, a->now_ms, wait_limit(a))
+		: 0);
 
-	if (how == ROUND_LEAD && !leads)
-		limit_ms = 0; /* there is something to do for this thread */
-	n = epoll_wait(a->epoll, events, EVENTS_MAX, limit_ms);
-	if (leads)
-		queue_led(a->w->queue);
 	if (n >= 0 || errno == EINTR)
 		return n;
 	must(errno != EBADF && errno != EINVAL);
@@ -677,11 +669,14 @@ void
 acceptor_round(struct acceptor *a, enum round how)
 {
 	struct epoll_event events[EVENTS_MAX];
+	bool asleep, may_wait;
 	int n;
 
 	if (how != ROUND_LOOK)
 		gather(a);
-	n = wait_events(a, events, how);
+	asleep = how == ROUND_LEAD && queue_lead(a->w->queue);
+	may_wait = how == ROUND_WAIT || asleep; /* who has nothing to do */
+	n = wait_events(a, events, may_wait);
 	tell_time(a);
 	a->handed = 0;
 	atomic_store_explicit(&a->w->score->beat_ms, a->now_ms,
@@ -692,6 +687,8 @@ acceptor_round(struct acceptor *a, enum round how)
 	run_timers(a);
 	expire_queue(a);
 	watch_requests(a);
+	if (asleep)
+		queue_led(a->w->queue); /* it takes some of that itself */
 	push_batch(a);
 	sweep_queue(a);
 	watch_queue(a);

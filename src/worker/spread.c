@@ -21,7 +21,6 @@
 #include "log/log.h"
 #include "worker/acceptor_private.h"
 #include "worker/heritage.h"
-#include "worker/lead.h"
 #include "worker/scoreboard.h"
 #include "worker/worker_private.h"
 
@@ -106,11 +105,6 @@ busy_of(const struct acceptor *a, size_t slot)
 	    a->w->heritage->board, slot);
 	uint32_t all = all_requests(a, &s->load);
 
-	/* A thread of the pool that leads has no request: it looks at this. */
-	if (slot == a->w->heritage->slot && all > 0 &&
-	    atomic_load_explicit(&a->w->leader, memory_order_relaxed) ==
-		LEADER_POOL)
-		all--;
 	if (all == 0 || expects_long(&s->load))
 		return all;
 	return has_long(a, slot) ? all : 0;
