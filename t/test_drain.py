@@ -159,6 +159,14 @@ def descriptors(pid):
                   for x in Path("/proc/%d/fd" % pid).iterdir())
 
 
+def renew(server):
+    """Reloads, and waits until only those who are ready are left."""
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Ready", since=mark)
+    wait_for(lambda: len(server.workers()) == 2, "the old to leave")
+
+
 def recycle(server, times):
     """Kills workers in turn, or has them replaced, so many times."""
     for i in range(times):
@@ -176,14 +184,12 @@ def test_nothing_is_left_behind(bicorn, life, times):  # noqa: F811
     """No descriptor, zombie or orphan, however often workers change."""
     server = bicorn("-w", 2, "--access-logfile", "-", life)
     recycle(server, 4)
+    renew(server)
     before = descriptors(server.pid)
     of_worker = descriptors(server.workers()[0])
     for i in range(times // 20):
         recycle(server, 16)
-        mark = server.mark()
-        server.signal(signal.SIGHUP)
-        server.wait_log("Ready", since=mark)
-        wait_for(lambda: len(server.workers()) == 2, "the old to leave")
+        renew(server)
         assert server.get("/").status == 200
     assert descriptors(server.pid) == before
     assert descriptors(server.workers()[-1]) == of_worker
