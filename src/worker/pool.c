@@ -26,8 +26,13 @@
 #include "worker/serve.h"
 #include "worker/worker_private.h"
 
-/* Clients after which note_waits() has an opinion. */
+/*
+ * note_waits() looks at so many clients, once so many have come before them
+ * and this time has passed: to look costs as much as a short request.
+ */
 #define LOOK_AT 64
+#define LOOK_AFTER 32
+#define LOOK_REST_US 10000
 
 struct pool_thread {
 	struct worker *w;
@@ -37,13 +42,14 @@ struct pool_thread {
 	bool running; /* id is to be joined */
 	bool failed;  /* thread_start() refused; read after `started` */
 
-	/* Of a serial application: what note_waits() has seen. */
-	bool serial;
+	/* What note_waits() has seen. */
 	int schedstat;      /* of this thread, in /proc; -1: none */
-	unsigned looked;    /* clients since then: */
-	int64_t busy_us;    /* ... how long it was busy with them */
+	bool looking;
+	unsigned clients;   /* since it last slept, or began to look */
+	int64_t look_us;    /* not before then again */
+	int64_t busy_us;    /* how long it was busy with those looked at */
 	int64_t lock_us;    /* ... and waited for the lock that all want */
-	int64_t began_ns;   /* not_waited_ns() before the first */
+	int64_t began_ns;   /* not_waited_ns() before the first of them */
 
 	struct exchange x;
 };
@@ -107,11 +113,19 @@ not_waited_ns(int schedstat)
 static void
 begin_look(struct pool_thread *t)
 {
-	t->looked = 0;
+	t->looking = true;
+	t->clients = 0;
 	t->busy_us = t->lock_us = 0;
 	t->began_ns = not_waited_ns(t->schedstat);
 	if (t->began_ns < 0)
 		queue_note_waits(t->w->queue, 1, 1);
+}
+
+static void
+stop_look(struct pool_thread *t)
+{
+	t->looking = false;
+	t->clients = 0;
 }
 
 /* What is left of the time is what requests waited for something. */
@@ -120,6 +134,8 @@ end_look(struct pool_thread *t)
 {
 	int64_t now_ns = not_waited_ns(t->schedstat), waited_us;
 
+	stop_look(t);
+	t->look_us = t->x.ended_us + LOOK_REST_US;
 	if (now_ns < 0 || t->began_ns < 0)
 		return;
 	waited_us = t->busy_us - t->lock_us - (now_ns - t->began_ns) / 1000;
@@ -135,17 +151,15 @@ end_look(struct pool_thread *t)
 static void
 note_waits(struct pool_thread *t)
 {
-	if (t->looked > 0) {
+	t->clients++;
+	if (t->looking) {
 		t->busy_us += t->x.ended_us - t->x.started_us;
 		t->lock_us += t->x.lock_us;
-		if (t->looked > LOOK_AT) {
+		if (t->clients == LOOK_AT)
 			end_look(t);
-			t->looked = 0;
-		}
-	}
-	if (t->looked == 0)
+	} else if (t->clients > LOOK_AFTER && t->x.ended_us >= t->look_us) {
 		begin_look(t);
-	t->looked++;
+	}
 }
 
 /* A client of those that came while this thread led; NULL: another leads. */
@@ -172,11 +186,10 @@ next_client(struct pool_thread *t, int64_t busy_us)
 		c = lead(t);
 	}
 	if (c != NULL) {
-		if (t->serial)
-			note_waits(t);
+		note_waits(t);
 		return c;
 	}
-	t->looked = 0;
+	stop_look(t);
 	if (APP_HAS(w->app.ops, thread_idle))
 		w->app.ops->thread_idle(w->app.instance, t->x.pub.thread);
 	queue_yield(w->queue);
@@ -196,8 +209,8 @@ thread_main(void *arg)
 	    scoreboard_thread(h->board, h->slot, t->number),
 	    scoreboard_counts(h->board, h->slot, t->number));
 	t->x.number = t->number;
-	t->schedstat = t->serial ? open("/proc/thread-self/schedstat",
-	    O_RDONLY | O_CLOEXEC) : -1;
+	t->schedstat = open("/proc/thread-self/schedstat",
+	    O_RDONLY | O_CLOEXEC);
 	t->failed = !start_application(t);
 	must(sem_post(&t->pool->started) == 0);
 	if (!t->failed) {
@@ -207,7 +220,7 @@ thread_main(void *arg)
 			serve_client(&t->x, c);
 			later_look(&t->x);
 			feed_acceptor(t->w);
-			busy_us = t->x.ended_us - t->x.started_us;
+			busy_us = t->x.ended_us - t->x.run_us;
 		}
 		if (APP_HAS(t->w->app.ops, thread_stop))
 			t->w->app.ops->thread_stop(t->w->app.instance,
@@ -236,7 +249,6 @@ start_thread(struct pool *p, struct worker *w, unsigned number,
 	t->w = w;
 	t->pool = p;
 	t->number = number;
-	t->serial = (w->app.traits & BICORN_TRAIT_SERIAL) != 0;
 	rc = pthread_create(&t->id, NULL, thread_main, t);
 	if (rc != 0) {
 		err_set(err, "thread %u of %zu: %s", number + 1, p->count,

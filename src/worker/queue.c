@@ -30,6 +30,13 @@
  */
 #define WAITS_SELDOM 8
 /*
+ * Elsewhere more threads than processors get into each other's way only where
+ * requests are short: they are up because there are many, not because one of
+ * them takes long.  One more may be up where they are so short that those who
+ * look for work and find none would leave a processor without any.
+ */
+#define TINY_US 8
+/*
  * With so much to do ahead of it the acceptor need not look for more, and it
  * is called when there is only so much left.
  */
@@ -48,10 +55,11 @@ struct queue {
 	/* Constant once there are threads. */
 	unsigned threads;
 	bool serial;
+	unsigned processors; /* that this pool may use */
 	int leader_fd; /* wakes who waits for events */
 	struct score_load *load; /* where the counts are */
 
-	atomic_bool waits; /* serial, but requests wait for something */
+	atomic_bool waits; /* requests wait for something */
 
 	struct lock lock;  /* rank LOCK_QUEUE: taken last, held briefly */
 	struct cond ready; /* one wake at a time, all on close */
@@ -80,7 +88,7 @@ queue_new(unsigned threads, struct score_load *load)
 		sizeof(*q)) != 0)
 		return NULL;
 	memset(q, 0, sizeof(*q));
-	q->threads = threads;
+	q->threads = q->processors = threads;
 	q->load = load != NULL ? load : &q->own;
 	lock_init(&q->lock, LOCK_QUEUE);
 	cond_init(&q->ready);
@@ -128,17 +136,30 @@ queue_set_serial(struct queue *q)
 }
 
 void
+queue_set_processors(struct queue *q, unsigned count)
+{
+	q->processors = count;
+}
+
+void
 queue_set_leader_fd(struct queue *q, int fd)
 {
 	q->leader_fd = fd;
 }
 
-/* True when a second thread would get into the way of the first. */
+/* True when another thread would get into the way of those that are up. */
 static bool
-goes_alone(const struct queue *q)
+are_enough(const struct queue *q)
 {
-	return q->serial &&
-	    !atomic_load_explicit(&q->waits, memory_order_relaxed);
+	unsigned up = q->threads - sleeping_of(q);
+	int64_t busy = busy_of(q);
+
+	if (up == 0 || atomic_load_explicit(&q->waits, memory_order_relaxed))
+		return false;
+	if (q->serial)
+		return true;
+	return busy < PATIENCE_US * 16 &&
+	    up >= q->processors + (busy < TINY_US * 16);
 }
 
 enum wake {
@@ -158,7 +179,7 @@ claim_wake_locked(struct queue *q, int64_t patience_us)
 
 	if (q->waking || length_of(q) == 0 || sleeping_of(q) == 0)
 		return WAKE_NOBODY;
-	if (goes_alone(q) && up > 0 && patience_us >= 0)
+	if (patience_us >= 0 && are_enough(q))
 		return WAKE_NOBODY;
 	if (up > 0 && (int64_t)length_of(q) * busy_of(q) <=
 	    patience_us * 16 * up)
@@ -459,7 +480,7 @@ uint64_t
 queue_goal(const struct queue *q)
 {
 	/* Where one goes alone it is enough that it goes. */
-	return queue_taken(q) + (goes_alone(q) ? 1 : length_of(q));
+	return queue_taken(q) + (q->serial && are_enough(q) ? 1 : length_of(q));
 }
 
 void

@@ -33,6 +33,13 @@ struct queue *queue_new(unsigned threads, struct score_load *load);
  */
 void queue_set_serial(struct queue *q);
 
+/*
+ * So many processors, at least one, are there for this pool: more of its
+ * threads than that are not woken for short requests that do not wait for
+ * anything.  Before there are threads; without it there are enough for all.
+ */
+void queue_set_processors(struct queue *q, unsigned count);
+
 /* The eventfd that wakes a leader that is needed.  Before there are threads. */
 void queue_set_leader_fd(struct queue *q, int fd);
 
@@ -108,8 +115,8 @@ uint64_t queue_taken(const struct queue *q);
 uint64_t queue_goal(const struct queue *q);
 
 /*
- * For a thread of a serial pool: how long the application waited of late, for
- * anything but the lock that all want, and how long its requests took.
+ * How long the application waited of late, for anything but a lock that all
+ * want, and how long its requests took.
  */
 void queue_note_waits(struct queue *q, int64_t waited_us, int64_t busy_us);
 

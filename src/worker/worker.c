@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "conf/conf.h"
+#include "conf/cpus.h"
 #include "log/access.h"
 #include "log/log.h"
 #include "log/statsd.h"
@@ -221,6 +222,16 @@ tell_forked(struct worker *w, struct err *err)
 	return WORKER_EXIT_BOOT;
 }
 
+/* Of the machine's, those that are left for the pool of one worker. */
+static unsigned
+processors(const struct settings *s)
+{
+	unsigned workers = s->workers > 0 ? (unsigned)s->workers : 1;
+
+	return (cpus_usable((unsigned)s->threads * workers) + workers - 1) /
+	    workers;
+}
+
 /* Everything up to the application; the slot says that we live. */
 static int
 boot(struct worker *w, const struct heritage *h, struct acceptor **a,
@@ -265,6 +276,7 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 		return rc;
 	if ((w->app.traits & BICORN_TRAIT_SERIAL) != 0)
 		queue_set_serial(w->queue);
+	queue_set_processors(w->queue, processors(h->settings));
 	if (pool_start(w, &w->pool, err) != 0)
 		return WORKER_EXIT_BOOT;
 	if (watchdog_start(w, &w->watchdog, err) != 0)

@@ -543,6 +543,61 @@ test_leader(void **state)
 	close_and_free(q);
 }
 
+/* Pushes those, and says whether the leader was called; takes them again. */
+static bool
+calls_leader(struct queue *q, struct client *c, size_t count, int bell)
+{
+	uint64_t rung;
+	bool called;
+
+	assert_true(queue_lead(q));
+	for (size_t i = 0; i < count; i++)
+		push_one(q, &c[i]);
+	called = read(bell, &rung, sizeof(rung)) == sizeof(rung);
+	queue_led(q);
+	while (queue_length(q) > 0)
+		assert_non_null(queue_take(q, -1));
+	return called;
+}
+
+/* More threads than processors are of no use for what does not wait. */
+static void
+test_processors(void **state)
+{
+	struct score_load load = { 0 };
+	struct queue *q = queue_new(2, &load);
+	struct client c[60] = { 0 };
+	int bell = eventfd(0, EFD_NONBLOCK);
+	uint64_t rung;
+
+	(void)state;
+	queue_set_leader_fd(q, bell);
+	atomic_store(&load.busy_us_16, 20 * 16);
+	assert_true(calls_leader(q, c, 6, bell));
+	queue_set_processors(q, 1);
+	assert_false(calls_leader(q, c, 60, bell));
+	queue_note_waits(q, 2, 16);
+	assert_true(calls_leader(q, c, 6, bell));
+	queue_note_waits(q, 1, 16);
+	assert_false(calls_leader(q, c, 6, bell));
+	/* Long ones, and very short ones, may have another. */
+	atomic_store(&load.busy_us_16, 150 * 16);
+	assert_true(calls_leader(q, c, 1, bell));
+	atomic_store(&load.busy_us_16, 5 * 16);
+	assert_true(calls_leader(q, c, 60, bell));
+	/* One that gets stuck is seen as ever. */
+	atomic_store(&load.busy_us_16, 20 * 16);
+	assert_true(queue_lead(q));
+	push_one(q, &c[0]);
+	assert_int_equal(read(bell, &rung, sizeof(rung)), -1);
+	queue_nudge(q);
+	assert_int_equal(read(bell, &rung, sizeof(rung)), sizeof(rung));
+	queue_led(q);
+	assert_non_null(queue_take(q, -1));
+	close(bell);
+	close_and_free(q);
+}
+
 /* Where somebody else sleeps, that one is woken and the leader is not. */
 static void
 test_leader_is_woken_last(void **state)
@@ -589,6 +644,7 @@ main(void)
 		cmocka_unit_test(test_one_wakes_one),
 		cmocka_unit_test(test_leader),
 		cmocka_unit_test(test_leader_is_woken_last),
+		cmocka_unit_test(test_processors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
