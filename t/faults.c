@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/aio_abi.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -29,6 +30,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -51,6 +53,8 @@ enum op {
 	OP_FCNTL,
 	OP_MALLOC,
 	OP_MMAP,
+	OP_IO_SETUP,
+	OP_IO_SUBMIT,
 	OP_COUNT
 };
 
@@ -74,6 +78,8 @@ static const int natural[OP_COUNT][ERRORS_MAX] = {
 	[OP_FCNTL] = { EMFILE },
 	[OP_MALLOC] = { ENOMEM },
 	[OP_MMAP] = { ENOMEM },
+	[OP_IO_SETUP] = { EAGAIN, ENOSYS },
+	[OP_IO_SUBMIT] = { SHORT, SHORT, EAGAIN },
 };
 
 struct rule {
@@ -320,6 +326,49 @@ accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 
 	NEXT(accept_fn, "accept4");
 	return failed(what) ? -1 : next(fd, addr, len, flags);
+}
+
+typedef long (*syscall_fn)(long, ...);
+
+#define LIST_MAX 64
+
+/* Less of one of them, or less of them. */
+static long
+submit_some(syscall_fn next, long context, long count, struct iocb **list)
+{
+	struct iocb *some[LIST_MAX], less;
+
+	if (count <= 0 || count > LIST_MAX)
+		return next(SYS_io_submit, context, count, list);
+	memcpy(some, list, (size_t)count * sizeof(*some));
+	less = *some[count - 1];
+	less.aio_nbytes = shorter(SHORT, (size_t)less.aio_nbytes);
+	some[count - 1] = &less;
+	return next(SYS_io_submit, context,
+	    1 + (long)(draw() % (unsigned)count), some);
+}
+
+EXPORT long
+syscall(long number, ...)
+{
+	long a[6];
+	va_list ap;
+	int what = 0;
+
+	va_start(ap, number);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	NEXT(syscall_fn, "syscall");
+	if (number == SYS_io_setup)
+		what = fault(OP_IO_SETUP, CALLER());
+	else if (number == SYS_io_submit)
+		what = fault(OP_IO_SUBMIT, CALLER());
+	if (failed(what))
+		return -1;
+	if (what == SHORT)
+		return submit_some(next, a[0], a[1], (struct iocb **)a[2]);
+	return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* --- waiting -------------------------------------------------------------- */

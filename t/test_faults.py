@@ -24,7 +24,7 @@ SEED = int(os.environ.get("BICORN_FAULTS", random.randrange(1 << 30)))
 # As in t/faults.c.
 OPS = ["recv", "send", "sendfile", "read", "write", "pread", "pwrite",
        "accept", "epoll_ctl", "epoll_wait", "poll", "open", "fcntl", "malloc",
-       "mmap"]
+       "mmap", "io_setup", "io_submit"]
 SHORT = -1
 HEAD = struct.Struct("=II")
 RULE = struct.Struct("=IiQQQ")
@@ -65,6 +65,10 @@ class Faults:
     def hits(self, op):
         return RULE.unpack_from(
             self.map, HEAD.size + OPS.index(op) * RULE.size)[4]
+
+    def calls(self, op):
+        return RULE.unpack_from(
+            self.map, HEAD.size + OPS.index(op) * RULE.size)[3]
 
     def start(self):
         HEAD.pack_into(self.map, 0, 1, SEED & 0xffffffff)

@@ -22,6 +22,7 @@
 /* Every lock of the server, in the order in which they may be taken. */
 enum lock_rank {
 	LOCK_NONE,
+	LOCK_LATER,
 	LOCK_SPOOL,
 	LOCK_QUEUE, /* taken last, held briefly */
 	LOCK_LOG,

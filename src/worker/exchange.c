@@ -57,6 +57,7 @@ exchange_init(struct exchange *x, struct worker *w,
 	x->pub.server = &w->lent.table;
 	x->pub.request = &x->request.view;
 	x->pub.app = w->app.instance;
+	later_init(&x->later);
 	patience_before(before_log_waits, x);
 }
 
@@ -64,6 +65,7 @@ void
 exchange_fini(struct exchange *x)
 {
 	patience_before(NULL, NULL);
+	later_fini(&x->later);
 	free(x->variables);
 	request_fini(&x->request);
 	buf_fini(&x->out);
@@ -114,7 +116,7 @@ fresh_response(struct exchange *x)
 	x->state = RESPONSE_NONE;
 	x->status = 0;
 	x->no_body = x->chunked = x->keep_open = x->until_close = false;
-	x->broken = x->head_sent = x->ending = false;
+	x->broken = x->head_sent = x->ending = x->later_put = false;
 	x->length = -1;
 	x->taken = x->put = 0;
 	x->out.len = x->gather_at = 0;

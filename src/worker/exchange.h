@@ -52,7 +52,7 @@ struct exchange {
 	/* A client with loan_hold(); set by the thread, for the acceptor. */
 	_Atomic(struct client *) held;
 
-	struct later later; /* answers that wait to be sent together */
+	struct later later; /* answers that are sent together */
 
 	/* Of the request in hand. */
 	struct client *c;
@@ -87,6 +87,7 @@ struct exchange {
 	bool broken;       /* the client is gone, or was too slow */
 	bool ending;       /* what is emitted now is the end of it */
 	bool head_sent;    /* given to the socket or to client.out */
+	bool later_put;    /* the end of it is in `later` */
 	int64_t length;    /* of the whole body; -1: not known */
 	uint64_t taken;    /* body bytes the application gave, cut at length */
 	uint64_t put;      /* body bytes given to socket or client.out */

@@ -22,6 +22,8 @@
 #define PACE 4
 /* So often the acceptor looks in: nobody waits for longer until it leads. */
 #define LOOK_US 500
+/* ... but while there is more than that to do for those that are up. */
+#define LOOK_BUSY_US 2000
 /* It leads again when fewer requests than this came in so many looks. */
 #define FEW 8
 #define FEW_LOOKS 8
@@ -71,6 +73,24 @@ lead_take(struct worker *w, void *thread)
 	return true;
 }
 
+void
+lead_look(struct worker *w, int64_t now_us)
+{
+	struct acceptor *a;
+
+	if (atomic_load_explicit(&w->leader, memory_order_relaxed) !=
+		LEADER_NONE)
+		return;
+	a = w->acceptor;
+	if (now_us - atomic_load_explicit(&a->looked_us,
+			 memory_order_relaxed) < LOOK_US ||
+	    atomic_load_explicit(&w->leader_called, memory_order_relaxed) ||
+	    !take(w, LEADER_POOL))
+		return;
+	acceptor_round(a, ROUND_LOOK);
+	let_go(w);
+}
+
 /* --- the acceptor --------------------------------------------------------- */
 
 static void
@@ -104,15 +124,34 @@ is_worth_it(const struct acceptor *a)
 	    a->drain_end_ms == CLOCK_NEVER;
 }
 
+/* Nobody has looked at what comes for long. */
+static bool
+is_overdue(const struct acceptor *a, int64_t now_us)
+{
+	int64_t since_us = now_us -
+	    atomic_load_explicit(&a->looked_us, memory_order_relaxed);
+
+	/* Answers that are held are looked after in a round: watch_held(). */
+	return since_us >= LOOK_BUSY_US ||
+	    (since_us >= LOOK_US &&
+		(queue_ahead_us(a->w->queue) < LOOK_US ||
+		    atomic_load_explicit(&a->w->holding,
+			memory_order_relaxed)));
+}
+
 bool
 lead_rest(struct acceptor *a)
 {
 	struct worker *w = a->w;
 	uint64_t taken = queue_taken(w->queue);
 	unsigned looks = 0;
+	bool acts = false;
 
-	if (!is_worth_it(a))
+	if (!is_worth_it(a)) {
+		/* Nobody looks after those any more. */
+		later_take_over(w, INT64_MAX);
 		return false;
+	}
 	let_go(w);
 	for (;;) {
 		int64_t now_us;
@@ -122,8 +161,9 @@ lead_rest(struct acceptor *a)
 			break;
 		sleep_us(LOOK_US);
 		now_us = clock_us();
-		later_send_all(w, now_us - LOOK_US);
-		if (acceptor_has_to_act(a, now_us / 1000))
+		later_take_over(w, now_us - 2 * LOOK_US);
+		acts = acceptor_has_to_act(a, now_us / 1000);
+		if (acts)
 			break;
 		if (++looks % FEW_LOOKS == 0) {
 			uint64_t before = taken;
@@ -132,15 +172,13 @@ lead_rest(struct acceptor *a)
 			if (taken - before < FEW)
 				break;
 		}
-		if (now_us - atomic_load_explicit(&a->looked_us,
-				 memory_order_relaxed) >= LOOK_US &&
-		    take(w, LEADER_ACCEPTOR))
+		if (is_overdue(a, now_us) && take(w, LEADER_ACCEPTOR))
 			break;
 	}
 	if (atomic_load_explicit(&w->leader, memory_order_relaxed) !=
 	    LEADER_ACCEPTOR)
 		take_back(w);
-	/* Nobody looks at those any more. */
-	later_send_all(w, INT64_MAX);
+	if (acts) /* it may be the end */
+		later_take_over(w, INT64_MAX);
 	return true;
 }

@@ -43,4 +43,10 @@ bool lead_take(struct worker *w, void *thread);
  */
 bool lead_rest(struct acceptor *a);
 
+/*
+ * Looks once at what came, if nobody did for a while: what follows is then
+ * known of before the queue is empty.  A pool thread, between two clients.
+ */
+void lead_look(struct worker *w, int64_t now_us);
+
 #endif

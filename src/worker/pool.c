@@ -182,7 +182,7 @@ next_client(struct pool_thread *t, int64_t busy_us)
 	struct client *c = queue_take(w->queue, busy_us);
 
 	if (c == NULL) {
-		later_send(&t->x.later);
+		later_send(&t->x);
 		c = lead(t);
 	}
 	if (c != NULL) {
@@ -219,6 +219,7 @@ thread_main(void *arg)
 		while ((c = next_client(t, busy_us)) != NULL) {
 			serve_client(&t->x, c);
 			later_look(&t->x);
+			lead_look(t->w, t->x.ended_us);
 			feed_acceptor(t->w);
 			busy_us = t->x.ended_us - t->x.run_us;
 		}

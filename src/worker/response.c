@@ -82,7 +82,6 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	struct iovec iov[6], *first = iov;
 	char chunk[HTTP_CHUNK_HEAD_MAX];
 	uint64_t size = gathered(x) + part.len + announced;
-	bool later;
 	int n = 0;
 
 	if (x->broken)
@@ -103,12 +102,10 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	if (may_hold(x) && output_hold(x->w, x->c, &first, &n))
 		return true;
 	send_begin(x);
-	later = announced == 0 && later_may(x);
-	x->broken = !output_write(x->w, x->c, first, n,
-	    announced > 0 || later);
+	if (announced == 0 && later_put(x, first, n))
+		return !x->broken;
+	x->broken = !output_write(x->w, x->c, first, n, announced > 0);
 	send_end(x);
-	if (later)
-		later_add(x);
 	return !x->broken;
 }
 

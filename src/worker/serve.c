@@ -392,7 +392,7 @@ settle(struct worker *w, struct client *c)
 
 /* Another request is complete; true when this thread is to answer it. */
 static bool
-take_next(struct exchange *x, struct client *c)
+take_next(struct exchange *x, struct client *c, bool may_go_on)
 {
 	struct worker *w = x->w;
 
@@ -400,7 +400,7 @@ take_next(struct exchange *x, struct client *c)
 	c->ready_us = 0;
 	atomic_store_explicit(&c->queued_ms, clock_coarse_ms(),
 	    memory_order_relaxed);
-	if (exchange_may_go_on(x))
+	if (may_go_on && exchange_may_go_on(x))
 		return true;
 	settle(w, c); /* what is left goes before the next answer */
 	c->ready_us = clock_us();
@@ -427,10 +427,10 @@ end_client(struct worker *w, struct client *c, int64_t now)
 
 /*
  * The connection stays.  True when a request is already there and this
- * thread is to answer it; otherwise c was handed on.
+ * thread is to answer it, as it may; otherwise c was handed on.
  */
 static bool
-keep_client(struct exchange *x, struct client *c)
+keep_client(struct exchange *x, struct client *c, bool may_go_on)
 {
 	struct worker *w = x->w;
 	struct inbound *spare = inbound_detach(c);
@@ -450,7 +450,7 @@ keep_client(struct exchange *x, struct client *c)
 		switch (inbound_step(w, c, now)) {
 		case INBOUND_READY:
 			if (!asks_health(w, c))
-				return take_next(x, c);
+				return take_next(x, c, may_go_on);
 			settle(w, c);
 			answer_health(w, c, now);
 			if (c->state == CLIENT_IDLE && c->in == NULL &&
@@ -491,6 +491,8 @@ serve_client(struct exchange *x, struct client *c)
 		serve_one(x, c);
 		if (x->broken || x->state != RESPONSE_DONE)
 			x->keep_open = false;
+		if (x->later_put && !x->keep_open)
+			later_back(x);
 		/* Answers to earlier requests do not go down with this one. */
 		if (!x->keep_open)
 			settle(x->w, c);
@@ -504,11 +506,50 @@ serve_client(struct exchange *x, struct client *c)
 			return;
 		}
 		tally_done(x);
+		if (x->later_put && later_leave(x))
+			return;
+		if (x->broken) {
+			close_after(x, c);
+			return;
+		}
 		if (!x->keep_open) {
 			close_after(x, c);
 			return;
 		}
-		if (!keep_client(x, c))
+		if (!keep_client(x, c, true))
 			return;
 	}
+}
+
+/* --- answers that were sent later ----------------------------------------- */
+
+void
+serve_next(struct exchange *x, struct client *c)
+{
+	keep_client(x, c, false);
+}
+
+void
+serve_rest(struct worker *w, struct client *c, const char *data, size_t len)
+{
+	/* Small, and nobody can wait for room: without the usual limits. */
+	struct outbound_limits all = w->keep;
+
+	all.memory = SIZE_MAX;
+	all.buffered_max = INT64_MAX;
+	/* Cut: nothing may follow. */
+	c->keep = outbound_add(&c->out, &all, data, len) == OUTBOUND_KEPT;
+	flush_client(w, c, clock_coarse_ms());
+	if (c->keep)
+		inbound_done(w, c);
+	else
+		inbound_drop(w, c);
+	client_return(w, c);
+}
+
+void
+serve_broken(struct worker *w, struct client *c)
+{
+	tally(w, COUNT_BROKEN);
+	client_finish(w, c);
 }

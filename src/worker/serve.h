@@ -5,6 +5,7 @@
 /* Serving one client: what a pool thread does, and what ends a request. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct client;
@@ -55,5 +56,15 @@ void flush_client(struct worker *w, struct client *c, int64_t now_ms);
  * client can read it: CLIENT_LINGER.  The owner of c.
  */
 void linger_client(struct client *c, int64_t now_ms);
+
+/*
+ * What comes after an answer that was sent later: all of it went, or all but
+ * that, or the connection broke.  The owner of c, whose client it no longer is
+ * then.
+ */
+void serve_next(struct exchange *x, struct client *c);
+void serve_rest(struct worker *w, struct client *c, const char *data,
+    size_t len);
+void serve_broken(struct worker *w, struct client *c);
 
 #endif

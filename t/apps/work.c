@@ -61,9 +61,8 @@ nap(struct bicorn_exchange *x)
 	reply(x, "slept");
 }
 
-/* Computes for so many microseconds. */
 static void
-spin(struct bicorn_exchange *x)
+spin_for(long long us)
 {
 	struct timespec now, begun;
 
@@ -71,8 +70,24 @@ spin(struct bicorn_exchange *x)
 	do
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	while ((now.tv_sec - begun.tv_sec) * 1000000 +
-		(now.tv_nsec - begun.tv_nsec) / 1000 < number(x));
+		(now.tv_nsec - begun.tv_nsec) / 1000 < us);
+}
+
+/* Computes for so many microseconds. */
+static void
+spin(struct bicorn_exchange *x)
+{
+	spin_for(number(x));
 	reply(x, "hello");
+}
+
+/* The same, and sends back what follows "?". */
+static void
+echo(struct bicorn_exchange *x)
+{
+	spin_for(number(x));
+	bicorn_reply(x, 200, "text/plain", x->request->query.ptr,
+	    x->request->query.len);
 }
 
 static void
@@ -167,6 +182,7 @@ static const struct {
 	{ "/hold", hold },
 	{ "/nap", nap },
 	{ "/spin", spin },
+	{ "/echo", echo },
 	{ "/big", big },
 	{ "/stream", stream },
 	{ "/cut", cut },
