@@ -161,14 +161,16 @@ http_head_plain_fields(struct http_head *h, const struct http_window *w,
 		.len = w->end - w->base,
 		.begin = w->base,
 		.at = begin - w->base,
-		.f = h->fields + h->field_count,
-		.behind = h->fields + room,
 	};
 	size_t end;
 
+	if (room == 0)
+		return begin;
 	/* No line of the window can then be too long. */
 	if (l.len - l.at > limits->field_size)
 		return begin;
+	l.f = h->fields + h->field_count;
+	l.behind = h->fields + room;
 	l.ends = ends_from(w->masks.stop, l.at, l.len);
 	while (next_known(&l, &end)) {
 		struct http_field *f = l.f;
