@@ -31,8 +31,8 @@
 #define WAITS_SELDOM 8
 /*
  * Elsewhere more threads than processors get into each other's way only where
- * requests are short: they are up because there are many, not because one of
- * them takes long.  One more may be up where they are so short that those who
+ * requests are short, and those that are up get on: they are up because there
+ * are many, not because one of them takes long.  One more may be up where they are so short that those who
  * look for work and find none would leave a processor without any.
  */
 #define TINY_US 8
@@ -71,6 +71,8 @@ struct queue {
 	unsigned turn;      /* counts what is taken while both are busy */
 	bool waking; /* a sleeper was woken and has not yet run */
 	bool leading; /* one of those that sleep waits for events */
+	bool stalled; /* nobody took one between two pushes */
+	uint64_t pushed; /* what `taken` was at the last of them */
 	bool resting; /* somebody is in queue_rest() */
 	struct cond drained; /* what rests is to get on */
 	bool closed;
@@ -158,7 +160,7 @@ are_enough(const struct queue *q)
 		return false;
 	if (q->serial)
 		return true;
-	return busy < PATIENCE_US * 16 &&
+	return !q->stalled && busy < PATIENCE_US * 16 &&
 	    up >= q->processors + (busy < TINY_US * 16);
 }
 
@@ -236,6 +238,8 @@ push(struct queue *q, struct line *l, struct client *first,
 
 	lock_take(&q->lock);
 	must(!q->closed);
+	q->stalled = length_of(q) > 0 && queue_taken(q) == q->pushed;
+	q->pushed = queue_taken(q);
 	append(l, first, last);
 	length_set(q, length_of(q) + count);
 	whom = claim_wake_locked(q, PATIENCE_US);
@@ -272,6 +276,7 @@ take_locked(struct queue *q)
 	if (c == NULL)
 		return NULL;
 	l->head = c->next;
+	q->stalled = false;
 	length_set(q, length_of(q) - 1);
 	atomic_store_explicit(&q->taken,
 	    atomic_load_explicit(&q->taken, memory_order_relaxed) + 1,

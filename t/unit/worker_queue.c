@@ -551,8 +551,9 @@ calls_leader(struct queue *q, struct client *c, size_t count, int bell)
 	bool called;
 
 	assert_true(queue_lead(q));
-	for (size_t i = 0; i < count; i++)
-		push_one(q, &c[i]);
+	for (size_t i = 0; i + 1 < count; i++)
+		c[i].next = &c[i + 1];
+	queue_push(q, &c[0], &c[count - 1], count);
 	called = read(bell, &rung, sizeof(rung)) == sizeof(rung);
 	queue_led(q);
 	while (queue_length(q) > 0)
@@ -585,8 +586,16 @@ test_processors(void **state)
 	assert_true(calls_leader(q, c, 1, bell));
 	atomic_store(&load.busy_us_16, 5 * 16);
 	assert_true(calls_leader(q, c, 60, bell));
-	/* One that gets stuck is seen as ever. */
 	atomic_store(&load.busy_us_16, 20 * 16);
+	/* Nobody took any between two pushes: who is up does not get on. */
+	assert_true(queue_lead(q));
+	for (size_t i = 0; i < 6; i++)
+		push_one(q, &c[i]);
+	assert_int_equal(read(bell, &rung, sizeof(rung)), sizeof(rung));
+	queue_led(q);
+	while (queue_length(q) > 0)
+		assert_non_null(queue_take(q, -1));
+	/* One that gets stuck is seen as ever. */
 	assert_true(queue_lead(q));
 	push_one(q, &c[0]);
 	assert_int_equal(read(bell, &rung, sizeof(rung)), -1);
