@@ -508,11 +508,7 @@ serve_client(struct exchange *x, struct client *c)
 		tally_done(x);
 		if (x->later_put && later_leave(x))
 			return;
-		if (x->broken) {
-			close_after(x, c);
-			return;
-		}
-		if (!x->keep_open) {
+		if (x->broken || !x->keep_open) {
 			close_after(x, c);
 			return;
 		}
