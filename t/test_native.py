@@ -583,6 +583,94 @@ def test_no_request_trailers(server):
                "count") == "0"
 
 
+STAYS = """
+#include <bicorn/app.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXTS 64
+
+/* What earlier buffers were becomes something else. */
+static void
+use_memory(void)
+{
+	for (size_t size = 512; size <= 65536; size *= 2) {
+		void *p = malloc(size - 16);
+
+		memset(p, '#', size - 16);
+		free(p);
+	}
+}
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	const struct bicorn_request *r = x->request;
+	struct bicorn_str all[TEXTS] = { r->method, r->target, r->path,
+		r->query, r->host };
+	char *copies[TEXTS], buf[4096], text[64];
+	size_t n = 5, sum = 0, changed = 0;
+	struct bicorn_str body;
+	int64_t got;
+
+	for (size_t i = 0; i < r->header_count; i++) {
+		all[n++] = r->headers[i].name;
+		all[n++] = r->headers[i].value;
+	}
+	for (size_t i = 0; i < n; i++) {
+		copies[i] = malloc(all[i].len + 1);
+		memcpy(copies[i], all[i].ptr, all[i].len);
+	}
+	if (bicorn_str_eq(r->path, "/whole")) {
+		if (bicorn_body(x, &body) == BICORN_OK)
+			sum = body.len;
+	} else {
+		while ((got = bicorn_read(x, buf, sizeof(buf))) > 0) {
+			sum += (size_t)got;
+			use_memory();
+		}
+	}
+	use_memory();
+	for (size_t i = 0; i < n; i++) {
+		changed += memcmp(copies[i], all[i].ptr, all[i].len) != 0;
+		free(copies[i]);
+	}
+	snprintf(text, sizeof(text), "%zu changed, %zu bytes", changed, sum);
+	bicorn_reply(x, 200, "text/plain", text, strlen(text));
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("path", ["/read", "/whole"])
+def test_streamed_body_leaves_the_request_as_it_was(bicorn, compile_app, path,
+                                                    chunked):
+    """However much comes, the application's strings stay where they are."""
+    server = bicorn("--stream-body", compile_app(STAYS), "--body-buffer",
+                    "64k", "--threads", "4")
+    size = 200000
+    conns = [server.connect() for _ in range(8)]
+    for fill in 0, 3000, 3900:
+        for c in conns:
+            c.send(harness.request("POST", path + "?query", {
+                "X-Fill": "f" * fill,
+                **({"Transfer-Encoding": "chunked"} if chunked else
+                   {"Content-Length": str(size)})}))
+        for part in range(0, size, 10000):
+            for c in conns:
+                c.send((b"2710\r\n" if chunked else b"") + b"b" * 10000 +
+                       (b"\r\n" if chunked else b""))
+        for c in conns:
+            if chunked:
+                c.send("0\r\n\r\n")
+            assert c.response().body == b"0 changed, %d bytes" % size
+    for c in conns:
+        c.close()
+
+
 # --- respond ------------------------------------------------------------------
 
 def test_respond_twice(server):

@@ -306,7 +306,7 @@ lent_request_trailers(struct bicorn_exchange *pub,
 	const char *why;
 
 	*out = NULL;
-	if (in->trailer.len == 0)
+	if (!in->complete || in->trailer.len == 0)
 		return 0;
 	fields = calloc(room, sizeof(*fields));
 	if (x->trailers_in == NULL)

@@ -138,11 +138,11 @@ exchange_variables(struct bicorn_exchange *pub,
 		    proxy->variables[i].value);
 	for (size_t i = 0; cgi != NULL && i < cgi->variable_count; i++)
 		add_variable(x, &n,
-		    http_span(in->in.data, cgi->variables[i].name),
-		    http_span(in->in.data, cgi->variables[i].value));
+		    http_span(inbound_head(in), cgi->variables[i].name),
+		    http_span(inbound_head(in), cgi->variables[i].value));
 	if (cgi != NULL)
 		add_variable(x, &n, SPAN("SCRIPT_NAME"),
-		    http_span(in->in.data, cgi->script_name));
+		    http_span(inbound_head(in), cgi->script_name));
 	*out = x->variables;
 	return n;
 }

@@ -97,6 +97,7 @@ inbound_free(struct inbound *in)
 		http_cgi_fini(in->cgi);
 	free(in->cgi);
 	buf_fini(&in->in);
+	buf_fini(&in->given);
 	buf_fini(&in->trailer);
 	http_head_fini(&in->head);
 	fd_close(&in->spool);
@@ -118,7 +119,14 @@ reset(struct inbound *in)
 	in->body_len = 0;
 	in->body_total = 0;
 	in->received = 0;
+	buf_fini(&in->given);
 	fd_close(&in->spool);
+}
+
+static size_t
+countable(const struct buf *b)
+{
+	return b->room > SPARE_ROOM ? b->room : 0;
 }
 
 /*
@@ -128,7 +136,7 @@ reset(struct inbound *in)
 static void
 count_memory(struct worker *w, struct inbound *in)
 {
-	size_t now = in->in.room > SPARE_ROOM ? in->in.room : 0;
+	size_t now = countable(&in->in) + countable(&in->given);
 
 	if (now == in->counted)
 		return;
@@ -569,6 +577,20 @@ read_once(struct worker *w, struct client *c)
 				 : read_to_memory(w, c, c->in);
 }
 
+/* What the application points to stays; more goes to a buffer beside it. */
+static bool
+leave_given(struct inbound *in)
+{
+	struct buf own = { 0 };
+
+	if (!buf_reserve(&own, in->in.len + FIRST_ROOM))
+		return false;
+	buf_add(&own, in->in.data, in->in.len);
+	in->given = in->in;
+	in->in = own;
+	return true;
+}
+
 enum inbound_verdict
 inbound_pull(struct worker *w, struct client *c)
 {
@@ -585,6 +607,8 @@ inbound_pull(struct worker *w, struct client *c)
 		in->in.len -= in->body_len;
 		in->body_len = 0;
 	}
+	if (in->given.data == NULL && !leave_given(in))
+		return refuse(in, 503, "out of memory");
 	while (v == INBOUND_MORE && c->readable && in->body_total == before)
 		v = read_once(w, c);
 	count_memory(w, in);

@@ -29,6 +29,8 @@ struct worker;
 struct inbound {
 	struct inbound *next; /* spare ones */
 	struct buf in;
+	struct buf given;     /* `in` as the application knows it, if that had
+				 to change since: see inbound_pull() */
 	struct http_head head;
 	struct http_chunked chunked;
 	struct http_cgi *cgi; /* heap, once it had a uwsgi request */
@@ -42,7 +44,7 @@ struct inbound {
 	uint64_t body_total;  /* bytes of the body, in memory or in the file */
 	uint64_t received;    /* bytes read, of this request and behind it */
 	int spool;            /* the file, -1: the body is in memory */
-	size_t counted;       /* of the buffer, in worker.buffered */
+	size_t counted;       /* of the buffers, in worker.buffered */
 	unsigned refusal;     /* status to refuse with, after INBOUND_REFUSE */
 	const char *reason;   /* why: static text */
 	enum count_id overload; /* what the refusal counts as; 0: by status */
@@ -94,6 +96,13 @@ void inbound_return(struct worker *w, struct inbound *in);
 
 /* Gives back the inbound of c, if it has one. */
 void inbound_drop(struct worker *w, struct client *c);
+
+/* The head where the application has it; the same bytes as in `in`. */
+static inline const char *
+inbound_head(const struct inbound *in)
+{
+	return in->given.data != NULL ? in->given.data : in->in.data;
+}
 
 static inline const char *
 inbound_body(const struct inbound *in)
