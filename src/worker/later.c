@@ -134,15 +134,19 @@ later_put(struct exchange *x, const struct iovec *iov, int count)
 {
 	struct later *l = &x->later;
 	struct later_answer a = { .c = x->c };
-	bool gone;
+	bool gone, none;
 	unsigned n;
 
 	if (!may_wait(x))
 		return false;
-	if (atomic_load_explicit(&l->taken_over, memory_order_acquire))
+	/*
+	 * In this order: who takes them over says so before there are none.
+	 * Then nobody reads there any more.
+	 */
+	none = atomic_load(&l->count) == 0;
+	if (atomic_load(&l->taken_over))
 		return false;
-	/* Then nobody reads there any more. */
-	if (atomic_load_explicit(&l->count, memory_order_acquire) == 0)
+	if (none)
 		l->used = 0;
 	a.at = (uint32_t)l->used;
 	a.len = (uint32_t)copy(l, iov, count);
