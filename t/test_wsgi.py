@@ -1092,6 +1092,36 @@ def test_client_gone_makes_write_fail(wsgi):
     assert "Traceback" not in server.log.text()
 
 
+@pytest.mark.parametrize("way", ["stream", "write", "file"])
+def test_half_close_gets_the_answer_to_head(wsgi, way, tmp_path):
+    """Who ended its side has not left: it waits for the head."""
+    server = wsgi("""
+        import io, time
+
+        def app(environ, start_response):
+            gone = environ["bicorn.client_gone"]
+            end = time.monotonic() + 5
+            while not gone() and time.monotonic() < end:
+                time.sleep(0.002)
+            write = start_response("200 OK", [("X-Own", "1")])
+            way = environ["PATH_INFO"]
+            if way == "/write":
+                write(b"a")
+                write(b"b")
+                return []
+            if way == "/file":
+                return environ["wsgi.file_wrapper"](open("empty", "rb"))
+            return (part for part in (b"a", b"b"))
+    """)
+    (tmp_path / "empty").write_bytes(b"")
+    with server.connect() as c:
+        c.send(harness.request("HEAD", "/" + way))
+        c.half_close()
+        r = c.response("HEAD")
+    assert (r.status, r.header("X-Own")) == (200, "1")
+    assert "Error" not in server.log.text()
+
+
 def test_client_gone_can_be_asked(wsgi):
     server = wsgi("""
         import time

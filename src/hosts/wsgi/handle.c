@@ -42,10 +42,10 @@ fail(struct wsgi_thread *t, struct bicorn_exchange *x)
 	/* A client that left makes write() fail: no fault of anybody's. */
 	if (t->response.gone && PyErr_ExceptionMatches(PyExc_OSError)) {
 		PyErr_Clear();
-	} else {
-		t->response.late = deadline_passed(t->wsgi);
-		report_request(t->wsgi, x->request);
+		return;
 	}
+	t->response.late = deadline_passed(t->wsgi);
+	report_request(t->wsgi, x->request);
 	t->response.failed = true;
 }
 
@@ -122,7 +122,8 @@ finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 	/* A 504 where nothing was sent; else it is refused, and aborted. */
 	if (r->late && bicorn_error(x, 504, NULL, 0) == BICORN_OK)
 		return;
-	if (rc < 0 || r->failed || r->gone)
+	/* Of HEAD nothing is missing, and who asked may have ended its side. */
+	if (rc < 0 || r->failed || (r->gone && !r->bodiless))
 		bicorn_abort(x);
 }
 
