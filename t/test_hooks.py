@@ -348,6 +348,30 @@ def test_agent_in_post_fork(bicorn, conf):
     assert "agent %d: flushed" % pid in server.log.text()
 
 
+@python
+def test_post_request_keeps_nothing(bicorn, conf):
+    """What is made for the hook goes with the request."""
+    where = conf('''
+        def post_request(worker, req, environ, resp):
+            pass
+    ''')
+    (where / "app.py").write_text(textwrap.dedent("""
+        import sys
+
+        def app(environ, start_response):
+            start_response("200 A reason of some length", [])
+            return [b"%d" % sys.getallocatedblocks()]
+    """))
+    server = bicorn("-c", "gunicorn.conf.py", "--workers", "1", "--threads",
+                    "1", "app:app", cwd=where)
+    with server.connect() as c:
+        for _ in range(100):
+            before = int(c.get("/").body)
+        for _ in range(1000):
+            after = int(c.get("/").body)
+    assert after - before < 500
+
+
 # ---- applications in C ----
 
 NATIVE = r'''

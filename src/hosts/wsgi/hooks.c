@@ -294,10 +294,17 @@ hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
 static PyObject *
 status_of(const struct wsgi_response *r)
 {
+	PyObject *reason, *status;
+
 	if (r->failed && !r->head_sent)
 		return PyUnicode_FromString(r->late ? "504 Gateway Timeout" :
 			"500 Internal Server Error");
-	return PyUnicode_FromFormat("%u %U", r->code, text_of(r->reason));
+	reason = text_of(r->reason);
+	if (reason == NULL)
+		return NULL;
+	status = PyUnicode_FromFormat("%u %U", r->code, reason);
+	Py_DECREF(reason);
+	return status;
 }
 
 void
