@@ -4,6 +4,7 @@
 What both say to the same client is compared.  DIFFERENCES lists what may
 differ, each with its reason; whatever else differs fails.
 """
+import contextlib
 import importlib.util
 import re
 import signal
@@ -140,10 +141,10 @@ class Peer:
     def connect(self):
         return Conn(self.address)
 
-    def stop(self, number=signal.SIGTERM):
+    def stop(self, number=signal.SIGTERM, seconds=harness.DEADLINE):
         self.process.send_signal(number)
         try:
-            return self.process.wait(harness.DEADLINE)
+            return self.process.wait(seconds)
         finally:
             self.process.kill()
 
@@ -400,16 +401,23 @@ def test_the_same_settings_file(bicorn, tmp_path):
         def nworkers_changed(server, new, old): say(server, "nworkers", new, old)
         def on_exit(server): say(server, "on_exit")
     '''))
-    said = []
-    peer = Peer("side:shapes", cwd=tmp_path)
-    server = bicorn("side:shapes", cwd=tmp_path)
-    for one in (peer, server):
+
+    def hear(one, **how):
         one.log.wait("S post_worker_init")
         ask(one, "GET /length?q=1 HTTP/1.1\nHost: @\nX-A: 1\n\n")
         one.log.wait("S post_request")
-        one.stop(signal.SIGINT)
-        said.append(sorted(line.split("S ", 1)[1] for line in
-                           one.log.text().splitlines() if "] S " in line))
+        one.stop(signal.SIGINT, **how)
+        return sorted(line.split("S ", 1)[1] for line in
+                      one.log.text().splitlines() if "] S " in line)
+
+    def hear_peer():
+        """Its worker hangs when the signal meets it at a bad moment."""
+        for _ in range(5):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return hear(Peer("side:shapes", cwd=tmp_path), seconds=3)
+        pytest.skip("gunicorn does not stop")
+
+    said = [hear_peer(), hear(bicorn("side:shapes", cwd=tmp_path))]
     theirs, ours = [[line for line in lines if line != "worker_int"]
                     for lines in said]
     assert theirs == ours
