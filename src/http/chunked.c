@@ -8,6 +8,7 @@
 
 enum state {
 	STATE_SIZE,
+	STATE_SIZE_SPACE, /* white space, that an extension has to follow */
 	STATE_EXTENSION,
 	STATE_QUOTED,      /* in a quoted string of an extension */
 	STATE_QUOTED_PAIR, /* behind a backslash there */
@@ -92,10 +93,21 @@ take_size(struct http_chunked *c, char byte)
 		return bad_size(c);
 	if (byte == '\r')
 		return end_size(c);
-	if (byte != ';')
-		return bad_size(c);
 	c->line++;
-	return to(c, STATE_EXTENSION);
+	if (byte == ' ' || byte == '\t')
+		return to(c, STATE_SIZE_SPACE);
+	return byte == ';' ? to(c, STATE_EXTENSION) : bad_size(c);
+}
+
+/* "5 ;name" has to be understood, "5 " before the end of the line not. */
+static enum http_verdict
+take_size_space(struct http_chunked *c, char byte)
+{
+	if (c->line++ == SIZE_LINE_MAX)
+		return fail(c, 400, "chunk extension too long");
+	if (byte == ' ' || byte == '\t')
+		return HTTP_DONE;
+	return byte == ';' ? to(c, STATE_EXTENSION) : bad_size(c);
 }
 
 static enum state
@@ -221,6 +233,8 @@ take_byte(struct http_chunked *c, char byte, struct buf *trailer)
 	switch ((enum state)c->state) {
 	case STATE_SIZE:
 		return take_size(c, byte);
+	case STATE_SIZE_SPACE:
+		return take_size_space(c, byte);
 	case STATE_EXTENSION:
 	case STATE_QUOTED:
 	case STATE_QUOTED_PAIR:

@@ -142,10 +142,16 @@ obey_connection(struct http_head *h, struct span value)
 static void
 obey_expect(struct http_head *h, struct span value)
 {
-	if (!span_ieq(value, SPAN("100-continue")))
-		h->wishes |= HTTP_WISH_EXPECTATION;
-	/* HTTP/1.0 does not know it (RFC 9110, 10.1.1). */
-	h->expect_continue = h->minor > 0;
+	struct span wish;
+
+	while (span_next(&value, ',', &wish)) {
+		wish = span_trim(wish);
+		/* HTTP/1.0 does not know it (RFC 9110, 10.1.1). */
+		if (span_ieq(wish, SPAN("100-continue")))
+			h->expect_continue = h->minor > 0;
+		else
+			h->wishes |= HTTP_WISH_EXPECTATION;
+	}
 }
 
 /* Fields of which a second one is an attack or a mistake. */
