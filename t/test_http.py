@@ -82,6 +82,9 @@ GOOD = {
                           + "3\r\nabc\r\n0\r\n\r\n", 200),
     "chunk extensions": (head(BODY, HOST, "Transfer-Encoding: chunked")
                          + "3;a=b;c=\"d\"\r\nabc\r\n0;x\r\n\r\n", 200),
+    "space before a chunk extension": (
+        head(BODY, HOST, "Transfer-Encoding: chunked")
+        + "3 \t; a=b\r\nabc\r\n0 ;x\r\n\r\n", 200),
     "chunk sizes in both cases": (
         head(BODY, HOST, "Transfer-Encoding: chunked")
         + "A\r\n0123456789\r\n00a\r\n0123456789\r\n0\r\n\r\n", 200),
@@ -95,6 +98,9 @@ GOOD = {
     "options of the server": (head("OPTIONS * HTTP/1.1", HOST), 200),
     "options of a path": (head("OPTIONS / HTTP/1.1", HOST), 200),
     "a method of their own": (head("BREW / HTTP/1.1", HOST), 200),
+    "expectation twice in a list": (
+        head(BODY, HOST, "Expect: 100-continue, 100-continue",
+             "Content-Length: 0"), 200),
     "connection lists": (head("GET / HTTP/1.1", HOST, "Connection: a,, b"),
                          200),
     "percent that is none": (head("GET /%zz HTTP/1.1", HOST), 404),
@@ -476,6 +482,18 @@ def test_no_keepalive(bicorn, probe):
         r = c.get("/")
         assert r.header("Connection") == "close"
         assert c.rest() == b""
+
+
+def test_nothing_behind_connect(server):
+    """What follows may be for a tunnel, and is not taken for a request; a
+    success has no framing, which would be that of the tunnel."""
+    raw = server.raw(head("CONNECT x:443 HTTP/1.1", HOST)
+                     + head("GET /smuggled HTTP/1.1", HOST))
+    top, _, body = raw.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 " not in body
+    names = [line.split(b":")[0] for line in top.lower().split(b"\r\n")]
+    assert not {b"content-length", b"transfer-encoding"} & set(names)
+    assert b"\r\nConnection: close" in top
 
 
 # --- responses without a body -------------------------------------------------

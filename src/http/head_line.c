@@ -88,6 +88,8 @@ authority_form(struct http_head *h, const char *data)
 		return invalid(h);
 	h->authority = h->target;
 	h->path = (struct http_part){ h->target.at, 0 };
+	/* What follows may be meant for the tunnel: it is no request. */
+	h->wishes |= HTTP_WISH_CLOSE;
 	return HTTP_DONE;
 }
 

@@ -173,6 +173,16 @@ response_start(struct exchange *x, unsigned status, struct span reason,
 	return BICORN_OK;
 }
 
+/* To a CONNECT a success is followed by a tunnel (RFC 9110, 9.3.6). */
+static bool
+is_tunnel(const struct exchange *x)
+{
+	const struct inbound *in = x->c->in;
+
+	return in->head.path.len == 0 && x->status < 300 &&
+	    span_eq(http_span(in->in.data, in->head.method), SPAN("CONNECT"));
+}
+
 /* How the client will know where the body ends. */
 static void
 choose_framing(struct exchange *x, bool complete)
@@ -180,6 +190,11 @@ choose_framing(struct exchange *x, bool complete)
 	bool old = x->c->in->head.minor == 0;
 
 	x->chunked = x->until_close = false;
+	if (is_tunnel(x)) {
+		x->length = -1;
+		x->until_close = true;
+		return;
+	}
 	if (x->status == 204)
 		x->length = -1;
 	else if (x->length < 0 && complete && (!x->no_body || x->taken > 0))

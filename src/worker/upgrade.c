@@ -19,15 +19,31 @@ send_buf(struct exchange *x)
 	return !x->broken;
 }
 
+/* Nothing that frames a body, of which there is none (RFC 9110, 8.6). */
+static bool
+is_sent(struct span name, bool takes_over)
+{
+	switch (http_response_field(name)) {
+	case HTTP_R_PASS:
+		return true;
+	case HTTP_R_CONNECTION:
+	case HTTP_R_UPGRADE:
+		return takes_over;
+	default:
+		return false;
+	}
+}
+
 static int
 add_checked(struct exchange *x, const struct bicorn_header *headers,
-    size_t count)
+    size_t count, bool takes_over)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (!http_name_ok(span_from(headers[i].name)) ||
 		    !http_value_ok(span_from(headers[i].value)))
 			return BICORN_INVALID;
-		if (!response_add_field(&x->out, &headers[i]))
+		if (is_sent(span_from(headers[i].name), takes_over) &&
+		    !response_add_field(&x->out, &headers[i]))
 			return BICORN_NO_MEMORY;
 	}
 	return RESPONSE_ADD(&x->out, "\r\n") ? BICORN_OK : BICORN_NO_MEMORY;
@@ -48,7 +64,7 @@ response_inform(struct exchange *x, unsigned status,
 	x->out.len = 0;
 	if (!response_add_status_line(&x->out, status, http_reason(status)))
 		return BICORN_NO_MEMORY;
-	rc = add_checked(x, headers, count);
+	rc = add_checked(x, headers, count, false);
 	if (rc != BICORN_OK || x->c->in->head.minor == 0)
 		return rc;
 	return send_buf(x) ? BICORN_OK : BICORN_GONE;
@@ -70,7 +86,7 @@ response_take_over(struct exchange *x, unsigned status,
 	x->out.len = 0;
 	if (!response_add_first(x, http_reason(status)))
 		return BICORN_NO_MEMORY;
-	rc = add_checked(x, headers, count);
+	rc = add_checked(x, headers, count, true);
 	if (rc != BICORN_OK)
 		return rc;
 	x->state = RESPONSE_RAW;
