@@ -254,6 +254,11 @@ def test_script_name_of_a_proxy(wsgi):
         assert dump(server, "/app/x")["SCRIPT_NAME"] == "/app"
         env = dump(server, "/x", {"SCRIPT_NAME": ""})
         assert (env["SCRIPT_NAME"], env["PATH_INFO"]) == ("", "/x")
+        # A slash at the end is that of the path.
+        for script, mount in ("/pre/", "/pre"), ("/", ""):
+            env = dump(server, mount + "/x", {"SCRIPT_NAME": script})
+            assert (env["SCRIPT_NAME"], env["PATH_INFO"]) == (mount, "/x")
+            assert env["HTTP_SCRIPT_NAME"] == script
     # Not believed: the field does not exist.
     server = wsgi(DUMP, "--forwarded-allow-ips", "192.0.2.1")
     env = dump(server, "/pre/x", {"SCRIPT_NAME": "/pre", "A_B": "c"})
@@ -1257,6 +1262,8 @@ FILES = """
             f.seek(0)
         if kind == "empty":
             f.seek(0, 2)
+        if kind == "sizeless":
+            f = open("/proc/version", "rb")
         if kind == "blksize":
             return wrap(f, 100)
         if kind == "keyword":
@@ -1322,6 +1329,7 @@ def test_file_wrapper(files, args):
             ("bytesio", data), ("gzip", b"plain text" * 1000),
             ("iterated", data), ("indexed", data[:20]),
             ("temporary", b"in a temporary file"), ("closed", data),
+            ("sizeless", open("/proc/version", "rb").read()),
             ("pipe", b"from a pipe")):
         r = server.get("/" + kind)
         assert r.status == 200 and r.body == body, kind
@@ -1394,7 +1402,9 @@ HINTS = """
     def app(environ, start_response):
         hint = environ["wsgi.early_hints"]
         hint([("Link", "</a.css>; rel=preload")])
-        hint([(b"Link", b"</b.css>; rel=preload"), ["X-Y", "z"]])
+        hint([(b"Link", b"</b.css>; rel=preload"), ["X-Y", "z"],
+              ("Content-Length", "4"), ("Transfer-Encoding", "chunked"),
+              ("Connection", "close")])
         for bad in ([("a b", "c")], [("a", "b\\r\\nc: d")], [("a",)], 5,
                     [(1, 2)], [("a", "\\u20ac")]):
             try:

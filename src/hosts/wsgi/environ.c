@@ -259,8 +259,7 @@ mounted(struct bicorn_str path, struct bicorn_str script)
 	if (path.len < script.len ||
 	    memcmp(path.ptr, script.ptr, script.len) != 0)
 		return false;
-	return path.len == script.len || path.ptr[script.len] == '/' ||
-	    script.ptr[script.len - 1] == '/';
+	return path.len == script.len || path.ptr[script.len] == '/';
 }
 
 /*
@@ -321,6 +320,15 @@ find(const struct bicorn_header *items, size_t count, const char *name)
 	return bicorn_str(NULL);
 }
 
+/* "/" and "/app/" mean "" and "/app": the slash belongs to PATH_INFO. */
+static struct bicorn_str
+without_slash(struct bicorn_str s)
+{
+	while (s.len > 0 && s.ptr[s.len - 1] == '/')
+		s.len--;
+	return s;
+}
+
 /*
  * SCRIPT_NAME: what a uwsgi request says, which has the path to go with it;
  * a proxy that is trusted; the environment; the setting root_path.
@@ -342,6 +350,7 @@ set_script(struct wsgi_thread *t, const struct bicorn_request *r,
 		script = t->wsgi->root_path;
 		strict = false;
 	}
+	script = without_slash(script);
 	if (text_set(t, KEY_SCRIPT_NAME, script) < 0)
 		return -1;
 	if (script.len == 0 || bicorn_str_eq(r->raw_path, "*"))

@@ -201,6 +201,9 @@ locate(PyObject *filelike, struct wsgi_file *out)
 	if (fd < 0 || fd > INT_MAX || fstat((int)fd, &st) != 0 ||
 	    !S_ISREG(st.st_mode))
 		return false;
+	/* Empty, or one of those in /proc that say so and are not. */
+	if (st.st_size == 0)
+		return false;
 	/* tell() knows of bytes that were read ahead into a buffer. */
 	offset = call_number(filelike, "tell");
 	if (offset < 0)
