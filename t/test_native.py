@@ -13,7 +13,7 @@ import harness
 APPS = harness.SOURCE / "t/apps"
 EXAMPLES = harness.SOURCE / "etc/examples"
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wshadow", "-pedantic", "-Werror"]
-OK, GONE, INVALID, STATE, TIMEOUT = 0, -1, -2, -3, -6
+OK, GONE, INVALID, STATE, IO, TIMEOUT = 0, -1, -2, -3, -5, -6
 
 
 def compile_file(source, module, *flags, compiler=None):
@@ -114,15 +114,18 @@ handle(bicorn_exchange *x)
 	struct bicorn_str name = bicorn_header(x, "X-Name");
 
 	bicorn_logf(x->server, BICORN_LOG_INFO, "C++: %d", 1);
+	bicorn_respond(x, 200, nullptr, 0, BICORN_LENGTH_UNKNOWN);
 	bicorn_reply(x, 200, "text/plain", name.ptr, name.len);
 }
 
 #if __cplusplus >= 202002L
 BICORN_APP(.handle = handle)
 #else
+BICORN_QUIET
 extern "C" BICORN_EXPORT const struct bicorn_app bicorn_app;
 const struct bicorn_app bicorn_app = { sizeof(struct bicorn_app),
     BICORN_ABI_MAJOR, BICORN_ABI_MINOR, handle };
+BICORN_LOUD
 #endif
 """
 
@@ -135,9 +138,9 @@ def test_header_in_cxx(tmp_path, bicorn, compiler, standard):
     source = tmp_path / "a.cc"
     source.write_text(CXX)
     module = compile_file(source, tmp_path / "a.so", "-std=" + standard,
-                          "-Wall", "-Wextra", "-pedantic", "-Werror",
-                          *["-Wno-missing-field-initializers"] *
-                          (standard == "c++11"), compiler=compiler)
+                          "-Wall", "-Wextra", "-Wshadow", "-Wconversion",
+                          "-Wold-style-cast", "-pedantic", "-Werror",
+                          compiler=compiler)
     server = bicorn(module)
     assert server.get(headers={"X-Name": "Bjarne"}).body == b"Bjarne"
     server.wait_log(r"C\+\+: 1")
@@ -1282,3 +1285,218 @@ def test_listeners(bicorn, compile_app, tmp_path):
     assert server.get("/").body.decode().splitlines() == [
         "%s 127.0.0.1:0 127.0.0.1 %d 0 0" % (server.listeners[0], server.port),
         "unix:{0}/s unix:{0}/s {0}/s 0 1 0".format(tmp_path)]
+
+
+WRONG = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <unistd.h>
+#include <bicorn/app.h>
+
+static struct bicorn_header fields[12];
+
+static int
+begin(struct bicorn_exchange *x)
+{
+	return bicorn_respond(x, 200, NULL, 0, BICORN_LENGTH_UNKNOWN);
+}
+
+static void
+arguments(struct bicorn_exchange *x)
+{
+	struct bicorn_str part = { NULL, 5 };
+	struct bicorn_header bad = { { "X", (size_t)-1 }, { "y", 1 } };
+	int rc[8] = { 0 };
+
+	rc[0] = bicorn_respond(x, 200, NULL, 2, 0);
+	rc[1] = bicorn_respond(x, 200, &bad, 1, 0);
+	bad = (struct bicorn_header){ { "X", 1 }, { NULL, 9 } };
+	rc[2] = bicorn_inform(x, 103, &bad, 1);
+	begin(x);
+	rc[3] = bicorn_write(x, "a", (size_t)-1);
+	rc[4] = bicorn_writev(x, NULL, 3);
+	rc[5] = bicorn_writev(x, &part, 1);
+	rc[6] = bicorn_trailers(x, NULL, 1);
+	bicorn_waited(x, INT64_MAX);
+	bicorn_waited(x, INT64_MAX);
+	if (!bicorn_str_eq(bicorn_header(x, "X-None"), ""))
+		rc[7] = 1;
+	for (int i = 0; i < 8; i++)
+		bicorn_write(x, rc[i] == BICORN_INVALID ? "i" : "0", 1);
+}
+
+static void
+half_good_trailers(struct bicorn_exchange *x)
+{
+	struct bicorn_header t[2];
+
+	t[0] = bicorn_field("X-Good", "1");
+	t[1] = bicorn_field("X-Bad", "a\nb");
+	begin(x);
+	bicorn_write(x, "b", 1);
+	bicorn_flush(x);
+	if (bicorn_trailers(x, t, 2) == BICORN_INVALID)
+		bicorn_write(x, "i", 1);
+}
+
+static void
+replaced(struct bicorn_exchange *x)
+{
+	struct bicorn_header t = bicorn_field("X-First", "1");
+
+	begin(x);
+	bicorn_trailers(x, &t, 1);
+	begin(x);
+	bicorn_write(x, "b", 1);
+	bicorn_flush(x);
+}
+
+static void
+framing(struct bicorn_exchange *x, int upgrade)
+{
+	int fd;
+
+	fields[0] = bicorn_field("Connection", "Upgrade");
+	fields[1] = bicorn_field("Upgrade", "x");
+	fields[2] = bicorn_field("Content-Length", "10");
+	fields[3] = bicorn_field("Transfer-Encoding", "chunked");
+	fields[4] = bicorn_field("Date", "never");
+	fields[5] = bicorn_field("Server", "other");
+	fields[6] = bicorn_field("Link", "</a.css>");
+	if (upgrade) {
+		char buf[1];
+
+		bicorn_take_over(x, 101, fields, 7, &fd);
+		bicorn_raw_read(x, buf, 1, INT64_MAX);
+		bicorn_raw_write(x, buf, 1);
+	} else {
+		bicorn_inform(x, 103, fields, 7);
+		bicorn_reply(x, 200, NULL, "b", 1);
+	}
+}
+
+static void
+error_with_fields(struct bicorn_exchange *x)
+{
+	for (int i = 0; i < 12; i++)
+		fields[i] = bicorn_field("X-Many", "1");
+	bicorn_error(x, 404, fields, 12);
+}
+
+static void
+send_what_cannot_be(struct bicorn_exchange *x, const char *how)
+{
+	int p[2], fd, rc;
+
+	begin(x);
+	if (strcmp(how, "pipe") == 0) {
+		if (pipe(p) != 0)
+			return;
+		rc = bicorn_send_file(x, p[0], 0, -1);
+	} else if (strcmp(how, "directory") == 0) {
+		fd = open("/", O_RDONLY);
+		rc = bicorn_send_file(x, fd, 0, -1);
+	} else if (strcmp(how, "closed") == 0) {
+		rc = bicorn_send_file(x, -1, 0, 100);
+	} else {
+		fd = open(__FILE__, O_RDONLY);
+		rc = bicorn_send_file(x, fd, 0, INT64_MAX);
+	}
+	bicorn_logf(x->server, BICORN_LOG_INFO, "%s: %d, then %d", how, rc,
+	    bicorn_write(x, "w", 1));
+}
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	struct bicorn_str p = x->request->path;
+	char how[32];
+
+	if (bicorn_str_eq(p, "/arguments"))
+		arguments(x);
+	else if (bicorn_str_eq(p, "/trailers"))
+		half_good_trailers(x);
+	else if (bicorn_str_eq(p, "/replaced"))
+		replaced(x);
+	else if (bicorn_str_eq(p, "/inform"))
+		framing(x, 0);
+	else if (bicorn_str_eq(p, "/upgrade"))
+		framing(x, 1);
+	else if (bicorn_str_eq(p, "/error"))
+		error_with_fields(x);
+	else {
+		snprintf(how, sizeof(how), "%.*s", (int)p.len - 1, p.ptr + 1);
+		send_what_cannot_be(x, how);
+	}
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+@pytest.fixture
+def wrong(bicorn, compile_app):
+    return bicorn(compile_app(WRONG), "--access-logfile", "-")
+
+
+def test_arguments_that_cannot_be(wrong):
+    """NULL with a length, lengths that are none: nothing is sent."""
+    assert wrong.get("/arguments").body == b"iiiiiii0"
+
+
+def test_trailers_all_or_none(wrong):
+    r = wrong.get("/trailers")
+    assert r.body == b"bi"
+    assert not r.trailers
+
+
+def test_a_second_response_has_trailers_of_its_own(wrong):
+    r = wrong.get("/replaced")
+    assert r.body == b"b"
+    assert not r.trailers
+
+
+def test_informational_response_frames_nothing(wrong):
+    with wrong.connect() as c:
+        c.send(harness.request(target="/inform"))
+        _, status, _, fields = c.head()
+        assert status == 103
+        assert [n.lower() for n, _ in fields] == ["link"]
+        assert c.response().body == b"b"
+
+
+def test_upgrade_frames_nothing(wrong):
+    """... and a wait as long as can be said is one."""
+    with wrong.connect() as c:
+        c.send("GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n"
+               "Upgrade: x\r\n\r\n")
+        _, status, _, fields = c.head()
+        assert status == 101
+        assert sorted(n.lower() for n, _ in fields) == [
+            "connection", "date", "link", "server", "upgrade"]
+        assert c.quiet()
+        c.send("!")
+        assert c.rest() == b"!"
+
+
+def test_error_page_with_many_fields(wrong):
+    r = wrong.get("/error")
+    assert r.status == 404
+    assert [v for n, v in r.headers if n == "X-Many"] == ["1"] * 12
+
+
+@pytest.mark.parametrize("how", ["pipe", "directory"])
+def test_send_file_to_the_end_of_what_has_none(wrong, how):
+    assert wrong.get("/" + how).body == b"w"
+    wrong.wait_log(r"%s: %d, then 0" % (how, INVALID))
+
+
+@pytest.mark.parametrize("how", ["closed", "longer"])
+def test_send_file_that_cannot_be_read(wrong, how):
+    """The application hears why, and no client is said to have left."""
+    with wrong.connect() as c:
+        c.send(harness.request(target="/" + how))
+        c.head()
+        assert not c.rest().endswith(b"0\r\n\r\n")
+    wrong.wait_log(r"%s: %d, then %d" % (how, IO, STATE))
+    wrong.wait_out(r'"GET /%s HTTP/1.1" 200 0 ' % how)

@@ -50,6 +50,12 @@
 #include <string.h>
 
 #ifdef __cplusplus
+/* Casts that C has, too, and functions named as their structs. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 extern "C" {
 #endif
 
@@ -92,7 +98,7 @@ struct bicorn_header {
 };
 
 /* The length given to bicorn_respond() when it is not known beforehand. */
-#define BICORN_LENGTH_UNKNOWN ((int64_t)-1)
+#define BICORN_LENGTH_UNKNOWN (-INT64_C(1))
 
 /* What the client asked.  Constant while handle() runs. */
 struct bicorn_request {
@@ -476,7 +482,8 @@ bicorn_str(const char *text)
 static inline int
 bicorn_str_eq(struct bicorn_str s, const char *text)
 {
-	return s.len == strlen(text) && memcmp(s.ptr, text, s.len) == 0;
+	return s.len == strlen(text) &&
+	    (s.len == 0 || memcmp(s.ptr, text, s.len) == 0);
 }
 
 /* 1 when equal but for the case of ASCII letters, as field names are. */
@@ -663,8 +670,10 @@ bicorn_writev(struct bicorn_exchange *x, const struct bicorn_str *parts,
 }
 
 /*
- * Adds len bytes of a file from offset on; len -1: to its end.  fd stays the
- * caller's, who may close it at once; its file offset does not move.
+ * Adds len bytes of a file from offset on; len -1: to its end, of a regular
+ * file.  fd stays the caller's, who may close it at once; its file offset does
+ * not move.  BICORN_IO: it cannot be read, or is shorter; if its part of the
+ * response was begun, that ends there, as by bicorn_abort().
  */
 static inline int
 bicorn_send_file(struct bicorn_exchange *x, int fd, int64_t offset,
@@ -713,7 +722,8 @@ bicorn_abort(struct bicorn_exchange *x)
 
 /*
  * Sends an informational response now: 103 with Link fields (RFC 8297), or
- * 100.  Ignored for HTTP/1.0.  BICORN_STATE once the head is on its way.
+ * 100.  Fields that bicorn_respond() leaves out are left out here, too.
+ * Ignored for HTTP/1.0.  BICORN_STATE once the head is on its way.
  */
 static inline int
 bicorn_inform(struct bicorn_exchange *x, unsigned status,
@@ -774,10 +784,10 @@ bicorn_notes(const struct bicorn_server *server, const struct bicorn_str **out)
 /* --- taking the connection over (RFC 9110, 7.8) --------------------------- */
 
 /*
- * Answers with status (101 for an upgrade, 200 for CONNECT) and headers, of
- * which Connection and Upgrade are sent as they are, and from then on the
- * bytes of the connection are the application's until handle() returns,
- * which closes it.  *fd_out is the socket, for poll() only: read and write
+ * Answers with status (101 for an upgrade, 200 for CONNECT) and headers, as
+ * bicorn_respond(), but Connection and Upgrade are sent as they are, and from
+ * then on the bytes of the connection are the application's until handle()
+ * returns, which closes it.  *fd_out is the socket, for poll() only: read and write
  * with the calls below, which know TLS and what was already received.
  */
 static inline int
@@ -855,6 +865,9 @@ bicorn_logf(const struct bicorn_server *server, int level, const char *format,
 
 #ifdef __cplusplus
 }
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #endif

@@ -80,6 +80,15 @@ cork(const struct conn *c, int on)
 	errno = error;
 }
 
+/* True when sendfile() found fault with the file, not with the socket. */
+static bool
+file_errno(void)
+{
+	return errno == EBADF || errno == EINVAL || errno == EIO ||
+	    errno == ESPIPE || errno == EOVERFLOW || errno == EISDIR ||
+	    errno == EACCES;
+}
+
 static enum io
 plain_sendfile(struct conn *c, int fd, off_t at, size_t len, bool bulk,
     size_t *put_out)
@@ -95,7 +104,7 @@ plain_sendfile(struct conn *c, int fd, off_t at, size_t len, bool bulk,
 	if (bulk)
 		cork(c, 0);
 	if (n < 0)
-		return verdict_of_errno();
+		return file_errno() ? IO_EOF : verdict_of_errno();
 	if (n == 0)
 		return IO_EOF;
 	*put_out = (size_t)n;

@@ -44,7 +44,8 @@ struct transport {
 	    bool more, size_t *put_out);
 
 	/*
-	 * Sends a range of a file; IO_EOF: the file is shorter than that.
+	 * Sends a range of a file; IO_EOF: the file is shorter than that, or
+	 * cannot be read.
 	 * bulk: megabytes of it follow, so that few full segments are worth
 	 * more than an early first byte.
 	 */

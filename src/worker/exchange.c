@@ -437,7 +437,7 @@ lent_waited(struct bicorn_exchange *pub, int64_t us)
 {
 	struct exchange *x = of(pub);
 
-	if (us < 0)
+	if (us < 0 || us > INT64_MAX - x->lock_us)
 		return;
 	x->lock_us += us;
 	counts_add(x->counts, COUNT_LOCK_WAITS, 1);

@@ -22,10 +22,12 @@
 int
 output_wait(struct client *c, short want, int64_t timeout_ms)
 {
-	int64_t end = timeout_ms < 0 ? CLOCK_NEVER : clock_ms() + timeout_ms;
+	int64_t now = clock_ms(), end = CLOCK_NEVER;
 	struct pollfd p = { .fd = c->conn.fd, .events = want };
 	int n, wait;
 
+	if (timeout_ms >= 0 && timeout_ms < CLOCK_NEVER - now)
+		end = now + timeout_ms;
 	do {
 		int64_t left = end == CLOCK_NEVER ? -1 : end - clock_ms();
 
@@ -219,7 +221,7 @@ copy_some(struct client *c, int fd, off_t at, size_t len, size_t *put_out)
 
 	*put_out = 0;
 	if (fd_pread_all(fd, buf, part, at) != (ssize_t)part)
-		return IO_ERROR;
+		return IO_EOF;
 	return c->conn.transport->write(&c->conn, &iov, 1, len > part,
 	    put_out);
 }
@@ -237,7 +239,7 @@ await_files(struct worker *w, struct client *c)
 	return false;
 }
 
-bool
+enum io
 output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 {
 	const struct transport *t = c->conn.transport;
@@ -245,7 +247,7 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 	loan_recall(c);
 	c->holding = false;
 	if (!await_files(w, c))
-		return false;
+		return IO_ERROR;
 	while (len > 0 && outbound_empty(&c->out)) {
 		size_t put;
 		enum io io = w->keep.copies || t->sendfile == NULL
@@ -256,9 +258,10 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 		if (io == IO_AGAIN)
 			break;
 		if (io != IO_OK)
-			return false;
+			return io;
 		at += (off_t)put;
 		len -= put;
 	}
-	return len == 0 || outbound_add_file(&c->out, fd, at, len);
+	return len == 0 || outbound_add_file(&c->out, fd, at, len) ? IO_OK
+								   : IO_EOF;
 }

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "net/transport.h"
+
 struct client;
 struct iovec;
 struct worker;
@@ -36,8 +38,11 @@ bool output_hold(struct worker *w, struct client *c, struct iovec **iov,
 /* Offers what was held.  False when the client is gone. */
 bool output_offer(struct worker *w, struct client *c);
 
-/* Sends or keeps a range of a file.  False as above, or when it is shorter. */
-bool output_file(struct worker *w, struct client *c, int fd, off_t at,
+/*
+ * Sends or keeps a range of a file.  IO_OK, IO_ERROR: the client is gone, or
+ * IO_EOF: the file is shorter, or cannot be read or kept.
+ */
+enum io output_file(struct worker *w, struct client *c, int fd, off_t at,
     size_t len);
 
 /* Waits until nothing is kept any more.  False as above. */

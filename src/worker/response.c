@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The body of a response, from its first byte to its end. */
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -160,6 +162,19 @@ lend_rest(struct exchange *x)
 		loan_give(x->w, x->c);
 }
 
+/* A length that came of a subtraction or a failed snprintf() is seen here. */
+static bool
+are_parts(const struct bicorn_str *parts, size_t count)
+{
+	if (parts == NULL && count > 0)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (parts[i].len > 0 &&
+		    (parts[i].ptr == NULL || parts[i].len > PTRDIFF_MAX))
+			return false;
+	return true;
+}
+
 int
 response_write(struct exchange *x, const struct bicorn_str *parts,
     size_t count)
@@ -168,6 +183,8 @@ response_write(struct exchange *x, const struct bicorn_str *parts,
 
 	if (rc != BICORN_OK)
 		return rc;
+	if (!are_parts(parts, count))
+		return BICORN_INVALID;
 	for (size_t i = 0; i < count; i++) {
 		struct bicorn_str part = parts[i];
 
@@ -219,8 +236,18 @@ file_length(int fd, int64_t offset, int64_t *len)
 		return BICORN_OK;
 	if (fstat(fd, &st) != 0)
 		return BICORN_IO;
+	if (!S_ISREG(st.st_mode)) /* its size says nothing */
+		return BICORN_INVALID;
 	*len = st.st_size > offset ? st.st_size - offset : 0;
 	return BICORN_OK;
+}
+
+/* What the client has of the body cannot be completed any more. */
+static void
+cut_body(struct exchange *x)
+{
+	x->state = RESPONSE_ABORTED;
+	x->keep_open = false;
 }
 
 int
@@ -228,6 +255,7 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 {
 	int rc = body_state(x);
 	size_t part;
+	enum io io;
 
 	if (rc == BICORN_OK)
 		rc = file_length(fd, offset, &len);
@@ -243,10 +271,15 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 		return BICORN_OK;
 	if (!emit(x, nothing, part, nothing))
 		return BICORN_GONE;
-	x->put += part;
 	send_begin(x);
-	x->broken = !output_file(x->w, x->c, fd, offset, part);
+	io = output_file(x->w, x->c, fd, offset, part);
 	send_end(x);
+	if (io == IO_EOF) {
+		cut_body(x);
+		return BICORN_IO;
+	}
+	x->put += part;
+	x->broken = io != IO_OK;
 	if (x->broken)
 		return BICORN_GONE;
 	if (x->chunked) {
@@ -260,6 +293,16 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 	return BICORN_OK;
 }
 
+static int
+add_trailer(struct exchange *x, const struct bicorn_header *h)
+{
+	if (!response_field_ok(h) ||
+	    http_response_field(span_from(h->name)) != HTTP_R_PASS)
+		return BICORN_INVALID;
+	return response_add_field(&x->trailers_out, h) ? BICORN_OK
+						       : BICORN_NO_MEMORY;
+}
+
 int
 response_trailers(struct exchange *x, const struct bicorn_header *headers,
     size_t count)
@@ -268,13 +311,12 @@ response_trailers(struct exchange *x, const struct bicorn_header *headers,
 		return BICORN_STATE;
 	x->trailers_out.len = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (!http_name_ok(span_from(headers[i].name)) ||
-		    !http_value_ok(span_from(headers[i].value)) ||
-		    http_response_field(span_from(headers[i].name)) !=
-			HTTP_R_PASS)
-			return BICORN_INVALID;
-		if (!response_add_field(&x->trailers_out, &headers[i]))
-			return BICORN_NO_MEMORY;
+		int rc = add_trailer(x, headers != NULL ? &headers[i] : NULL);
+
+		if (rc != BICORN_OK) {
+			x->trailers_out.len = 0; /* all of them, or none */
+			return rc;
+		}
 	}
 	return BICORN_OK;
 }
@@ -340,13 +382,17 @@ int
 response_page(struct exchange *x, unsigned status, const char *why,
     const struct bicorn_header *headers, size_t count)
 {
-	struct bicorn_header own[8];
+	struct bicorn_header few[8], *own = few;
 	struct bicorn_str part;
 	struct page page;
 	int rc;
 
-	if (count > sizeof(own) / sizeof(*own) - 1)
+	if (headers == NULL && count > 0)
 		return BICORN_INVALID;
+	if (count > sizeof(few) / sizeof(*few) - 1)
+		own = calloc(count + 1, sizeof(*own));
+	if (own == NULL)
+		return BICORN_NO_MEMORY;
 	pages_make(x->w->pages, status, why,
 	    record_field(x->c, SPAN("accept")), ident_span(&x->id), &page);
 	own[0] = (struct bicorn_header){ { "Content-Type", 12 },
@@ -356,6 +402,8 @@ response_page(struct exchange *x, unsigned status, const char *why,
 	part = (struct bicorn_str){ page.body.ptr, page.body.len };
 	rc = response_start(x, status, SPAN_NONE, own, count + 1,
 	    (int64_t)part.len);
+	if (own != few)
+		free(own);
 	return rc == BICORN_OK ? response_write(x, &part, 1) : rc;
 }
 
@@ -386,8 +434,7 @@ response_abort(struct exchange *x)
 		response_error(x, 500, "");
 		return;
 	case RESPONSE_SENDING:
-		x->state = RESPONSE_ABORTED;
-		x->keep_open = false;
+		cut_body(x);
 		return;
 	default:
 		return;

@@ -69,6 +69,16 @@ response_add_first(struct exchange *x, struct span reason)
 }
 
 bool
+response_field_ok(const struct bicorn_header *h)
+{
+	return h != NULL && h->name.len <= INT32_MAX &&
+	    h->value.len <= INT32_MAX &&
+	    (h->value.ptr != NULL || h->value.len == 0) &&
+	    http_name_ok(span_from(h->name)) &&
+	    http_value_ok(span_from(h->value));
+}
+
+bool
 response_add_field(struct buf *b, const struct bicorn_header *h)
 {
 	size_t len = h->name.len + h->value.len + 4;
@@ -96,8 +106,7 @@ take_field(struct exchange *x, const struct bicorn_header *h, int64_t *length)
 {
 	unsigned long long value;
 
-	if (!http_name_ok(span_from(h->name)) ||
-	    !http_value_ok(span_from(h->value)))
+	if (!response_field_ok(h))
 		return BICORN_INVALID;
 	switch (http_response_field(span_from(h->name))) {
 	case HTTP_R_LENGTH:
@@ -144,11 +153,12 @@ response_start(struct exchange *x, unsigned status, struct span reason,
 {
 	if (x->state != RESPONSE_NONE && x->state != RESPONSE_STARTED)
 		return BICORN_STATE;
-	if (status < 200 || status > 999 || !http_value_ok(reason))
+	if (status < 200 || status > 999 || reason.len > INT32_MAX ||
+	    !http_value_ok(reason))
 		return undo_start(x, BICORN_INVALID);
 	x->status = status;
 	x->taken = 0;
-	x->out.len = 0;
+	x->out.len = x->trailers_out.len = 0;
 	x->keep_open = may_keep(x);
 	if (reason.ptr == NULL)
 		reason = http_reason(status);
@@ -159,7 +169,8 @@ response_start(struct exchange *x, unsigned status, struct span reason,
 	x->out.len += VARIABLE_ROOM;
 	x->fields_at = x->out.len;
 	for (size_t i = 0; i < count; i++) {
-		int rc = take_field(x, &headers[i], &length);
+		int rc = take_field(x, headers != NULL ? &headers[i] : NULL,
+		    &length);
 
 		if (rc != BICORN_OK)
 			return undo_start(x, rc);

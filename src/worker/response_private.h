@@ -29,6 +29,12 @@ bool response_add_status_line(struct buf *b, unsigned status,
 /* Status line, Server and Date, to x->out. */
 bool response_add_first(struct exchange *x, struct span reason);
 
+/*
+ * Whether h may be sent: a name and a value that HTTP allows, and lengths
+ * that are ones.  NULL may not.
+ */
+bool response_field_ok(const struct bicorn_header *h);
+
 /* One field line, as it is. */
 bool response_add_field(struct buf *b, const struct bicorn_header *h);
 

@@ -38,9 +38,10 @@ static int
 add_checked(struct exchange *x, const struct bicorn_header *headers,
     size_t count, bool takes_over)
 {
+	if (headers == NULL && count > 0)
+		return BICORN_INVALID;
 	for (size_t i = 0; i < count; i++) {
-		if (!http_name_ok(span_from(headers[i].name)) ||
-		    !http_value_ok(span_from(headers[i].value)))
+		if (!response_field_ok(&headers[i]))
 			return BICORN_INVALID;
 		if (is_sent(span_from(headers[i].name), takes_over) &&
 		    !response_add_field(&x->out, &headers[i]))
