@@ -380,6 +380,30 @@ def test_pipe_that_nobody_reads(probe):
         os.close(server.unread)
 
 
+def test_full_disk(bicorn, probe):
+    """It is said at once and why, not with every line, and all is counted."""
+    server = bicorn("--access-logfile", "/dev/full", probe)
+    for _ in range(50):
+        assert server.get("/").status == 200
+    server.wait_log(r"\[WARNING\] 1 access log lines? .*: No space left on")
+    assert server.stop() == 0
+    said = re.findall(r"(\d+) access log lines? .* lost: No space left",
+                      server.log.text())
+    assert len(said) <= 3, said
+    assert sum(map(int, said)) == 50
+
+
+def test_full_disk_tears_no_line(bicorn, probe, tmp_path):
+    log = tmp_path / "access"
+    server = bicorn("-w", 2, "--access-logfile", log, "--access-logformat",
+                    "%(m)s ?%(q)s!", probe, wrapper=["prlimit", "--fsize=4096"])
+    for i in range(300):
+        assert server.get("/?" + "x" * (i % 30)).status == 200
+    assert log.stat().st_size > 4000
+    assert all(re.fullmatch(r"GET \?x*!", line)
+               for line in log.read_text().splitlines())
+
+
 def test_pipe_that_was_closed(probe):
     server = Quiet("--access-logfile", "-", probe)
     try:

@@ -167,7 +167,8 @@ def test_new_one_that_fails(served, tmp_path):
                     since=mark)
     wait_for(lambda: len(server.workers()) == 2, "two workers again")
     assert server.get("/").status == 200
-    # What the killed one left is no obstacle.
+    # What the killed one left is put away.
+    wait_for(lambda: not (tmp_path / "pid.2").exists(), "the file to go")
     finish(server, upgrade(server, tmp_path / "pid"), tmp_path / "pid")
     assert server.get("/").status == 200
 

@@ -207,6 +207,18 @@ pidfile_promote(struct pidfile *p, struct err *err)
 }
 
 void
+pidfile_forget_second(const struct pidfile *p, pid_t pid)
+{
+	char *second = NULL;
+
+	if (p->path == NULL || asprintf(&second, "%s.2", p->path) < 0)
+		return;
+	if (recorded(second) == pid)
+		unlink(second);
+	free(second);
+}
+
+void
 pidfile_close(struct pidfile *p)
 {
 	if (p->path != NULL && recorded(p->path) == getpid())

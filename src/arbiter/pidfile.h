@@ -7,6 +7,8 @@
  * by a rename so that no reader ever sees half of it.
  */
 
+#include <sys/types.h>
+
 struct err;
 
 struct pidfile {
@@ -28,6 +30,9 @@ int pidfile_promote(struct pidfile *p, struct err *err);
 
 /* Writes it again, wherever it went. */
 int pidfile_write(const struct pidfile *p, struct err *err);
+
+/* Removes the file with ".2" that process pid has left, who was killed. */
+void pidfile_forget_second(const struct pidfile *p, pid_t pid);
 
 /* Removes the file if it still names this process; frees the path. */
 void pidfile_close(struct pidfile *p);

@@ -391,6 +391,7 @@ upgrade_ended(struct arbiter *a, pid_t pid, int status)
 	if (pid <= 0 || pid != a->upgrade.successor)
 		return false;
 	a->upgrade.successor = 0;
+	pidfile_forget_second(&a->pidfile, pid);
 	describe_end(status, how, sizeof(how));
 	log_at(failed ? LEVEL_ERROR : LEVEL_INFO,
 	    "Upgrade: the new arbiter (pid:%d) %s; this one %s", (int)pid, how,

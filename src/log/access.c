@@ -574,11 +574,20 @@ make_line(const struct access_log *a, const struct access_record *r,
 	return (size_t)(l.at - out);
 }
 
+static void
+tell_lost(uint64_t lost, int why)
+{
+	log_warning("%llu access log %s lost%s%s", (unsigned long long)lost,
+	    lost == 1 ? "line was" : "lines were", why == EAGAIN ? "" : ": ",
+	    why == EAGAIN ? " because nobody reads them" : strerror(why));
+}
+
 /* buf has room for a line end. */
 static void
 deliver(struct access_log *a, char *buf, size_t len)
 {
 	uint64_t lost;
+	int why;
 
 	if (a->to_syslog)
 		log_syslog_access(buf, len);
@@ -586,10 +595,19 @@ deliver(struct access_log *a, char *buf, size_t len)
 		return;
 	buf[len] = '\n';
 	sink_write(&a->sink, buf, len + 1);
-	lost = sink_lost(&a->sink);
+	lost = sink_lost(&a->sink, &why);
 	if (lost > 0)
-		log_warning("%llu access log lines were lost",
-		    (unsigned long long)lost);
+		tell_lost(lost, why);
+}
+
+void
+access_end(struct access_log *a)
+{
+	uint64_t lost =
+	    a != NULL && a->to_sink ? sink_take_lost(&a->sink) : 0;
+
+	if (lost > 0)
+		tell_lost(lost, atomic_load(&a->sink.why));
 }
 
 void

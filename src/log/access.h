@@ -70,6 +70,10 @@ int access_format_check(const char *format, struct err *err);
 int access_leave_stdout(struct access_log *a, struct err *err);
 
 int access_reopen(struct access_log *a, struct err *err);
+
+/* A process ends: it says how many lines it has lost.  a may be NULL. */
+void access_end(struct access_log *a);
+
 void access_free(struct access_log **ap);
 
 /*

@@ -209,11 +209,15 @@ report(uint64_t lost, const char *what)
 	sink_write(&the_log.sink, line, n);
 }
 
-/* Says once what a full pipe or disk has swallowed. */
+/* Says once what a full pipe or disk has swallowed, when it takes it. */
 static void
 report_lost(void)
 {
-	report(sink_lost(&the_log.sink), "log entries");
+	struct sink *s = &the_log.sink;
+
+	if (!atomic_load_explicit(&s->failing, memory_order_relaxed) &&
+	    atomic_load_explicit(&s->lost, memory_order_relaxed) > 0)
+		report(sink_take_lost(s), "log entries");
 }
 
 static void

@@ -11,11 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "log/patience.h"
 
 #define OPEN_FLAGS (O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+
+#define TELL_EVERY_MS 10000
 
 /*
  * Root does not follow a symbolic link that somebody else has made, as the
@@ -206,23 +209,43 @@ put_some(struct sink *s, const char *data, size_t len)
 	return write(s->fd, data, len);
 }
 
+/*
+ * Of a line that did not fit onto the disk the part that did is taken back:
+ * the next one would be glued to it.  Whoever else writes finds the disk full
+ * as well, so that the part is what the file ends with.
+ */
+static void
+take_back(struct sink *s, size_t part)
+{
+	struct stat st;
+
+	if (part == 0 || fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+	    st.st_size < (off_t)part)
+		return;
+	if (ftruncate(s->fd, st.st_size - (off_t)part) != 0)
+		return; /* then it stays */
+}
+
 static bool
 put_all(struct sink *s, const char *data, size_t len)
 {
-	while (len > 0) {
-		ssize_t n = put_some(s, data, len);
+	size_t done = 0;
+	int why;
+
+	while (done < len) {
+		ssize_t n = put_some(s, data + done, len - done);
 
 		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
+			done += (size_t)n;
 			continue;
 		}
-		if (n < 0 && errno == EINTR)
+		why = n < 0 ? errno : EIO;
+		if (why == EINTR ||
+		    (why == EAGAIN && patience_wait(s->fd, &s->stuck)))
 			continue;
-		if (n < 0 && errno != EAGAIN)
-			return false;
-		if (!patience_wait(s->fd, &s->stuck))
-			return false;
+		atomic_store_explicit(&s->why, why, memory_order_relaxed);
+		take_back(s, done);
+		return false;
 	}
 	return true;
 }
@@ -231,10 +254,30 @@ void
 sink_write(struct sink *s, const char *data, size_t len)
 {
 	int saved = errno;
+	bool through = put_all(s, data, len);
 
-	if (!put_all(s, data, len))
+	if (!through)
 		atomic_fetch_add_explicit(&s->lost, 1, memory_order_relaxed);
 	else if (atomic_load_explicit(&s->stuck, memory_order_relaxed))
 		atomic_store_explicit(&s->stuck, false, memory_order_relaxed);
+	if (atomic_load_explicit(&s->failing, memory_order_relaxed) == through)
+		atomic_store_explicit(&s->failing, !through,
+		    memory_order_relaxed);
 	errno = saved;
+}
+
+uint64_t
+sink_tell_lost(struct sink *s, int *why_out)
+{
+	int64_t now_ms = clock_ms();
+	int64_t told_ms =
+	    atomic_load_explicit(&s->told_ms, memory_order_relaxed);
+
+	if (told_ms != 0 && now_ms - told_ms < TELL_EVERY_MS)
+		return 0;
+	if (!atomic_compare_exchange_strong_explicit(&s->told_ms, &told_ms,
+		now_ms, memory_order_relaxed, memory_order_relaxed))
+		return 0; /* another thread tells */
+	*why_out = atomic_load_explicit(&s->why, memory_order_relaxed);
+	return sink_take_lost(s);
 }

@@ -30,7 +30,10 @@ struct sink {
 
 	/* Any thread. */
 	atomic_bool stuck;        /* the reader does not read */
+	atomic_bool failing;      /* the last line did not get through */
 	_Atomic uint64_t lost;    /* lines dropped and not reported yet */
+	_Atomic int why;          /* errno of the last one */
+	_Atomic int64_t told_ms;  /* when somebody was told last */
 };
 
 /*
@@ -52,14 +55,27 @@ void sink_close(struct sink *s);
 /* Any thread; keeps errno. */
 void sink_write(struct sink *s, const char *data, size_t len);
 
-/* How many lines were lost since the last question, once it works again. */
+/*
+ * How many lines were lost since the last answer: none while a reader does
+ * not read, and no more than one answer every ten seconds, as long as a full
+ * disk may last.  *why_out is errno of the last one.
+ */
+uint64_t sink_tell_lost(struct sink *s, int *why_out);
+
+/* All of them, whenever. */
 static inline uint64_t
-sink_lost(struct sink *s)
+sink_take_lost(struct sink *s)
+{
+	return atomic_exchange_explicit(&s->lost, 0, memory_order_relaxed);
+}
+
+static inline uint64_t
+sink_lost(struct sink *s, int *why_out)
 {
 	if (atomic_load_explicit(&s->lost, memory_order_relaxed) == 0 ||
 	    atomic_load_explicit(&s->stuck, memory_order_relaxed))
 		return 0;
-	return atomic_exchange_explicit(&s->lost, 0, memory_order_relaxed);
+	return sink_tell_lost(s, why_out);
 }
 
 #endif

@@ -346,6 +346,7 @@ worker_main(const struct heritage *h, struct worker *preloaded)
 		worker_tell(w, BICORN_WORKER_EXIT);
 	}
 	statsd_flush(w->statsd);
+	access_end(h->access);
 	log_info("Worker exiting (pid: %d)", (int)getpid());
 	return WORKER_EXIT_OK;
 }

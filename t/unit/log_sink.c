@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,6 +58,7 @@ test_full_pipe(void **state)
 	char line[1000];
 	int64_t before = clock_ms();
 	int ends[2];
+	int why;
 
 	(void)state;
 	open_pipe(&s, ends);
@@ -67,12 +69,12 @@ test_full_pipe(void **state)
 	assert_int_equal(errno, ENOENT);
 	assert_true(clock_ms() - before < 5000);
 	assert_true(atomic_load(&s.stuck));
-	assert_int_equal(sink_lost(&s), 0); /* not while it is full */
+	assert_int_equal(sink_lost(&s, &why), 0); /* not while it is full */
 	assert_true(empty(ends[0]) >= 60000);
 	sink_write(&s, line, sizeof(line));
 	assert_false(atomic_load(&s.stuck));
-	assert_true(sink_lost(&s) > 900);
-	assert_int_equal(sink_lost(&s), 0);
+	assert_true(sink_lost(&s, &why) > 900);
+	assert_int_equal(sink_lost(&s, &why), 0);
 	assert_int_equal(empty(ends[0]), sizeof(line));
 	/* Whoever shares the stream finds it as it was. */
 	assert_int_equal(fcntl(ends[1], F_GETFL) & O_NONBLOCK, 0);
@@ -86,13 +88,14 @@ test_closed_pipe(void **state)
 {
 	struct sink s;
 	int ends[2];
+	int why;
 
 	(void)state;
 	open_pipe(&s, ends);
 	close(ends[0]);
 	sink_write(&s, "a\n", 2);
 	sink_write(&s, "b\n", 2);
-	assert_int_equal(sink_lost(&s), 2);
+	assert_int_equal(sink_lost(&s, &why), 2);
 	sink_close(&s);
 	close(ends[1]);
 }
@@ -104,6 +107,7 @@ test_socket(void **state)
 	struct err err;
 	char line[4096] = "x", buf[16];
 	int ends[2];
+	int why;
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
@@ -115,7 +119,7 @@ test_socket(void **state)
 		sink_write(&s, line, sizeof(line));
 	assert_true(empty(ends[0]) > 0);
 	sink_write(&s, "again\n", 6);
-	assert_true(sink_lost(&s) > 0);
+	assert_true(sink_lost(&s, &why) > 0);
 	close(ends[0]);
 	sink_write(&s, "gone\n", 5);
 	sink_close(&s);
@@ -162,13 +166,52 @@ test_full_disk(void **state)
 {
 	struct sink s;
 	struct err err;
+	int why;
 
 	(void)state;
 	assert_int_equal(sink_open(&s, "/dev/full", 1, (uid_t)-1, (gid_t)-1,
 		&err), 0);
 	sink_write(&s, "x\n", 2);
-	assert_int_equal(sink_lost(&s), 1);
+	assert_int_equal(sink_lost(&s, &why), 1);
+	assert_int_equal(why, ENOSPC);
+	/* Not again with every line. */
+	for (int i = 0; i < 100; i++) {
+		sink_write(&s, "x\n", 2);
+		assert_int_equal(sink_lost(&s, &why), 0);
+	}
+	assert_int_equal(sink_take_lost(&s), 100);
 	sink_close(&s);
+}
+
+/* No part of a line stays that the next one would be glued to. */
+static void
+test_part_of_a_line(void **state)
+{
+	char dir[] = "/tmp/log_sink.XXXXXX", path[64], *text;
+	struct rlimit before, small;
+	struct sink s;
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/log", dir);
+	assert_int_equal(sink_open(&s, path, 1, (uid_t)-1, (gid_t)-1, &err), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	small.rlim_cur = 14;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	sink_write(&s, "12345678\n", 9);
+	sink_write(&s, "abcdefgh\n", 9);
+	sink_write(&s, "xyz\n", 4);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	sink_write(&s, "again\n", 6);
+	text = fd_slurp(path, 100, NULL);
+	assert_string_equal(text, "12345678\nxyz\nagain\n");
+	assert_int_equal(sink_take_lost(&s), 1);
+	free(text);
+	sink_close(&s);
+	unlink(path);
+	rmdir(dir);
 }
 
 static void
@@ -205,9 +248,11 @@ main(void)
 		cmocka_unit_test(test_socket),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_part_of_a_line),
 		cmocka_unit_test(test_pipe_by_path),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
