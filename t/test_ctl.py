@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 import harness
 from harness import BUILD, wait_for
 from test_admin import APP
+from test_arbiter import life  # noqa: F401
 
 pytestmark = pytest.mark.skipif(
     "#define HAVE_ADMIN 1" not in harness._CONFIG,
@@ -151,6 +153,49 @@ def test_reload_that_fails(controlled, tmp_path):
     ctl.ok("reload")
     assert ctl.ok("settings", "threads") == "3\n"
     assert ctl.json("status")["arbiter"]["reload_error"] is None
+
+
+def test_reload_upon_a_reload(controlled, life, tmp_path):  # noqa: F811
+    """What serves in the end is said, by whoever waits."""
+    boot = tmp_path / "boot"
+    boot.write_text("ok")
+    server, ctl = controlled("-e", "LIFE_BOOT=%s" % boot, app=life)
+    for how, code, words in (("ok", 0, "generation [23] serves"),
+                             ("fail", 1, "told to fail")):
+        boot.write_text("hang")
+        mark = server.mark()
+        first = subprocess.Popen([CTL, "-s", ctl.path, "reload"], text=True,
+                                 stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT)
+        server.wait_log("Booting worker", since=mark)
+        boot.write_text(how)
+        second = ctl.run("reload")
+        assert second.returncode == code
+        said, _ = first.communicate(timeout=harness.DEADLINE)
+        assert first.returncode == code
+        for text in said, second.stdout + second.stderr:
+            assert re.search(words, text), text
+
+
+def test_what_is_no_number(controlled):
+    server, ctl = controlled()
+    for words in (["-n", "x"], ["-n", "0"], ["-d", "x"], ["-d", "0"],
+                  ["-d", "-1"], ["-d", "1x"], ["-d", "nan"]):
+        assert ctl.run("top", *words).returncode == 2, words
+    for words in (["scale"], ["scale", "0"], ["scale", "x"], ["retire", "x"],
+                  ["stacks", "0"]):
+        assert ctl.run(*words).returncode == 2, words
+
+
+def test_commands_are_in_the_log(controlled):
+    server, ctl = controlled()
+    ctl.ok("scale", 2)
+    ctl.ok("log-level", "warning")
+    ctl.ok("log-level", "info")
+    ctl.ok("reopen")
+    server.wait_log("Handling command: scale 2$")
+    server.wait_log("Handling command: log level warning$")
+    server.wait_log("Handling command: reopen$")
 
 
 def test_log_level_and_reopen(controlled, tmp_path):

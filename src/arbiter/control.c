@@ -542,6 +542,24 @@ obey(struct arbiter *a, struct channel_message *m)
 	}
 }
 
+/* What the number behind a command says. */
+static void
+describe_argument(const struct channel_message *m, char *out, size_t room)
+{
+	static const char *const levels[] = { "debug", "info", "warning",
+		"error", "critical" };
+	long long number = (long long)m->argument;
+
+	out[0] = '\0';
+	if (m->command == COMMAND_SCALE || m->command == COMMAND_RETIRE)
+		snprintf(out, room, " %lld", number);
+	else if (m->command == COMMAND_SCALE_BY)
+		snprintf(out, room, " %+lld", number);
+	else if (m->command == COMMAND_LOG_LEVEL && number >= LEVEL_DEBUG &&
+	    number <= LEVEL_CRITICAL)
+		snprintf(out, room, " %s", levels[number - LEVEL_DEBUG]);
+}
+
 static void
 log_command(const struct channel_message *m)
 {
@@ -555,10 +573,12 @@ log_command(const struct channel_message *m)
 		[COMMAND_QUIT] = "stop at once",
 		[COMMAND_LOG_LEVEL] = "log level",
 	};
+	char argument[32];
 
-	if (m->command < sizeof(names) / sizeof(names[0]))
-		log_info("Handling command: %s %lld", names[m->command],
-		    (long long)m->argument);
+	if (m->command >= sizeof(names) / sizeof(names[0]))
+		return;
+	describe_argument(m, argument, sizeof(argument));
+	log_info("Handling command: %s%s", names[m->command], argument);
 }
 
 void

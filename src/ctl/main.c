@@ -2,6 +2,7 @@
 /* bicornctl(8): asks and commands a bicorn that runs. */
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,15 +232,19 @@ command(struct ctl *c, const char *name, json_t *argument)
 	return code == CTL_OK ? print_message(c, data) : code;
 }
 
-/* Until the generation serves, or has been given up. */
+/*
+ * Until the generation serves, or has been given up.  Where another reload
+ * came upon it, that one counts: *number is the generation that serves then.
+ */
 static int
-await_reload(struct ctl *c, double number)
+await_reload(struct ctl *c, double *number)
 {
 	const struct timespec pause = { .tv_nsec = RELOAD_LOOK_NS };
 
 	for (;;) {
 		json_t *status, *a;
 		double serving, candidate;
+		const char *why;
 		int code = ask(c, "status", NULL, &status);
 
 		if (code != CTL_OK)
@@ -247,12 +252,17 @@ await_reload(struct ctl *c, double number)
 		a = json_object_get(status, "arbiter");
 		serving = show_number(a, "generation");
 		candidate = show_number(a, "candidate");
-		err_set(&c->err, "reload: %s", show_string(a, "reload_error"));
+		why = show_string(a, "reload_error");
+		err_set(&c->err, "reload: %s",
+		    why[0] != '\0' ? why : "it was given up");
 		json_decref(status);
-		if (serving >= number)
+		if (serving >= *number) {
+			*number = serving;
 			return CTL_OK;
-		if (candidate != number)
+		}
+		if (candidate < *number)
 			return complain(c, CTL_REFUSED);
+		*number = candidate;
 		nanosleep(&pause, NULL);
 	}
 }
@@ -272,7 +282,7 @@ run_reload(struct ctl *c, const struct call *call)
 	    1)
 		number = 0;
 	json_decref(data);
-	code = await_reload(c, number);
+	code = await_reload(c, &number);
 	if (code != CTL_OK)
 		return code;
 	return print_message(c,
@@ -450,6 +460,26 @@ static const struct option long_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+static bool
+count_of(const char *text, long *out)
+{
+	json_int_t n;
+
+	if (!number_of(text, &n) || n > INT_MAX)
+		return false;
+	*out = (long)n;
+	return true;
+}
+
+static bool
+delay_of(const char *text, double *out)
+{
+	char *end;
+
+	*out = strtod(text, &end);
+	return end != text && *end == '\0' && *out >= 0.01 && *out <= 86400;
+}
+
 /* -1: go on; else the exit code. */
 static int
 read_options(int argc, char **argv, struct ctl *c, struct call *call,
@@ -467,10 +497,12 @@ read_options(int argc, char **argv, struct ctl *c, struct call *call,
 			c->json = true;
 			break;
 		case 'n':
-			call->top_count = strtol(optarg, NULL, 10);
+			if (!count_of(optarg, &call->top_count))
+				return misuse(c, "--count takes a number");
 			break;
 		case 'd':
-			call->top_delay = strtod(optarg, NULL);
+			if (!delay_of(optarg, &call->top_delay))
+				return misuse(c, "--delay takes seconds");
 			break;
 		case 'h':
 			print_help();
