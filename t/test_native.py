@@ -1197,6 +1197,7 @@ def test_log(server):
     s.wait_log(r"\[CRITICAL\] probe: a critical line$")
     s.wait_log(r"\[INFO\] probe: number 7 of nine$")
     s.wait_log(r"probe: split")
+    s.wait_log(r"^probe: nothing in front$")
     assert "a debug line" not in s.log.text()
 
 

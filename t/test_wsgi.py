@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import textwrap
@@ -477,7 +478,103 @@ def test_errors(wsgi):
     server.get("/")
     for line in ("one line", "in pieces", "a", "b", "printed 1", "flushed",
                  "caf\xe9 \u20ac", "left at the end", "no bytes"):
-        server.wait_log(r"\[ERROR\] %s$" % line)
+        server.wait_log(r"^%s$" % line)
+
+
+def test_errors_are_logged_as_they_are(wsgi):
+    """What writes there is mostly a handler of logging, with a level and a
+    format of its own: Flask's is one, and lines may be JSON."""
+    server = wsgi("""
+        def app(environ, start_response):
+            environ["wsgi.errors"].write(
+                '{"level": "info", "message": "a \\\\"word\\\\""}\\n')
+            environ["wsgi.errors"].write("no \\x1b[2J\\n")
+            start_response("200 OK", [])
+            return []
+    """)
+    server.get("/")
+    server.wait_log(r'^\{"level": "info", "message": "a \\"word\\""\}$')
+    server.wait_log(r"^no \\x1b\[2J$")
+
+
+LOGGERS = """
+    %s
+    log = logging.getLogger("gunicorn.error")
+    mine = logging.getLogger("shop")
+    mine.handlers = log.handlers
+    mine.setLevel(log.level)
+    mine.propagate = False
+    mine.info("at import")
+    mine.debug("not this")
+    other = logging.getLogger("other")
+    other.handlers = list(log.handlers)
+    other.setLevel(5)
+    other.propagate = False
+    other.log(5, "below the level")
+
+    def app(environ, start_response):
+        mine.warning("in a view \\u20ac %%s", 1)
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            log.exception("caught")
+        logging.getLogger("gunicorn.access").info("dropped")
+        for handler in log.handlers:
+            handler.setFormatter(logging.Formatter('{"m": "%%(message)s"}'))
+        mine.error("in another form")
+        start_response("200 OK", [])
+        return []
+"""
+
+
+@pytest.mark.parametrize("how", ["import logging",
+                                 "import logging.config, logging.handlers",
+                                 "import flask, logging"])
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_loggers_of_gunicorn(wsgi, how, options):
+    """Recipes have an application log through what gunicorn.error has."""
+    if "flask" in how:
+        pytest.importorskip("flask")
+    server = wsgi(LOGGERS % how, *options)
+    server.get("/")
+    head = r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] "
+    server.wait_log(head + r"\[INFO\] at import$")
+    server.wait_log(head + r"\[Level 5\] below the level$")
+    server.wait_log(head + "\\[WARNING\\] in a view \u20ac 1$")
+    server.wait_log(head + r"\[ERROR\] caught$")
+    server.wait_log(r"^Traceback \(most recent call last\):$")
+    server.wait_log(r'^\{"m": "in another form"\}$')
+    assert "not this" not in server.log.text()
+    assert "dropped" not in server.log.text()
+
+
+def test_loggers_write_to_the_file(wsgi, tmp_path):
+    server = wsgi("""
+        import logging
+        log = logging.getLogger("gunicorn.error")
+
+        def app(environ, start_response):
+            log.info("before or after")
+            log.debug("details")
+            start_response("200 OK", [])
+            return []
+    """, "--log-file", "err.log", "--log-level", "debug", wait=False)
+    path = tmp_path / "err.log"
+    harness.wait_for(lambda: path.exists() and "] Ready" in path.read_text(),
+                     "a server that is ready")
+    address = re.search(r"http://127.0.0.1:(\d+)", path.read_text())
+    with harness.Conn(("127.0.0.1", int(address[1]))) as c:
+        c.get("/")
+    assert "[INFO] before or after\n" in path.read_text()
+    assert "[DEBUG] details\n" in path.read_text()
+    path.rename(tmp_path / "old.log")
+    os.kill(server.pid, signal.SIGUSR1)
+
+    def reopened():
+        with harness.Conn(("127.0.0.1", int(address[1]))) as c:
+            c.get("/")
+        return path.exists() and "before or after" in path.read_text()
+    harness.wait_for(reopened, "the line in the new file")
 
 
 def test_errors_traceback_in_one_piece(wsgi):
@@ -537,7 +634,7 @@ def test_errors_go_to_the_file(wsgi, tmp_path):
     port = int(re.search(r"http://127.0.0.1:(\d+)", path.read_text()).group(1))
     with harness.Conn(("127.0.0.1", port)) as c:
         c.get("/")
-    harness.wait_for(lambda: "[ERROR] to the file\n" in path.read_text(),
+    harness.wait_for(lambda: "\nto the file\n" in path.read_text(),
                      "the line of the application")
 
 

@@ -37,7 +37,8 @@
  *	1.0 (2026-11)  first
  *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_note(),
  *	               bicorn_notes(), bicorn_variables(),
- *	               bicorn_listener_at(), bicorn_request.id;
+ *	               bicorn_listener_at(), bicorn_request.id,
+ *	               BICORN_LOG_PLAIN;
  *	               moments: events, event(), helper(); settings(), files();
  *	               bicorn_load.flags, .number and .arbiter;
  *	               fork_prepare(), fork_parent(), fork_child()
@@ -83,7 +84,12 @@ enum bicorn_log_level {
 	BICORN_LOG_INFO,
 	BICORN_LOG_WARNING,
 	BICORN_LOG_ERROR,
-	BICORN_LOG_CRITICAL
+	BICORN_LOG_CRITICAL,
+	/*
+	 * Since 1.1, added to one of these: the text as it is, without time,
+	 * process and level in front of it, whatever loglevel says.
+	 */
+	BICORN_LOG_PLAIN = 16
 };
 
 /* Bytes, not terminated. */

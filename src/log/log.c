@@ -242,12 +242,14 @@ count_entry(enum log_level level, const char *text, size_t len)
 	statsd_count(the_log.statsd, name);
 }
 
+/* Without a head it is the application's own, and counts for nothing. */
 static void
-put_entry(enum log_level level, const char *text, size_t len, unsigned flags)
+put_entry(enum log_level level, const char *text, size_t len, unsigned flags,
+    bool with_head)
 {
 	char small[ENTRY_ON_STACK], *entry = small;
 	size_t room = HEAD_MAX + len * ESCAPE_GROWTH + ESCAPE_GROWTH + 1, used;
-	size_t head;
+	size_t head = 0;
 
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
@@ -257,8 +259,11 @@ put_entry(enum log_level level, const char *text, size_t len, unsigned flags)
 		entry = small;
 		room = sizeof(small);
 	}
-	count_entry(level, text, len);
-	head = used = put_head(entry, level);
+	if (with_head) {
+		count_entry(level, text, len);
+		head = put_head(entry, level);
+	}
+	used = head;
 	used += escape_put(entry + used, room - used - 1, &text, &len, flags);
 	if (the_log.syslog != NULL)
 		syslog_send(the_log.syslog, levels[level].severity, "error",
@@ -314,7 +319,7 @@ log_at(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	text = format_text(small, &len, fmt, ap);
 	va_end(ap);
-	put_entry(level, text, len, 0);
+	put_entry(level, text, len, 0, true);
 	if (text != small)
 		free(text);
 	errno = saved;
@@ -326,6 +331,15 @@ log_text(enum log_level level, const char *text, size_t len)
 	int saved = errno;
 
 	if (log_wants(level))
-		put_entry(level, text, len, ESCAPE_LINES);
+		put_entry(level, text, len, ESCAPE_LINES, true);
+	errno = saved;
+}
+
+void
+log_plain(enum log_level level, const char *text, size_t len)
+{
+	int saved = errno;
+
+	put_entry(level, text, len, ESCAPE_LINES, false);
 	errno = saved;
 }

@@ -56,6 +56,13 @@ void log_at(enum log_level level, const char *fmt, ...)
 /* An entry of any length and any bytes: a traceback.  Line ends stay. */
 void log_text(enum log_level level, const char *text, size_t len);
 
+/*
+ * The same without time, process and level in front, and at every level: of
+ * an application that has chosen both what is logged and how it looks.  It
+ * is not counted.
+ */
+void log_plain(enum log_level level, const char *text, size_t len);
+
 #define log_debug(...) log_at(LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...) log_at(LEVEL_INFO, __VA_ARGS__)
 #define log_warning(...) log_at(LEVEL_WARNING, __VA_ARGS__)

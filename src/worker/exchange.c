@@ -545,10 +545,16 @@ static void
 lent_log(const struct bicorn_server *server, int level, const char *text,
     size_t len)
 {
+	bool plain = (level & BICORN_LOG_PLAIN) != 0;
+
 	(void)server;
+	level &= ~BICORN_LOG_PLAIN;
 	if (level < BICORN_LOG_DEBUG || level > BICORN_LOG_CRITICAL)
 		level = BICORN_LOG_INFO;
-	log_text((enum log_level)level, text, len);
+	if (plain)
+		log_plain((enum log_level)level, text, len);
+	else
+		log_text((enum log_level)level, text, len);
 }
 
 void

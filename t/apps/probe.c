@@ -706,6 +706,8 @@ write_log(struct bicorn_exchange *x)
 	bicorn_logf(x->server, BICORN_LOG_INFO, "probe: number %d of %s", 7,
 	    "nine");
 	bicorn_log(x->server, BICORN_LOG_INFO, "probe: split\nline \033[1m");
+	bicorn_log(x->server, BICORN_LOG_DEBUG | BICORN_LOG_PLAIN,
+	    "probe: nothing in front");
 	bicorn_reply(x, 200, NULL, "logged\n", 7);
 }
 

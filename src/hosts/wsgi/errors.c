@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * wsgi.errors.  Each write that ends a line becomes one entry of the error
- * log, so that a traceback written at once stays in one piece; a line that
+ * wsgi.errors.  Each write that ends a line goes to the error log by one
+ * write, so that a traceback written at once stays in one piece; a line that
  * is not ended yet waits for its end, for flush(), or for the end of the
- * request.  One object for each pool thread: their lines do not mix.
+ * request.  One object for each pool thread: their lines do not mix.  They
+ * are logged as they are: what writes here is mostly a handler of logging,
+ * whose lines have a time and a level of their own, or are JSON.
  */
 
 #include "errors.h"
@@ -26,7 +28,7 @@ struct errors {
 static void
 emit(struct errors *e, PyObject *text)
 {
-	report_text(e->server, BICORN_LOG_ERROR, text);
+	report_text(e->server, BICORN_LOG_ERROR | BICORN_LOG_PLAIN, text);
 }
 
 static void

@@ -8,7 +8,57 @@
 
 #include "logconfig.h"
 
+#include "support.h"
 #include "wsgi.h"
+
+/*
+ * Applications take the handlers of gunicorn.error for their own loggers.
+ * logging is not imported for that: its import is waited for.
+ */
+static const char loggers[] =
+    "import sys\n"
+    "def prepare(logging):\n"
+    "    class Handler(logging.StreamHandler):\n"
+    "        def emit(self, record):\n"
+    "            try:\n"
+    "                level = min(max(record.levelno // 10 - 1, 0), 4)\n"
+    "                log(level + plain, self.format(record))\n"
+    "            except RecursionError:\n"
+    "                raise\n"
+    "            except Exception:\n"
+    "                self.handleError(record)\n"
+    "    handler = Handler()\n"
+    "    handler.setFormatter(logging.Formatter(\n"
+    "        '%(asctime)s [%(process)d] [%(levelname)s] %(message)s',\n"
+    "        '[%Y-%m-%d %H:%M:%S %z]'))\n"
+    "    for name in 'gunicorn.error', 'gunicorn.access':\n"
+    "        logger = logging.getLogger(name)\n"
+    "        logger.propagate = False\n"
+    "        logger.setLevel(logging.INFO)\n"
+    "    logger = logging.getLogger('gunicorn.error')\n"
+    "    logger.setLevel(loglevel.upper())\n"
+    "    logger.addHandler(handler)\n"
+    "class Finder:\n"
+    "    @staticmethod\n"
+    "    def find_spec(name, path=None, target=None):\n"
+    "        if name != 'logging':\n"
+    "            return None\n"
+    "        sys.meta_path.remove(Finder)\n"
+    "        import importlib.util\n"
+    "        spec = importlib.util.find_spec(name)\n"
+    "        loader = spec.loader if spec else None\n"
+    "        load = getattr(loader, 'exec_module', None)\n"
+    "        def exec_module(module):\n"
+    "            del loader.exec_module\n"
+    "            load(module)\n"
+    "            prepare(module)\n"
+    "        if load:\n"
+    "            loader.exec_module = exec_module\n"
+    "        return spec\n"
+    "if 'logging' in sys.modules:\n"
+    "    prepare(sys.modules['logging'])\n"
+    "else:\n"
+    "    sys.meta_path.insert(0, Finder)\n";
 
 static const char code[] =
     "import json, os, logging.config\n"
@@ -45,19 +95,38 @@ static const char code[] =
     "        base.update(json.loads(value))\n"
     "    logging.config.dictConfig(base)\n";
 
+/* Takes the reference to names, which may be NULL with an exception. */
 static int
-apply(const char *kind, const char *value)
+run(const char *text, PyObject *names)
 {
-	PyObject *names = Py_BuildValue("{s:s,s:s}", "kind", kind, "value",
-	    value);
 	PyObject *done = NULL;
 
 	if (names != NULL && PyDict_SetItemString(names, "__builtins__",
 	    PyEval_GetBuiltins()) == 0)
-		done = PyRun_String(code, Py_file_input, names, names);
+		done = PyRun_String(text, Py_file_input, names, names);
 	Py_XDECREF(names);
 	Py_XDECREF(done);
 	return done != NULL ? 0 : -1;
+}
+
+int
+logconfig_loggers(const struct bicorn_server *server)
+{
+	const char *level = bicorn_setting(server, "loglevel");
+	PyObject *log = support_log_function(server);
+
+	if (log == NULL)
+		return -1;
+	return run(loggers, Py_BuildValue("{s:s,s:N,s:i,s:s}", "__name__",
+	    "bicorn_loggers", "log", log, "plain", BICORN_LOG_PLAIN,
+	    "loglevel", level != NULL ? level : "info"));
+}
+
+static int
+apply(const char *kind, const char *value)
+{
+	return run(code, Py_BuildValue("{s:s,s:s}", "kind", kind, "value",
+	    value));
 }
 
 int

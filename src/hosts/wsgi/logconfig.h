@@ -10,4 +10,11 @@ struct bicorn_server;
  */
 int logconfig_apply(const struct bicorn_server *server);
 
+/*
+ * Has Python's logging begin, once it is imported, with the loggers that
+ * gunicorn's has: gunicorn.error writes to the error log.  -1 with an
+ * exception.
+ */
+int logconfig_loggers(const struct bicorn_server *server);
+
 #endif

@@ -281,6 +281,7 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 	int rc;
 
 	if (prepare(w) < 0 || prepare_reload(l) < 0 || start_spew(w) < 0 ||
+	    logconfig_loggers(w->server) < 0 ||
 	    hooks_start(w, l) < 0) {
 		report_line(l->error, l->error_size);
 		return BICORN_LOAD_FAILED;

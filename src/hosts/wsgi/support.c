@@ -70,29 +70,48 @@ support_listener(PyObject *self, PyObject *args)
 	    text_of(l.address), l.port, l.is_unix, l.tls);
 }
 
+enum { FUNCTION_LISTENER, FUNCTION_LOG, FUNCTION_SETTING };
+
 static const PyMethodDef functions[] = {
-	{ "_listener", support_listener, METH_VARARGS, NULL },
-	{ "_log", support_log, METH_VARARGS, NULL },
-	{ "_setting", support_setting, METH_VARARGS, NULL },
+	[FUNCTION_LISTENER] = { "_listener", support_listener, METH_VARARGS,
+	    NULL },
+	[FUNCTION_LOG] = { "_log", support_log, METH_VARARGS, NULL },
+	[FUNCTION_SETTING] = { "_setting", support_setting, METH_VARARGS,
+	    NULL },
 };
+
+/* functions[i], for that server. */
+static PyObject *
+function_new(size_t i, const struct bicorn_server *server)
+{
+	PyObject *self = PyCapsule_New((void *)(uintptr_t)server, CAPSULE,
+	    NULL), *f = NULL;
+
+	if (self != NULL)
+		f = PyCFunction_New((PyMethodDef *)&functions[i], self);
+	Py_XDECREF(self);
+	return f;
+}
+
+PyObject *
+support_log_function(const struct bicorn_server *server)
+{
+	return function_new(FUNCTION_LOG, server);
+}
 
 static int
 add_functions(PyObject *module, const struct bicorn_server *server)
 {
-	PyObject *self = PyCapsule_New((void *)(uintptr_t)server, CAPSULE,
-	    NULL);
-	int rc = self != NULL ? 0 : -1;
+	int rc = 0;
 
 	for (size_t i = 0; rc == 0 &&
 	     i < sizeof(functions) / sizeof(functions[0]); i++) {
-		PyObject *f = PyCFunction_New((PyMethodDef *)&functions[i],
-		    self);
+		PyObject *f = function_new(i, server);
 
 		rc = f != NULL ? PyObject_SetAttrString(module,
 		    functions[i].ml_name, f) : -1;
 		Py_XDECREF(f);
 	}
-	Py_XDECREF(self);
 	return rc;
 }
 

@@ -18,6 +18,9 @@ PyObject *support_import(const struct bicorn_server *server);
 /* The same, once for w, and borrowed. */
 PyObject *support_of(struct wsgi *w);
 
+/* _log(level, text) of it as an object, or NULL with an exception. */
+PyObject *support_log_function(const struct bicorn_server *server);
+
 /* Whether a setting is "true". */
 bool support_is_on(const struct bicorn_server *server, const char *name);
 

@@ -309,6 +309,16 @@ def split_list(text):
 class Log:
     """server.log and worker.log: into the log of bicorn."""
 
+    @property
+    def error_log(self):
+        import logging
+        return logging.getLogger("gunicorn.error")
+
+    @property
+    def access_log(self):
+        import logging
+        return logging.getLogger("gunicorn.access")
+
     def _write(self, level, text, args, kw):
         text = str(text)
         if args:
