@@ -4,6 +4,7 @@ settings file in Python and those of an application in C."""
 import os
 import re
 import signal
+import socket
 import textwrap
 
 import pytest
@@ -302,6 +303,34 @@ def test_prometheus(bicorn, conf):
     wait_for(lambda: len(server.workers()) == 2, "two workers")
     wait_for(lambda: value("live") == 2.0, "the gauge of those that live")
     assert value("seen_total") > seen
+
+
+@python
+def test_thread_of_a_hook(bicorn, conf):
+    """Like prometheus_client.start_http_server() in when_ready: it runs
+    while the helper waits for the next moment."""
+    where = conf('''
+        import socket, threading
+        def serve(listener):
+            while True:
+                c = listener.accept()[0]
+                c.sendall(b"hits 1")
+                c.close()
+        def when_ready(server):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind("metrics.sock")
+            listener.listen()
+            threading.Thread(target=serve, args=(listener,),
+                             daemon=True).start()
+            server.log.error_log.info("H listens")
+    ''')
+    server = bicorn("app:app", cwd=where)
+    server.wait_log(r"\[INFO\] H listens")
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as c:
+            c.settimeout(harness.DEADLINE)
+            c.connect(str(where / "metrics.sock"))
+            assert c.recv(100) == b"hits 1"
 
 
 @python

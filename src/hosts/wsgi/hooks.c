@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "interpreter.h"
+#include "logconfig.h"
 #include "report.h"
 #include "support.h"
 
@@ -170,18 +171,25 @@ hook_name(enum bicorn_moment moment)
 	}
 }
 
-/* Of the same process as hooks_helper(), which has kept the lock. */
+/*
+ * On the thread of hooks_helper().  Between two moments the interpreter lock
+ * is free: hooks start threads, as one that answers Prometheus.
+ */
 static int
 helper_event(struct wsgi *w, const struct bicorn_event *e)
 {
-	PyObject *result = PyObject_CallMethod(w->hooks, "event", "siIiII",
+	PyObject *result;
+	int rc;
+
+	PyEval_RestoreThread(w->state);
+	result = PyObject_CallMethod(w->hooks, "event", "siIiII",
 	    hook_name(e->moment), e->worker, e->number, e->status, e->workers,
 	    e->workers_before);
-	int rc = result == Py_True ? 0 : -1;
-
+	rc = result == Py_True ? 0 : -1;
 	if (result == NULL)
 		report_exception(w, "Exception in a hook");
 	Py_XDECREF(result);
+	w->state = PyEval_SaveThread();
 	return rc;
 }
 
@@ -212,13 +220,13 @@ hooks_helper(struct bicorn_load *l)
 	if (interpreter_start(l->server, l->error, l->error_size) < 0)
 		return BICORN_LOAD_FAILED;
 	if (interpreter_files() == 0 && interpreter_path(l->server) == 0 &&
-	    support_of(w) != NULL)
+	    logconfig_loggers(l->server) == 0 && support_of(w) != NULL)
 		w->hooks = make_hooks(w->support,
 		    bicorn_setting(l->server, "config"), l->arbiter, 0, 0);
-	if (w->hooks != NULL)
-		return BICORN_LOADED;
-	report_line(l->error, l->error_size);
-	return BICORN_LOAD_FAILED;
+	if (w->hooks == NULL)
+		report_line(l->error, l->error_size);
+	w->state = PyEval_SaveThread();
+	return w->hooks != NULL ? BICORN_LOADED : BICORN_LOAD_FAILED;
 }
 
 /* --- around a request ---------------------------------------------------- */
