@@ -100,7 +100,9 @@ def test_every_setting_in_a_file(run, conf, row):
         value = "'x.log'"
     if name == "control_socket_disable":
         value = "True"
-    extra = "\ncertfile = 'y'" if name == "keyfile" else ""
+    extra = ""
+    if name in ("keyfile", "ssl_context"):
+        extra = "\ncertfile = 'y'"
     if name == "paste":
         (conf("") / "x.ini").write_text("[app:main]\n")
     entry = explained(run, cwd=conf("%s = %s%s\n" % (name, value, extra)))[name]
@@ -179,7 +181,8 @@ def test_worker_class_as_a_class(run, conf):
     ("post_fork = 1", "post_fork = 1 (gunicorn.conf.py, line 1): must be a function"),
     ("bind = lambda: 1", "must be a list of strings, or one"),
     ("worker_class = 'gevent'", "gunicorn.conf.py, line 1): bicorn waits for"),
-    ("def ssl_context(config, default): pass", "certfile, keyfile"),
+    ("certfile = 'y'\ndef ssl_context(config, default): pass",
+     "certfile, keyfile"),
     ("dirty_workers = 2", "task queue"),
     ("import nothing_of_that_name",
      "gunicorn.conf.py, line 1: ModuleNotFoundError: No module named"),
@@ -217,6 +220,14 @@ def test_defaults_are_no_refusal(run, conf):
     '''))
     assert proc.returncode == 0, proc.stderr
     assert "ignored" not in proc.stderr
+
+
+def test_tls_context_without_tls(run, conf):
+    """gunicorn's sample of a settings file has one."""
+    where = conf("def ssl_context(config, default): return default()")
+    proc = run("--check-config", "app:app", cwd=where)
+    assert proc.returncode == 0, proc.stderr
+    assert explained(run, cwd=where)["ssl_context"][2] == "ignored"
 
 
 # ---- a server ----

@@ -92,7 +92,7 @@ foreign(FILE *out, const struct store *st, size_t i, struct arena *a)
 		value = st->settings.file;
 	line(out, f->name, *value != '\0' ? shown(a, value) : "-",
 	    slot->text != NULL ? origin(a, &slot->written.source) : "default",
-	    verdicts[foreign_verdict(f)], f->why);
+	    verdicts[foreign_verdict_in(st, f)], f->why);
 }
 
 void

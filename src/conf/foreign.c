@@ -54,6 +54,17 @@ foreign_verdict(const struct foreign *f)
 	return VERDICT_HONOURED;
 }
 
+/* gunicorn's sample of a settings file has ssl_context, and no TLS. */
+enum foreign_verdict
+foreign_verdict_in(const struct store *st, const struct foreign *f)
+{
+	if (f == &foreign_table[FOREIGN_ssl_context] &&
+	    st->settings.certfile.count == 0 &&
+	    st->settings.certdir == NULL)
+		return VERDICT_IGNORED;
+	return foreign_verdict(f);
+}
+
 void
 foreign_store(struct store *st, const struct foreign *f, const char *text,
     const struct written *w)
@@ -84,7 +95,7 @@ static int
 check_one(struct store *st, const struct foreign *f, const struct slot *slot,
     struct err *err)
 {
-	enum foreign_verdict verdict = foreign_verdict(f);
+	enum foreign_verdict verdict = foreign_verdict_in(st, f);
 
 	if (slot->text == NULL || st->explains || verdict < VERDICT_IGNORED ||
 	    says_nothing(f, slot->text))

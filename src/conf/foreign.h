@@ -60,6 +60,13 @@ bool foreign_is_own(const struct foreign *f);
 enum foreign_verdict foreign_verdict(const struct foreign *f);
 
 /*
+ * The same for those settings: what is about TLS alone is never refused
+ * where there is none.
+ */
+enum foreign_verdict foreign_verdict_in(const struct store *st,
+    const struct foreign *f);
+
+/*
  * Keeps text, the value of a foreign setting, and where it was written.
  * foreign_check() looks at them once all sources were read.
  */
