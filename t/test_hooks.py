@@ -11,6 +11,7 @@ import pytest
 
 import harness
 from harness import wait_for
+from test_dropin import ROWS
 
 python = pytest.mark.skipif(not harness.HAS_PYTHON,
                             reason="built without Python")
@@ -303,6 +304,65 @@ def test_prometheus(bicorn, conf):
     wait_for(lambda: len(server.workers()) == 2, "two workers")
     wait_for(lambda: value("live") == 2.0, "the gauge of those that live")
     assert value("seen_total") > seen
+
+
+@python
+def test_settings_that_there_are(bicorn, conf):
+    """A hook may ask for each of gunicorn's, set or not."""
+    where = conf("""
+        import os
+        NAMES = %r
+        statsd_prefix = "shop"
+        user, group = os.getuid(), os.getgid()
+        secure_scheme_headers = {"X-P": "https"}
+        def post_fork(server, worker):
+            cfg = server.cfg
+            for name in NAMES:
+                value = getattr(cfg, name)
+                assert cfg.settings[name].get() == value, name
+            assert cfg.statsd_host is None and cfg.pythonpath is None
+            assert cfg.statsd_prefix == "shop"
+            assert cfg.raw_env == [] and cfg.env == {}
+            assert cfg.chdir == os.getcwd() and not cfg.is_ssl
+            assert cfg.proc_name == cfg.default_proc_name == "app:app"
+            assert cfg.uid == cfg.user == os.getuid()
+            assert cfg.gid == cfg.group == os.getgid()
+            assert cfg.secure_scheme_headers == {"X-P": "https"}
+            assert cfg.post_fork is post_fork and cfg.worker_int(worker) is None
+            assert cfg.worker_class_str == "gthread"
+            assert worker.tmp.last_update() > 0
+            assert server.log.error_log.name == "gunicorn.error"
+            worker.log.info("H all of them")
+    """ % [row[0] for row in ROWS if row[3] not in ("ignored", "refused")
+           and row[0] not in ("protocol", "control_socket")])
+    server = bicorn("app:app", cwd=where)
+    assert "H all of them" in server.log.text()
+
+
+@python
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_application_that_a_hook_wraps(bicorn, conf, options):
+    where = conf("""
+        def post_worker_init(worker):
+            inner = worker.wsgi
+            assert worker.app.callable is inner is worker.app.wsgi()
+            def wrapped(environ, start_response):
+                return [b.upper() for b in inner(environ, start_response)]
+            worker.wsgi = wrapped
+    """)
+    server = bicorn("-w", "2", *options, "app:app", cwd=where)
+    assert server.get("/").body == b"OK"
+
+
+@python
+def test_hook_that_spoils_the_application(run, conf):
+    proc = run("app:app", cwd=conf("""
+        bind = "127.0.0.1:0"
+        def post_worker_init(worker):
+            worker.wsgi = None
+    """))
+    assert proc.returncode == 3, proc.stderr
+    assert "worker.wsgi is not callable" in proc.stderr
 
 
 @python

@@ -88,6 +88,30 @@ hooks_give_up(struct wsgi *w)
 		PyErr_Clear();
 }
 
+/*
+ * A hook may have wrapped the application, by worker.wsgi = ...; requests do
+ * not run yet.
+ */
+static int
+take_wrapped(struct wsgi *w)
+{
+	PyObject *worker = PyObject_GetAttrString(w->hooks, "worker");
+	PyObject *wsgi = NULL;
+
+	if (worker != NULL)
+		wsgi = PyObject_GetAttrString(worker, "wsgi");
+	Py_XDECREF(worker);
+	if (wsgi == NULL)
+		return -1;
+	if (PyCallable_Check(wsgi)) {
+		Py_XSETREF(w->application, wsgi);
+		return 0;
+	}
+	Py_DECREF(wsgi);
+	PyErr_SetString(PyExc_TypeError, "worker.wsgi is not callable");
+	return -1;
+}
+
 /* With the interpreter lock. */
 static int
 tell_worker(struct wsgi *w, const struct bicorn_event *e)
@@ -104,6 +128,8 @@ tell_worker(struct wsgi *w, const struct bicorn_event *e)
 		break;
 	case BICORN_POST_WORKER_INIT:
 		rc = call(w->hooks, "post_worker_init", w->application);
+		if (rc == 0)
+			rc = take_wrapped(w);
 		break;
 	case BICORN_WORKER_INT:
 		rc = call(w->hooks, "worker_int", NULL);

@@ -373,6 +373,17 @@ class Log:
         pass
 
 
+class Setting:
+    """One of server.cfg.settings."""
+
+    def __init__(self, name, value):
+        self.name = name
+        self.value = value
+
+    def get(self):
+        return self.value
+
+
 class Settings:
     """server.cfg: what the settings file says, or else bicorn's settings."""
 
@@ -381,7 +392,8 @@ class Settings:
 
     @property
     def settings(self):
-        return dict(self._namespace)
+        return {name: Setting(name, getattr(self, name))
+                for name in sorted(NAMES.union(HOOKS))}
 
     def get(self, name, default=None):
         try:
@@ -395,24 +407,56 @@ class Settings:
 
     @property
     def is_ssl(self):
-        return bool(_setting("certfile"))
+        return bool(_setting("certfile") or _setting("certdir"))
 
     @property
     def env(self):
-        return dict(item.partition("=")[::2]
-                    for item in split_list(_setting("raw_env")))
+        return dict(item.partition("=")[::2] for item in self.raw_env)
+
+    @property
+    def secure_scheme_headers(self):
+        return dict(item.partition("=")[::2] for item in
+                    split_list(_setting("secure_scheme_headers")))
+
+    @property
+    def uid(self):
+        return account(_setting("user"), "pwd", "getpwnam", os.geteuid)
+
+    @property
+    def gid(self):
+        return account(_setting("group"), "grp", "getgrnam", os.getegid)
+
+    user, group = uid, gid
+
+    @property
+    def worker_class_str(self):
+        return "gthread"
+
+    @property
+    def chdir(self):
+        return _setting("chdir") or os.getcwd()
+
+    @property
+    def default_proc_name(self):
+        return _setting("wsgi_app") or ""
+
+    @property
+    def proc_name(self):
+        return _setting("proc_name") or self.default_proc_name
 
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in HOOKS:
+            return self._namespace.get(name) or nothing
         text = _setting(name)
         if text is None:
             if name in self._namespace:
                 return self._namespace[name]
-            if name in KNOWN:
-                return None
-            raise AttributeError("no such setting: " + name)
-        if name in ("bind", "raw_env", "forwarded_allow_ips"):
+            if name not in NAMES:
+                raise AttributeError("no such setting: " + name)
+            return [] if name in LISTS else DEFAULTS.get(name)
+        if name in LISTS:
             return split_list(text)
         if text in ("true", "false"):
             return text == "true"
@@ -422,8 +466,54 @@ class Settings:
             return text
 
 
-KNOWN = {"accesslog", "certfile", "keyfile", "chdir", "user", "group",
-         "pidfile", "proc_name", "tmp_upload_dir", "wsgi_app"}
+def nothing(*args):
+    """A hook that is not there."""
+
+
+def account(name, module, lookup, default):
+    if not name:
+        return default()
+    if name.isdigit():
+        return int(name)
+    try:
+        return getattr(importlib.import_module(module), lookup)(name)[2]
+    except KeyError:
+        return name
+
+
+LISTS = frozenset("""
+    bind forwarded_allow_ips forwarder_headers proxy_allow_ips raw_env
+    raw_paste_global_conf reload_extra_files uwsgi_allow_ips""".split())
+
+DEFAULTS = {"check_config": False, "print_config": False, "dogstatsd_tags": "",
+            "statsd_prefix": "", "logconfig_dict": {}, "root_path": ""}
+
+HOOKS = frozenset("""
+    child_exit nworkers_changed on_exit on_reload on_starting post_fork
+    post_request post_worker_init pre_exec pre_fork pre_request ssl_context
+    when_ready worker_abort worker_exit worker_int""".split())
+
+# gunicorn's settings, which are None where nothing else is known.
+NAMES = frozenset("""
+    access_log_format accesslog backlog bind ca_certs capture_output
+    casefold_http_method cert_reqs certfile chdir check_config ciphers config
+    daemon default_proc_name disable_redirect_access_to_syslog
+    do_handshake_on_connect dogstatsd_tags enable_backlog_metric
+    enable_stdio_inheritance errorlog
+    forwarded_allow_ips forwarder_headers graceful_timeout group header_map
+    initgroups keepalive keyfile limit_request_field_size
+    limit_request_fields limit_request_line logconfig logconfig_dict
+    logconfig_json logger_class loglevel max_requests max_requests_jitter
+    paste permit_obsolete_folding permit_unconventional_http_method
+    permit_unconventional_http_version pidfile preload_app print_config
+    proc_name proxy_allow_ips proxy_protocol pythonpath raw_env
+    raw_paste_global_conf reload reload_engine reload_extra_files reuse_port
+    root_path secure_scheme_headers sendfile spew ssl_version statsd_host
+    statsd_prefix strip_header_spaces suppress_ragged_eofs syslog syslog_addr
+    syslog_facility syslog_prefix threads timeout tmp_upload_dir umask user
+    uwsgi_allow_ips
+    worker_class worker_connections worker_tmp_dir workers wsgi_app
+    """.split())
 
 
 def parse_address(text):
@@ -475,6 +565,20 @@ def listeners():
     return found
 
 
+class Beat:
+    """worker.tmp: that a worker lives is seen in shared memory."""
+
+    def last_update(self):
+        import time
+        return time.monotonic()
+
+    def notify(self):
+        pass
+
+    def close(self):
+        pass
+
+
 class Worker:
     """worker: of this process, or of one that the helper hears about."""
 
@@ -486,6 +590,7 @@ class Worker:
         self.cfg = server.cfg
         self.log = server.log
         self.timeout = server.timeout
+        self.tmp = Beat()
         self.nr = 0
         self.alive = True
         self.aborted = False
@@ -512,10 +617,10 @@ class App:
 
     def __init__(self, cfg):
         self.cfg = cfg
+        self.callable = None
 
-    @property
-    def callable(self):
-        return None
+    def wsgi(self):
+        return self.callable
 
     def __str__(self):
         return _setting("wsgi_app") or ""
@@ -646,7 +751,7 @@ class Hooks:
         return self.call("post_fork", self.server, self.worker)
 
     def post_worker_init(self, application):
-        self.worker.wsgi = application
+        self.worker.wsgi = self.worker.app.callable = application
         self.worker.booted = True
         return self.call("post_worker_init", self.worker)
 
