@@ -184,6 +184,18 @@ def test_prefix(tmp_path, bicorn, monkeypatch):
 
 
 @pytest.mark.slow
+def test_for_another_machine(tmp_path):
+    """What runs during the build is not made by the compiler for that."""
+    made = ["etc/bicorn.conf", "man/options.mdoc", "etc/completion/_bicorn"]
+    folder = build(tmp_path / "b", "--build=i686-linux-gnu",
+                   "--host=x86_64-linux-gnu", "--without-python",
+                   targets=made)
+    assert not (folder / "man/generate").exists()
+    for name in made:
+        assert (folder / name).read_text() == (BUILD / name).read_text()
+
+
+@pytest.mark.slow
 def test_without_python(tmp_path, bicorn, run, monkeypatch):
     folder = build(tmp_path / "b", "--without-python", "--without-tls")
     assert not (folder / ".libs/wsgi.so").exists()
