@@ -674,6 +674,37 @@ def test_streamed_body_leaves_the_request_as_it_was(bicorn, compile_app, path,
         c.close()
 
 
+GIVES_UP = """
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	char buf[100];
+
+	while (bicorn_read(x, buf, sizeof(buf)) > 0)
+		;
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+@pytest.mark.parametrize("rest, status", [
+    (b"3\r\nabcX", 400), (b"ffff\r\n", 413), (b"3\r\nab", 408)])
+def test_streamed_body_that_does_not_come(bicorn, compile_app, rest, status):
+    """The server says why to the client of an application that gives up."""
+    server = bicorn("--stream-body", "--limit-request-body", "1000",
+                    "--body-timeout", "0.5", compile_app(GIVES_UP))
+    with server.connect() as c:
+        c.send(harness.request("POST", "/", {
+            "Transfer-Encoding": "chunked", "Expect": "100-continue"}))
+        c.until(b"100 Continue\r\n\r\n")
+        c.send(rest)
+        assert c.response().status == status
+    assert "did not respond" not in server.log.text()
+
+
 # --- respond ------------------------------------------------------------------
 
 def test_respond_twice(server):

@@ -2298,3 +2298,40 @@ def test_programs_get_default_signals(wsgi):
     mask = int(server.get().body.split()[1], 16)
     # Below 32: what make starts ignores one that glibc keeps for itself.
     assert mask & 0x7fffffff == 0
+
+
+@pytest.mark.parametrize("rest, half_close, status", [
+    (b"3\r\nabcX", False, 400),
+    (b"3\r\nabc\r\n400\r\nx", False, 413),
+    (b"0\r\nHost: y\r\n\r\n", False, 400),
+    (b"3\r\nab", True, 400),
+    (b"3\r\nab", False, 408),
+])
+def test_streamed_body_that_does_not_come(wsgi, rest, half_close, status):
+    """The client is told what it did, the log does not blame the application,
+    and what was begun does not end as if it were whole."""
+    server = wsgi("""
+        def app(environ, start_response):
+            body = environ["wsgi.input"]
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/begun":
+                return (part() for part in (lambda: b"begun", body.read))
+            return [body.read()]
+    """, "--stream-body", "--limit-request-body", "1000", "--body-timeout",
+        "0.5", "--access-logfile", "-")
+    fields = [("Transfer-Encoding", "chunked"), ("Expect", "100-continue")]
+    for target, mark in ("/", b"100 Continue\r\n\r\n"), ("/begun", b"begun"):
+        with server.connect() as c:
+            c.send(harness.request("POST", target, fields))
+            c.until(mark)
+            c.send(rest)
+            if half_close:
+                c.half_close()
+            raw = c.rest()
+        if target == "/":
+            assert raw.startswith(b"HTTP/1.1 %d " % status)
+            server.wait_out(r'"POST / HTTP/1.1" %d ' % status)
+        else:
+            assert raw == b"\r\n"
+            server.wait_out(r'"POST /begun HTTP/1.1" 200 5 ')
+    assert "Traceback" not in server.log.text()

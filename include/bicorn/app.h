@@ -544,7 +544,8 @@ bicorn_header(const struct bicorn_exchange *x, const char *name)
  * before handle() was called, so this waits for the disk at most; with the
  * setting stream_body it waits for the client, up to body_timeout.
  * BICORN_IO: a spooled body cannot be read; BICORN_GONE, BICORN_TIMEOUT: the
- * rest of a streamed one will not come.
+ * rest of a streamed one will not come; who does not respond then leaves it to
+ * the server to say why (400, 408, 413).
  */
 static inline int64_t
 bicorn_read(struct bicorn_exchange *x, void *buf, size_t len)

@@ -218,6 +218,9 @@ await_body(struct exchange *x)
 			return BICORN_OK;
 		case INBOUND_MORE:
 			break;
+		case INBOUND_END: /* nobody is there to be answered either */
+			x->broken = true;
+			/* fall through */
 		default:
 			x->broken_body = true;
 			return BICORN_GONE;
@@ -227,6 +230,9 @@ await_body(struct exchange *x)
 		loan_give(x->w, c); /* it may wait for the answer so far */
 		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
 			tally(x->w, COUNT_TIMEOUT_BODY);
+			c->in->refusal = 408;
+			c->in->reason =
+			    "the body of the request did not arrive in time";
 			x->broken_body = true;
 			return BICORN_TIMEOUT;
 		}

@@ -424,6 +424,18 @@ response_error(struct exchange *x, unsigned status, const char *text)
 	response_finish(x);
 }
 
+/* Of a body that could not be had the client is to blame, or the disk. */
+static void
+answer_failure(struct exchange *x)
+{
+	const struct inbound *in = x->c->in;
+
+	if (x->broken_body && in->refusal != 0)
+		response_error(x, in->refusal, in->reason);
+	else
+		response_error(x, 500, "");
+}
+
 void
 response_abort(struct exchange *x)
 {
@@ -431,7 +443,7 @@ response_abort(struct exchange *x)
 	case RESPONSE_NONE:
 	case RESPONSE_STARTED:
 		x->state = RESPONSE_NONE;
-		response_error(x, 500, "");
+		answer_failure(x);
 		return;
 	case RESPONSE_SENDING:
 		cut_body(x);

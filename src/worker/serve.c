@@ -242,12 +242,14 @@ run_application(struct exchange *x)
 	x->ended_us = 0;
 	switch (x->state) {
 	case RESPONSE_NONE:
-		log_error("The application did not respond to %.*s %.*s",
-		    (int)x->request.view.method.len,
-		    x->request.view.method.ptr,
-		    (int)x->request.view.target.len,
-		    x->request.view.target.ptr);
-		response_error(x, 500, "");
+		if (!x->broken_body)
+			log_error("The application did not respond to "
+				  "%.*s %.*s",
+			    (int)x->request.view.method.len,
+			    x->request.view.method.ptr,
+			    (int)x->request.view.target.len,
+			    x->request.view.target.ptr);
+		response_abort(x);
 		break;
 	case RESPONSE_STARTED:
 	case RESPONSE_SENDING:

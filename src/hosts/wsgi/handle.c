@@ -39,9 +39,11 @@ fail(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
 	if (t->wsgi->child)
 		fork_leave(t->wsgi);
-	/* A client that left makes write() fail: no fault of anybody's. */
-	if (t->response.gone && PyErr_ExceptionMatches(PyExc_OSError)) {
+	/* A client that left makes write() or read() fail: nobody's fault. */
+	if ((t->response.gone || t->response.unread) &&
+	    PyErr_ExceptionMatches(PyExc_OSError)) {
 		PyErr_Clear();
+		t->response.failed = t->response.unread;
 		return;
 	}
 	t->response.late = deadline_passed(t->wsgi);

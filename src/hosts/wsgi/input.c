@@ -30,9 +30,12 @@ struct input {
 
 /* The result of server->read() as an exception. */
 static void
-raise_io(int64_t rc)
+raise_io(struct input *in, int64_t rc)
 {
-	errno = rc == BICORN_GONE ? ECONNRESET : EIO;
+	if (rc == BICORN_GONE || rc == BICORN_TIMEOUT)
+		in->call->thread->response.unread = true;
+	errno = rc == BICORN_GONE ? ECONNRESET :
+	    rc == BICORN_TIMEOUT ? ETIMEDOUT : EIO;
 	PyErr_SetFromErrno(PyExc_OSError);
 }
 
@@ -47,7 +50,7 @@ fetch(struct input *in, void *buf, size_t len)
 	n = bicorn_read(x, buf, len);
 	Py_END_ALLOW_THREADS
 	if (n < 0)
-		raise_io(n);
+		raise_io(in, n);
 	else if (n == 0)
 		in->ended = true;
 	else if (in->left >= 0)
@@ -72,7 +75,7 @@ open_window(struct input *in)
 		return 0;
 	rc = bicorn_body(x, &body);
 	if (rc < 0) {
-		raise_io(rc);
+		raise_io(in, rc);
 		return -1;
 	}
 	in->window = body.ptr;

@@ -27,6 +27,7 @@ response_begin(struct wsgi_response *r, const struct bicorn_request *req)
 	r->head_sent = false;
 	r->bodiless = bicorn_str_eq(req->method, "HEAD");
 	r->gone = false;
+	r->unread = false;
 	r->failed = false;
 	r->late = false;
 	r->pending = false;

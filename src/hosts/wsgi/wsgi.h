@@ -152,6 +152,7 @@ struct wsgi_response {
 	bool head_sent;     /* the head was handed over */
 	bool bodiless;      /* HEAD, 204, 304 */
 	bool gone;          /* the client is */
+	bool unread;        /* the rest of the body did not come */
 	bool failed;        /* the application did */
 	bool late;          /* ... because its deadline passed */
 	bool pending;       /* the rest is in parts, to be sent at the end */
