@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import textwrap
+import time
 
 import pytest
 
@@ -196,6 +197,30 @@ def test_wrong_file(run, conf, text, error):
     proc = run("app:app", cwd=conf(text))
     refused(proc, error)
     assert proc.stderr.splitlines()[-1].startswith("bicorn: error: ")
+
+
+def test_threads_of_a_file(run, conf):
+    """One that ends is waited for, one that does not holds nobody up."""
+    where = conf("""
+        import threading, time
+        def write():
+            time.sleep(0.2)
+            open("written", "w").close()
+        threading.Thread(target=write).start()
+        workers = 3
+    """)
+    assert explained(run, cwd=where)["workers"][0] == "3"
+    assert (where / "written").exists()
+    where = conf("""
+        import threading, time
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+        workers = 4
+    """)
+    start = time.monotonic()
+    proc = run("--check-config", "app:app", cwd=where)
+    assert proc.returncode == 0, proc.stderr
+    assert time.monotonic() - start < 15
+    assert "[WARNING] gunicorn.conf.py starts threads" in proc.stderr
 
 
 def test_traceback_is_shown(run, conf):

@@ -4,6 +4,7 @@
 
 #include "support.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@ extern const char support_source[];
 
 #define MODULE "bicorn_support"
 #define CAPSULE MODULE ".server"
+
+/* For the threads of a settings file that was read. */
+#define THREADS_WAIT_S 2.0
 
 static const struct bicorn_server *
 server_of(PyObject *self)
@@ -236,12 +240,27 @@ explain(struct bicorn_settings *s, PyObject *module)
 	Py_DECREF(failed);
 }
 
+/* Whether no thread of a settings file would hold up the end. */
+static bool
+is_settled(PyObject *module)
+{
+	PyObject *answer = module != NULL
+	    ? PyObject_CallMethod(module, "settled", "d", THREADS_WAIT_S)
+	    : NULL;
+	bool settled = answer != Py_False;
+
+	PyErr_Clear();
+	Py_XDECREF(answer);
+	return settled;
+}
+
 int
 support_settings(struct bicorn_settings *s)
 {
 	static const char paste[] = "paste=";
 	bool is_paste = strncmp(s->name, paste, sizeof(paste) - 1) == 0;
 	PyObject *module = NULL, *name, *rows = NULL;
+	bool settled;
 	int rc = -1;
 
 	if (interpreter_start(s->server, s->error, s->error_size) < 0)
@@ -257,11 +276,16 @@ support_settings(struct bicorn_settings *s)
 		rc = deliver_all(s, rows);
 	if (rc < 0)
 		explain(s, module);
+	/* Threads and exit functions of a settings file have their chance. */
+	settled = is_settled(module);
 	Py_XDECREF(rows);
 	Py_XDECREF(name);
 	Py_XDECREF(module);
-	/* Threads and exit functions of a settings file have their chance. */
-	if (Py_FinalizeEx() < 0 && rc < 0)
-		return -1;
+	if (settled)
+		Py_FinalizeEx();
+	else
+		bicorn_logf(s->server, BICORN_LOG_WARNING,
+		    "%s starts threads that do not end: they do not go on "
+		    "where it was read", s->name);
 	return rc;
 }

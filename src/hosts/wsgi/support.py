@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import sys
+import time
 import types
 
 DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
@@ -213,6 +214,25 @@ def evaluate(name):
 
 
 # ---- PasteDeploy ------------------------------------------------------------
+
+def settled(seconds):
+    """Waits for threads that the end of the interpreter would wait for;
+    False when one of them goes on."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return True
+    end = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread is threading.main_thread() or thread.daemon:
+            continue
+        thread.join(max(0, end - time.monotonic()))
+        if thread.is_alive():
+            for stream in sys.stdout, sys.stderr:
+                if stream is not None and not stream.closed:
+                    stream.flush()
+            return False
+    return True
+
 
 def split_paste(uri):
     path, _, name = uri.partition("#")
