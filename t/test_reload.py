@@ -254,6 +254,35 @@ def free_port():
         return s.getsockname()[1]
 
 
+@pytest.mark.parametrize("preload", [(), ("--preload",)])
+def test_path_that_was_removed(bicorn, life, tmp_path, preload):  # noqa: F811
+    """A reload brings it back; who is connected notices nothing."""
+    path, boot = tmp_path / "s", tmp_path / "boot"
+    boot.write_text("ok")
+    server = bicorn("-w", 2, "-e", "LIFE_BOOT=%s" % boot, *preload, life,
+                    bind="unix:%s" % path)
+    with server.connect() as slow:
+        slow.send(harness.request(target="/sleep/700"))
+        wait_for(lambda: busy(server) == 1, "a request running")
+        path.unlink()
+        boot.write_text("fail")
+        mark = server.mark()
+        server.signal(signal.SIGHUP)
+        server.wait_log("Reload failed", since=mark)
+        boot.write_text("ok")
+        mark = reload(server)
+        server.wait_log(r"\[WARNING\] bind = unix:.*: the path is gone",
+                        since=mark)
+        assert server.get("/").status == 200
+        assert slow.response().status == 200
+    mark = reload(server)
+    assert "the path is gone" not in "\n".join(
+        server.log.text().split("\n")[mark:])
+    assert server.get("/").status == 200
+    assert server.stop() == 0
+    assert not path.exists()
+
+
 def test_listeners_come_and_go(bicorn, life, tmp_path):  # noqa: F811
     """Under load on one that stays."""
     conf, kept = tmp_path / "my.conf", tmp_path / "kept.sock"

@@ -188,16 +188,28 @@ open_one(const char *spec, const struct listen_options *options,
 	return -1;
 }
 
+/* A path that was removed comes back with a socket of its own. */
+static const struct listener *
+unless_lost(const struct listener *like)
+{
+	if (like == NULL || !listen_is_lost(like))
+		return like;
+	log_warning("bind = %s: the path is gone; it is made again",
+	    like->spec);
+	return NULL;
+}
+
 static int
 add(struct sockets *k, const struct listen_at *at,
     const struct listen_options *options, const struct sockets_peers *peers,
     struct err *err)
 {
-	const struct listener *like = find_peer(peers, at->spec);
+	const struct listener *like;
 	struct listener *l = NULL;
 
 	if (find(k, at->spec) != NULL)
 		return 0;
+	like = unless_lost(find_peer(peers, at->spec));
 	if (like != NULL ?
 		share(like, at->spec, options, &l, err) != 0 :
 		open_one(at->spec, options, peers, &l, err) != 0)
@@ -330,12 +342,21 @@ sockets_quiet(const struct sockets *k, const struct sockets_peers *peers)
 			listen_quiet(k->items[i]);
 }
 
+/* Others of the same spec may be on another path, where that was removed. */
+static bool
+is_last(const struct listener *l, const struct sockets_peers *peers)
+{
+	const struct listener *other = find_peer(peers, l->spec);
+
+	return other == NULL || other->ino != l->ino;
+}
+
 static void
 close_all(struct sockets *k, const struct sockets_peers *peers)
 {
 	for (size_t i = 0; i < k->count; i++)
-		listen_close(&k->items[i], peers != NULL &&
-			find_peer(peers, k->items[i]->spec) == NULL);
+		listen_close(&k->items[i],
+		    peers != NULL && is_last(k->items[i], peers));
 	free(k->items);
 	k->items = NULL;
 	k->count = 0;

@@ -91,6 +91,9 @@ bool listen_is_loopback(const char *host);
 int listen_give(const struct listener *l, const struct listen_options *options,
     struct err *err);
 
+/* Whether somebody removed the path of a unix socket that we have made. */
+bool listen_is_lost(const struct listener *l);
+
 /*
  * A second socket on the same address, for a worker under reuse_port.
  * Replaces l->fd.

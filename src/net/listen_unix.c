@@ -264,6 +264,15 @@ still_ours(const struct listener *l)
 	return l->ino != 0 && lstat(l->host, &st) == 0 && is_made(l, &st);
 }
 
+bool
+listen_is_lost(const struct listener *l)
+{
+	struct stat st;
+
+	return l->is_unix && l->ino != 0 && !l->borrowed &&
+	    lstat(l->host, &st) != 0 && errno == ENOENT;
+}
+
 void
 listen_unlink(const struct listener *l)
 {
