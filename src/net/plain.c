@@ -9,7 +9,11 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "base/fd.h"
 #include "net/conn.h"
+
+/* Of a file, where the kernel cannot send it by itself. */
+#define COPY_BYTES 16384
 
 static enum io
 plain_handshake(struct conn *c)
@@ -89,6 +93,33 @@ file_errno(void)
 	    errno == EACCES;
 }
 
+/*
+ * Some file systems (FUSE for one) and sandboxes have no sendfile(): then a
+ * part of the file goes through memory, as if one had asked for so little.
+ */
+static ssize_t
+send_copied(struct conn *c, int fd, off_t at, size_t len)
+{
+	char buf[COPY_BYTES];
+	ssize_t got = fd_pread_all(fd, buf,
+	    len < sizeof(buf) ? len : sizeof(buf), at);
+	ssize_t n;
+
+	if (got <= 0)
+		return got;
+	do {
+		n = send(c->fd, buf, (size_t)got, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static bool
+has_no_sendfile(void)
+{
+	return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ||
+	    errno == EPERM;
+}
+
 static enum io
 plain_sendfile(struct conn *c, int fd, off_t at, size_t len, bool bulk,
     size_t *put_out)
@@ -101,6 +132,8 @@ plain_sendfile(struct conn *c, int fd, off_t at, size_t len, bool bulk,
 	do {
 		n = sendfile(c->fd, fd, &at, len);
 	} while (n < 0 && errno == EINTR);
+	if (n < 0 && has_no_sendfile())
+		n = send_copied(c, fd, at, len);
 	if (bulk)
 		cork(c, 0);
 	if (n < 0)
