@@ -289,13 +289,16 @@ lent_body(struct bicorn_exchange *pub, struct bicorn_str *out)
 		return BICORN_OK;
 	}
 	if (x->map == NULL) {
-		void *map = mmap(NULL, in->body_total, PROT_READ, MAP_PRIVATE,
-		    in->spool, 0);
+		size_t len = (size_t)in->body_total;
+		void *map = MAP_FAILED;
 
+		if (len == in->body_total) /* 32 bits may not do */
+			map = mmap(NULL, len, PROT_READ, MAP_PRIVATE,
+			    in->spool, 0);
 		if (map == MAP_FAILED)
 			return BICORN_IO;
 		x->map = map;
-		x->map_len = in->body_total;
+		x->map_len = len;
 	}
 	*out = (struct bicorn_str){ x->map, x->map_len };
 	return BICORN_OK;

@@ -230,7 +230,7 @@ file_length(int fd, int64_t offset, int64_t *len)
 {
 	struct stat st;
 
-	if (offset < 0)
+	if (offset < 0 || (*len > 0 && offset > INT64_MAX - *len))
 		return BICORN_INVALID;
 	if (*len >= 0)
 		return BICORN_OK;
@@ -250,18 +250,13 @@ cut_body(struct exchange *x)
 	x->keep_open = false;
 }
 
-int
-response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
+/* Adds a part of a file, no longer than a size_t can say. */
+static int
+add_file(struct exchange *x, int fd, int64_t offset, size_t len)
 {
-	int rc = body_state(x);
-	size_t part;
+	size_t part = allowed(x, len);
 	enum io io;
 
-	if (rc == BICORN_OK)
-		rc = file_length(fd, offset, &len);
-	if (rc != BICORN_OK)
-		return rc;
-	part = allowed(x, (size_t)len);
 	x->taken += part;
 	if (part == 0)
 		return BICORN_OK;
@@ -291,6 +286,24 @@ response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
 		return BICORN_GONE;
 	lend_rest(x);
 	return BICORN_OK;
+}
+
+int
+response_file(struct exchange *x, int fd, int64_t offset, int64_t len)
+{
+	const int64_t most = SIZE_MAX / 4; /* a GiB where that has 32 bits */
+	int rc = body_state(x);
+
+	if (rc == BICORN_OK)
+		rc = file_length(fd, offset, &len);
+	while (rc == BICORN_OK && len > 0) {
+		int64_t part = len < most ? len : most;
+
+		rc = add_file(x, fd, offset, (size_t)part);
+		offset += part;
+		len -= part;
+	}
+	return rc;
 }
 
 static int
