@@ -977,8 +977,9 @@ def test_body_shorter_than_its_length(wsgi):
     """)
     with server.connect() as c:
         c.send(harness.request())
-        c.head()
+        fields = c.head()[3]
         assert c.rest() == b"short"  # and closed: the client can tell
+        assert ("Connection", "close") in fields
 
 
 def test_body_longer_than_its_length(wsgi):

@@ -372,14 +372,14 @@ response_finish(struct exchange *x)
 		return BICORN_OK;
 	if (x->state != RESPONSE_STARTED && x->state != RESPONSE_SENDING)
 		return BICORN_STATE;
+	if (is_short(x)) /* if the head is not sent yet it says so */
+		x->keep_open = false;
 	if (x->state == RESPONSE_STARTED) {
 		if (x->trailers_out.len > 0 && x->length < 0)
 			response_commit(x, false);
 		else
 			response_commit(x, !is_short(x));
 	}
-	if (is_short(x))
-		x->keep_open = false;
 	x->ending = true;
 	if (x->chunked && !x->no_body)
 		sent = end_chunks(x);
