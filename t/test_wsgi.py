@@ -982,6 +982,24 @@ def test_body_shorter_than_its_length(wsgi):
         assert ("Connection", "close") in fields
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_failing_behind_a_whole_body(wsgi, method):
+    """Nothing is missing, and the client may ask again already."""
+    server = wsgi("""
+        def app(environ, start_response):
+            write = start_response("200 OK", [("Content-Length", "4")])
+            write(b"body")
+            raise RuntimeError("too late")
+    """)
+    with server.connect() as c:
+        c.send(harness.request(method) * 2)
+        for _ in range(2):
+            assert c.response(method).status == 200
+        server.wait_log("RuntimeError: too late")
+        c.send(harness.request(method))
+        assert c.response(method).status == 200
+
+
 def test_body_longer_than_its_length(wsgi):
     server = wsgi("""
         done = []

@@ -719,7 +719,8 @@ bicorn_finish(struct bicorn_exchange *x)
 
 /*
  * The response cannot be completed: the connection is closed so that the
- * client can tell.  Before the head was sent, the client gets a 500.
+ * client can tell, unless all of the stated length was written.  Before the
+ * head was sent, the client gets a 500.
  */
 static inline void
 bicorn_abort(struct bicorn_exchange *x)

@@ -449,6 +449,17 @@ answer_failure(struct exchange *x)
 		response_error(x, 500, "");
 }
 
+/*
+ * Whether the client has, or will have, all that the head promised: its next
+ * request may be on the way, which must not meet a closed connection.
+ */
+static bool
+is_whole(const struct exchange *x)
+{
+	return x->no_body ||
+	    (x->length >= 0 && x->taken == (uint64_t)x->length);
+}
+
 void
 response_abort(struct exchange *x)
 {
@@ -459,7 +470,10 @@ response_abort(struct exchange *x)
 		answer_failure(x);
 		return;
 	case RESPONSE_SENDING:
-		cut_body(x);
+		if (is_whole(x))
+			response_finish(x);
+		else
+			cut_body(x);
 		return;
 	default:
 		return;
