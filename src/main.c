@@ -43,6 +43,9 @@ check(const struct settings *s, FILE *out)
 
 	if (arbiter_check(s, &err) != 0)
 		return complain(err.text);
+	/* What a start would say to the log. */
+	for (size_t i = 0; i < s->warnings.count; i++)
+		fprintf(stderr, "bicorn: warning: %s\n", s->warnings.items[i]);
 	fprintf(out, "bicorn: %s: the application and its settings are fine\n",
 	    s->app);
 	return 0;

@@ -252,7 +252,20 @@ def test_tls_context_without_tls(run, conf):
     where = conf("def ssl_context(config, default): return default()")
     proc = run("--check-config", "app:app", cwd=where)
     assert proc.returncode == 0, proc.stderr
+    assert "ignored: a context of Python's ssl" in proc.stderr
     assert explained(run, cwd=where)["ssl_context"][2] == "ignored"
+
+
+def test_check_config_tells_what_a_start_would(run, conf):
+    proc = run("--check-config", "app:app", cwd=conf("""
+        worker_tmp_dir = "/dev/shm"
+        max_request = 5
+    """))
+    assert proc.returncode == 0, proc.stderr
+    first, second = proc.stderr.splitlines()
+    assert first.startswith("bicorn: warning: ") and "max_requests?" in first
+    assert second.startswith("bicorn: warning: ") and "ignored" in second
+    assert "are fine" in proc.stdout
 
 
 # ---- a server ----
