@@ -1213,7 +1213,7 @@ def test_client_gone_makes_write_fail(wsgi):
     assert "Traceback" not in server.log.text()
 
 
-@pytest.mark.parametrize("way", ["stream", "write", "file"])
+@pytest.mark.parametrize("way", ["stream", "write", "file", "list"])
 def test_half_close_gets_the_answer_to_head(wsgi, way, tmp_path):
     """Who ended its side has not left: it waits for the head."""
     server = wsgi("""
@@ -1232,6 +1232,8 @@ def test_half_close_gets_the_answer_to_head(wsgi, way, tmp_path):
                 return []
             if way == "/file":
                 return environ["wsgi.file_wrapper"](open("empty", "rb"))
+            if way == "/list":
+                return iter([b"a" * 10000] * 4)
             return (part for part in (b"a", b"b"))
     """)
     (tmp_path / "empty").write_bytes(b"")

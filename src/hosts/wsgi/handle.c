@@ -118,14 +118,16 @@ finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 	if (r->pending && !r->failed)
 		rc = response_deliver(r, x, r->parts.span, r->parts.count,
 		    false);
-	if (rc < 0 && rc != BICORN_GONE)
+	if (rc == BICORN_GONE)
+		r->gone = true;
+	else if (rc < 0)
 		bicorn_log(x->server, BICORN_LOG_ERROR,
 		    "the server refused the response of the application");
 	/* A 504 where nothing was sent; else it is refused, and aborted. */
 	if (r->late && bicorn_error(x, 504, NULL, 0) == BICORN_OK)
 		return;
 	/* Of HEAD nothing is missing, and who asked may have ended its side. */
-	if (rc < 0 || r->failed || (r->gone && !r->bodiless))
+	if (r->failed || (r->gone ? !r->bodiless : rc < 0))
 		bicorn_abort(x);
 }
 
