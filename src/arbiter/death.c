@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "arbiter/arbiter_private.h"
+#include "base/process.h"
 #include "base/sender.h"
 #include "log/log.h"
 #include "score/ledger.h"
@@ -55,7 +56,7 @@ describe_kill(struct arbiter *a, const struct death *d, int64_t now_ms,
 static void
 describe_signal(const struct death *d, char out[TEXT_MAX])
 {
-	const char *name = sigabbrev_np(d->number);
+	const char *name = process_signal(d->number);
 	const char *core = WCOREDUMP(d->status) ? " (core dumped)" : "";
 
 	if (name == NULL)
@@ -76,7 +77,7 @@ describe_sender(const struct score_worker *w, char *out, size_t room)
 		.pid = atomic_load(&w->signal_pid),
 		.uid = atomic_load(&w->signal_uid),
 	};
-	const char *name = number > 0 ? sigabbrev_np(number) : NULL;
+	const char *name = number > 0 ? process_signal(number) : NULL;
 	char text[SENDER_TEXT_MAX];
 
 	out[0] = '\0';

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/process.h"
 
 static const int arbiter_signals[] = {
 	SIGTERM,
@@ -172,7 +173,7 @@ signals_fini(struct signals *s)
 const char *
 signals_name(int number, char out[16])
 {
-	const char *abbrev = sigabbrev_np(number);
+	const char *abbrev = process_signal(number);
 	size_t i;
 
 	if (abbrev == NULL) {

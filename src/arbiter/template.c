@@ -21,6 +21,7 @@
 #include "arbiter/template_private.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "log/log.h"
 #include "worker/worker.h"
 
@@ -224,8 +225,8 @@ log_end(struct arbiter *a, const struct death *d, bool stuck)
 	if (d->number != 0)
 		snprintf(text, sizeof(text),
 		    "Template (pid:%d) was ended by SIG%s%s", (int)d->was.pid,
-		    sigabbrev_np(d->number) != NULL ?
-			sigabbrev_np(d->number) : "?",
+		    process_signal(d->number) != NULL ?
+			process_signal(d->number) : "?",
 		    why);
 	else
 		snprintf(text, sizeof(text),

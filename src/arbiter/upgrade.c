@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "log/log.h"
 #include "net/listen.h"
 #include "score/ledger.h"
@@ -376,9 +377,11 @@ describe_end(int status, char *out, size_t room)
 {
 	if (WIFEXITED(status))
 		snprintf(out, room, "exited with code %d", WEXITSTATUS(status));
-	else
+	else if (process_signal(WTERMSIG(status)) != NULL)
 		snprintf(out, room, "was sent SIG%s",
-		    sigabbrev_np(WTERMSIG(status)));
+		    process_signal(WTERMSIG(status)));
+	else
+		snprintf(out, room, "was sent signal %d", WTERMSIG(status));
 }
 
 bool

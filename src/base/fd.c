@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void
@@ -16,6 +17,23 @@ fd_close(int *fd)
 		close(*fd);
 	*fd = -1;
 	errno = saved;
+}
+
+/* The call came with Linux 5.9, and later to C libraries. */
+void
+fd_close_range(unsigned first, unsigned last)
+{
+	long open_max;
+
+	if (first > last)
+		return;
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+#endif
+	open_max = sysconf(_SC_OPEN_MAX);
+	for (long fd = first; fd <= (long)last && fd < open_max; fd++)
+		close((int)fd);
 }
 
 static int

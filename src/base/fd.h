@@ -11,6 +11,9 @@
 /* Closes *fd when it is open and sets it to -1.  Keeps errno. */
 void fd_close(int *fd);
 
+/* Closes all from first to last that are open. */
+void fd_close_range(unsigned first, unsigned last);
+
 /* 0, or -1 with errno. */
 int fd_nonblock(int fd, bool on);
 int fd_cloexec(int fd, bool on);

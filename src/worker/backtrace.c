@@ -2,13 +2,16 @@
 #include "worker/backtrace.h"
 
 #include <errno.h>
+#ifdef HAVE_EXECINFO_H
 #include <execinfo.h>
+#endif
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/must.h"
 
@@ -28,19 +31,50 @@ struct question {
 	atomic_bool asked; /* what is above is there to be read */
 };
 
+#ifdef HAVE_EXECINFO_H
+static void
+write_stack(int fd)
+{
+	void *frames[FRAMES_MAX];
+
+	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), fd);
+}
+
+/* The first call loads libgcc, which a handler must not do. */
+static void
+prepare_stack(void)
+{
+	void *frame[1];
+
+	backtrace(frame, 1);
+}
+#else
+static void
+write_stack(int fd)
+{
+	static const char text[] = "unknown: this C library cannot tell\n";
+
+	if (write(fd, text, sizeof(text) - 1) < 0)
+		return; /* there is nobody else to tell */
+}
+
+static void
+prepare_stack(void)
+{
+}
+#endif
+
 static void
 on_signal(int number, siginfo_t *info, void *context)
 {
 	struct question *q = info->si_value.sival_ptr;
-	void *frames[FRAMES_MAX];
-	int saved = errno, n;
+	int saved = errno;
 
 	(void)number;
 	(void)context;
 	if (info->si_code == SI_QUEUE && q != NULL &&
 	    atomic_load_explicit(&q->asked, memory_order_acquire)) {
-		n = backtrace(frames, FRAMES_MAX);
-		backtrace_symbols_fd(frames, n, q->fd);
+		write_stack(q->fd);
 		sem_post(&q->answered);
 	}
 	errno = saved;
@@ -53,10 +87,8 @@ backtrace_prepare(void)
 		.sa_sigaction = on_signal,
 		.sa_flags = SA_SIGINFO | SA_RESTART,
 	};
-	void *frame[1];
 
-	/* The first call loads libgcc, which a handler must not do. */
-	backtrace(frame, 1);
+	prepare_stack();
 	sigemptyset(&sa.sa_mask);
 	sigaction(BACKTRACE_SIGNAL, &sa, NULL);
 }

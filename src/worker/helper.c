@@ -138,14 +138,14 @@ become_stranger(int keep)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (low > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, (unsigned)low - 1, 0);
+		fd_close_range(STDERR_FILENO + 1, (unsigned)low - 1);
 	if (low < STDERR_FILENO)
 		low = STDERR_FILENO;
 	if (high > low + 1)
-		close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+		fd_close_range((unsigned)low + 1, (unsigned)high - 1);
 	if (high < STDERR_FILENO)
 		high = STDERR_FILENO;
-	close_range((unsigned)high + 1, ~0u, 0);
+	fd_close_range((unsigned)high + 1, ~0u);
 }
 
 /* --- and its parent ------------------------------------------------------ */

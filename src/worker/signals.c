@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "base/sender.h"
 #include "log/log.h"
 #include "worker/scoreboard.h"
@@ -185,7 +186,7 @@ signals_tell(void)
 		.uid = atomic_load(&score->signal_uid),
 	};
 	char text[SENDER_TEXT_MAX];
-	const char *name = sigabbrev_np(sig);
+	const char *name = process_signal(sig);
 
 	if (sig == 0 || name == NULL)
 		return;

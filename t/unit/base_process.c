@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +12,17 @@
 #include <cmocka.h>
 
 #include "base/process.h"
+
+static void
+test_signals(void **state)
+{
+	(void)state;
+	assert_string_equal(process_signal(SIGTERM), "TERM");
+	assert_string_equal(process_signal(SIGSEGV), "SEGV");
+	assert_string_equal(process_signal(SIGPWR), "PWR");
+	assert_null(process_signal(0));
+	assert_null(process_signal(SIGRTMIN));
+}
 
 /* Sanitizers hold memory back, but what is written is resident. */
 #define MUCH ((size_t)64 << 20)
@@ -42,6 +54,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_nobody),
 	};
