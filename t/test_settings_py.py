@@ -247,6 +247,21 @@ def test_defaults_are_no_refusal(run, conf):
     assert "ignored" not in proc.stderr
 
 
+@pytest.mark.parametrize("text", [
+    "import os\nworkers = os.cpu_count()\n", "bind = ':8000'\n",
+    "def post_fork(server, worker):\n    pass\n", "accesslog = None\n"])
+def test_python_by_another_name(run, conf, text):
+    """gunicorn takes it; here the name says what it is."""
+    where = conf(text, "web.conf")
+    for name in "web.conf", "file:web.conf":
+        refused(run("-c", name, "app:app", cwd=where),
+                "web.conf", "let its name end in .py")
+    (where / "web.conf").write_text("workers = 0;\n")
+    proc = run("-c", "web.conf", "app:app", cwd=where)
+    refused(proc, "must be 1..1024")
+    assert "Python" not in proc.stderr
+
+
 def test_tls_context_without_tls(run, conf):
     """gunicorn's sample of a settings file has one."""
     where = conf("def ssl_context(config, default): return default()")

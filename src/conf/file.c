@@ -4,6 +4,7 @@
 #include <libconfig.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -342,6 +343,40 @@ read_file(struct store *st, const char *path, struct err *err)
 	return rc;
 }
 
+static bool
+is_python(const char *line)
+{
+	static const char *const signs[] = { "import ", "from ", "def " };
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++)
+		if (strncmp(line, signs[i], strlen(signs[i])) == 0)
+			return true;
+	return strstr(line, "= '") != NULL || strstr(line, "= None") != NULL;
+}
+
+/* gunicorn reads a program whatever it is called. */
+static void
+hint_at_python(const char *path, struct err *err)
+{
+	struct err plain = *err;
+	FILE *file = NULL;
+	char line[256];
+	bool found = false;
+	struct stat st;
+
+	/* A pipe is read once. */
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+		file = fopen(path, "re");
+	while (file != NULL && !found &&
+	    fgets(line, (int)sizeof(line), file) != NULL)
+		found = is_python(line);
+	if (file != NULL)
+		fclose(file);
+	if (found)
+		err_set(err, "%s; if it is in Python, let its name end in .py",
+		    plain.text);
+}
+
 int
 file_apply(struct store *st, const char *path, const struct python *p,
     struct err *err)
@@ -354,5 +389,8 @@ file_apply(struct store *st, const char *path, const struct python *p,
 		path += strlen("file:");
 	if (python_is_named(path))
 		return python_apply(st, path, p, err);
-	return read_file(st, path, err);
+	if (read_file(st, path, err) == 0)
+		return 0;
+	hint_at_python(path, err);
+	return -1;
 }
