@@ -770,6 +770,19 @@ def test_stop_while_booting(bicorn, life, tmp_path):
         assert "WARNING" not in server.log.text()
 
 
+@pytest.mark.python
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT,
+                                    signal.SIGQUIT])
+def test_stop_while_python_boots(bicorn, tmp_path, number):
+    """No failure of the application's is told, which did not fail."""
+    (tmp_path / "slowly.py").write_text(
+        "import signal, time\nopen('here', 'w').close()\ntime.sleep(60)\n")
+    server = bicorn("-w", 2, "slowly:app", cwd=tmp_path, wait=False)
+    wait_for((tmp_path / "here").exists, "the import")
+    assert server.stop(number, timeout=5) == 0
+    assert not re.search("ERROR|WARNING|Traceback", server.log.text())
+
+
 def test_term_finishes_what_is_running(bicorn, life):
     server = bicorn("--threads", 2, life)
     with server.connect() as c, server.connect() as d:

@@ -123,6 +123,7 @@ def test_given_up(bicorn, life, tmp_path, how, code):  # noqa: F811
         re.match(r"Workers do not last: attempt (\d) of 4 in ([\d.]+) s\. "
                  r"The last one: .*told to", x) for x in said) if m]
     assert delays == sorted(delays) and len(delays) >= 2
+    assert not [x for x in said if "attempt 5 of 4" in x]
     # No storm: after the first wave they go one by one.
     assert len([x for x in said if x.startswith("Booting")]) <= 3 + 3 + 4
 

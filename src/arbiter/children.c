@@ -111,11 +111,18 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 	return true;
 }
 
+/*
+ * One that does not serve yet has nothing to finish and just ends.  It has no
+ * handlers; but Python brings one for SIGINT, whose exception would be told
+ * as the application's failure to load.
+ */
 static void
 dismiss(struct child *c, int number, int64_t kill_ms)
 {
 	if (c->pid == 0)
 		return;
+	if (c->ready_ms == 0 && number == SIGINT)
+		number = SIGTERM;
 	c->leaving = true;
 	if (kill_ms < c->kill_ms)
 		c->kill_ms = kill_ms;

@@ -202,6 +202,15 @@ log_delay(const struct arbiter *a, const struct backoff *b,
 	    a->last_death);
 }
 
+/* It was the last attempt, see crash_loop(). */
+static bool
+is_enough(const struct generation *g)
+{
+	return g->settings->crash_limit > 0 &&
+	    g->backoff.waves >= (uint64_t)g->settings->crash_limit &&
+	    generation_ready(g) == 0;
+}
+
 static void
 count(struct arbiter *a, const struct death *d, unsigned running,
     int64_t now_ms)
@@ -218,7 +227,7 @@ count(struct arbiter *a, const struct death *d, unsigned running,
 		return;
 	backoff_died(b, how, now_ms);
 	if (a->started && d->g == a->serving && b->waves > waves &&
-	    b->waves > 1)
+	    b->waves > 1 && (a->candidate != NULL || !is_enough(d->g)))
 		log_delay(a, b, d->g->settings, now_ms);
 }
 
@@ -289,9 +298,7 @@ crash_loop(struct arbiter *a, const struct death *d)
 	char what[96];
 
 	if (a->stop != STOP_NOT || g != a->serving || a->candidate != NULL ||
-	    g->settings->crash_limit == 0 ||
-	    g->backoff.waves < (uint64_t)g->settings->crash_limit ||
-	    generation_ready(g) > 0)
+	    !is_enough(g))
 		return;
 	snprintf(what, sizeof(what),
 	    "Workers do not last: given up after %u attempts.",
