@@ -230,12 +230,13 @@ set_length(struct wsgi_response *r, struct bicorn_str s)
 }
 
 static int
-make_room(struct wsgi_response *r, size_t count)
+make_room(struct wsgi_response *r, size_t needed)
 {
+	size_t count = needed < 16 ? 16 : needed * 2;
 	struct bicorn_header *headers;
 	PyObject **pairs;
 
-	if (count <= r->capacity)
+	if (needed <= r->capacity)
 		return 0;
 	headers = realloc(r->headers, count * sizeof(*headers));
 	if (headers != NULL)
@@ -311,8 +312,7 @@ set_headers(struct wsgi_response *r, PyObject *headers)
 		Py_DECREF(field);
 		if (pair == NULL)
 			rc = -1;
-		else if ((rc = make_room(r, (size_t)i < 16 ? 16 :
-		    ((size_t)i + 1) * 2)) < 0)
+		else if ((rc = make_room(r, (size_t)i + 1)) < 0)
 			Py_DECREF(pair);
 		else
 			rc = add_pair(r, pair);
