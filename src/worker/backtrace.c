@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/backtrace.h"
 
-#include <errno.h>
 #ifdef HAVE_EXECINFO_H
+
+#include <errno.h>
 #include <execinfo.h>
-#endif
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/must.h"
 
@@ -31,50 +30,19 @@ struct question {
 	atomic_bool asked; /* what is above is there to be read */
 };
 
-#ifdef HAVE_EXECINFO_H
-static void
-write_stack(int fd)
-{
-	void *frames[FRAMES_MAX];
-
-	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), fd);
-}
-
-/* The first call loads libgcc, which a handler must not do. */
-static void
-prepare_stack(void)
-{
-	void *frame[1];
-
-	backtrace(frame, 1);
-}
-#else
-static void
-write_stack(int fd)
-{
-	static const char text[] = "unknown: this C library cannot tell\n";
-
-	if (write(fd, text, sizeof(text) - 1) < 0)
-		return; /* there is nobody else to tell */
-}
-
-static void
-prepare_stack(void)
-{
-}
-#endif
-
 static void
 on_signal(int number, siginfo_t *info, void *context)
 {
 	struct question *q = info->si_value.sival_ptr;
-	int saved = errno;
+	void *frames[FRAMES_MAX];
+	int saved = errno, n;
 
 	(void)number;
 	(void)context;
 	if (info->si_code == SI_QUEUE && q != NULL &&
 	    atomic_load_explicit(&q->asked, memory_order_acquire)) {
-		write_stack(q->fd);
+		n = backtrace(frames, FRAMES_MAX);
+		backtrace_symbols_fd(frames, n, q->fd);
 		sem_post(&q->answered);
 	}
 	errno = saved;
@@ -87,8 +55,10 @@ backtrace_prepare(void)
 		.sa_sigaction = on_signal,
 		.sa_flags = SA_SIGINFO | SA_RESTART,
 	};
+	void *frame[1];
 
-	prepare_stack();
+	/* The first call loads libgcc, which a handler must not do. */
+	backtrace(frame, 1);
 	sigemptyset(&sa.sa_mask);
 	sigaction(BACKTRACE_SIGNAL, &sa, NULL);
 }
@@ -123,3 +93,24 @@ backtrace_thread(pthread_t id, int fd)
 	sem_destroy(&q->answered);
 	free(q);
 }
+
+#else /* musl */
+
+#include <unistd.h>
+
+void
+backtrace_prepare(void)
+{
+}
+
+void
+backtrace_thread(pthread_t id, int fd)
+{
+	static const char text[] = "unknown: this C library cannot tell\n";
+
+	(void)id;
+	if (write(fd, text, sizeof(text) - 1) < 0)
+		return; /* there is nobody else to tell */
+}
+
+#endif
