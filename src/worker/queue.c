@@ -32,8 +32,9 @@
 /*
  * Elsewhere more threads than processors get into each other's way only where
  * requests are short, and those that are up get on: they are up because there
- * are many, not because one of them takes long.  One more may be up where they are so short that those who
- * look for work and find none would leave a processor without any.
+ * are many, not because one of them takes long.  One more may be up where they
+ * are so short that those who look for work and find none would leave a
+ * processor without any.
  */
 #define TINY_US 8
 /*

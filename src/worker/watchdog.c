@@ -35,7 +35,6 @@ enum step {
 struct watched {
 	enum step step;
 	uint64_t number; /* of the request that step is about */
-	int64_t started_ms;
 	int64_t step_ms; /* when step was taken */
 
 	uint64_t slow; /* number + 1 of the request whose stack was logged */
@@ -146,11 +145,14 @@ dump_to_board(struct watchdog *d)
 static void
 show_slow(struct watchdog *d, size_t i)
 {
+	uint64_t wanted = atomic_exchange(&d->threads[i].slow_wanted, 0);
+	struct score_thread *line = line_of(d, i);
 	char text[1024];
 	int64_t started_ms;
 
-	if (atomic_exchange(&d->threads[i].slow_wanted, 0) == 0 ||
-	    !score_read(line_of(d, i), text, sizeof(text), &started_ms))
+	/* It may be over by now, and another one be there. */
+	if (wanted == 0 || wanted != atomic_load(&line->requests) + 1 ||
+	    !score_read(line, text, sizeof(text), &started_ms))
 		return;
 	log_warning("Slow request: %s is running on thread pool-%zu; its "
 		    "stack:", text, i);
