@@ -225,6 +225,6 @@ def test_options_exist(run):
     for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT)):
         if flag in ("--sysconfdir", "--without-python", "--without-admin", "--enable-debug",
                     "--system", "--home-dir", "--shell", "--cacert",
-                    "--cflags", "--now", "--prefix"):
+                    "--cflags", "--host", "--now", "--prefix"):
             continue
         assert re.search(re.escape(flag) + r"\b", said), flag
