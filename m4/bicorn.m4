@@ -58,7 +58,10 @@ AS_IF([test -n "$bicorn_sanitizers"],
 	AS_CASE([$bicorn_sanitizers], [*undefined*],
 		[BICORN_TRY_FLAG([BICORN_CFLAGS], [-fno-sanitize-recover=undefined])])
 	enable_debug=yes],
-	[BICORN_TRY_FLAG([BICORN_CPPFLAGS], [-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2])
+	dnl Not where the distribution has a level of its own.
+	[AS_CASE(["$CPPFLAGS $CFLAGS"], [*_FORTIFY_SOURCE*], [],
+		[BICORN_TRY_FLAG([BICORN_CPPFLAGS],
+			[-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2])])
 	BICORN_TRY_FLAG([BICORN_CFLAGS], [-fstack-protector-strong])
 	BICORN_TRY_FLAG([BICORN_CFLAGS], [-fno-plt])
 	BICORN_TRY_FLAG([BICORN_LDFLAGS], [-Wl,-z,relro -Wl,-z,now])])
