@@ -205,9 +205,25 @@ def test_open_files(bicorn, life):
 def test_too_few_open_files(bicorn, life, open_dir, others_may_run):
     server = bicorn(life, wrapper=["prlimit", "--nofile=128:256", "setpriv",
                                    "--reuid=12345", "--clear-groups"])
-    server.wait_log(r"\[WARNING\] worker_connections = 1000: .* is 256")
+    server.wait_log(r"\[WARNING\] worker_connections = 1000: .* is 256: "
+                    "workers hold 128 connections")
     assert open_files(server.workers()[0]) == 256
     assert server.get("/").status == 200
+
+
+@needs_root
+def test_no_more_connections_than_files(bicorn, life, open_dir,
+                                        others_may_run):
+    """Those that are idle make room, and descriptors are left to others."""
+    server = bicorn("--keep-alive", 60, life, wrapper=[
+        "prlimit", "--nofile=64:64", "setpriv", "--reuid=12345",
+        "--clear-groups"])
+    kept = [server.connect() for _ in range(60)]
+    for c in kept[:32]:
+        assert c.get("/").status == 200
+    assert server.get("/").status == 200
+    assert len(os.listdir("/proc/%d/fd" % server.workers()[0])) < 60
+    assert "Accepting pauses" not in server.log.text()
 
 
 # ---- exit codes -------------------------------------------------------------

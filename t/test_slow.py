@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -759,8 +760,11 @@ def test_short_of_memory_bodies_go_to_files(server):
 
 
 def test_descriptors_run_out(server):
-    """Accepting pauses, says so, and goes on."""
-    s = server("--threads", 2, wrapper=limited("RLIMIT_NOFILE", 60))
+    """Accepting pauses, says so, and goes on: the limit is another than at
+    the start, as if the application had opened as many files."""
+    s = server("--threads", 2)
+    hard = resource.prlimit(s.workers()[0], resource.RLIMIT_NOFILE)[1]
+    resource.prlimit(s.workers()[0], resource.RLIMIT_NOFILE, (60, hard))
     held = [s.connect() for _ in range(100)]
     s.wait_log(r"\[WARNING\] .*Accepting pauses: Too many open files")
     kept = held[0]

@@ -7,19 +7,12 @@
 #include "base/fd.h"
 #include "conf/conf.h"
 #include "log/log.h"
-
-/*
- * Besides the clients: logs, listeners, modules, what an application opens;
- * for each thread a spool file, a file that is sent, a database.
- */
-#define FDS_OTHER 256
-#define FDS_THREAD 4
+#include "worker/worker.h"
 
 void
 limits_raise(const struct settings *s)
 {
-	rlim_t needed = (rlim_t)(s->worker_connections +
-	    s->threads * FDS_THREAD + FDS_OTHER);
+	rlim_t needed = (rlim_t)(s->worker_connections + worker_files(s));
 	struct rlimit now, wanted;
 
 	if (getrlimit(RLIMIT_NOFILE, &now) != 0 || now.rlim_cur >= needed)
@@ -32,9 +25,10 @@ limits_raise(const struct settings *s)
 	now.rlim_cur = now.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &now);
 	log_warning("worker_connections = %lld: that needs %llu open files, "
-		    "and the limit (ulimit -n) is %llu",
+		    "and the limit (ulimit -n) is %llu: workers hold %lld "
+		    "connections",
 	    (long long)s->worker_connections, (unsigned long long)needed,
-	    (unsigned long long)now.rlim_cur);
+	    (unsigned long long)now.rlim_cur, (long long)worker_room(s));
 }
 
 /* A socket that is closed takes what waits in it along, or not. */

@@ -42,7 +42,7 @@ held(const struct acceptor *a)
 static bool
 is_full(const struct acceptor *a)
 {
-	return held(a) >= (uint64_t)a->w->settings->worker_connections;
+	return held(a) >= (uint64_t)a->room;
 }
 
 static void

@@ -34,6 +34,7 @@
 #include "worker/signals.h"
 #include "worker/tally.h"
 #include "worker/watchdog.h"
+#include "worker/worker.h"
 #include "worker/worker_private.h"
 
 /* Events that one epoll_wait brings at most. */
@@ -139,6 +140,7 @@ acceptor_new(struct worker *w, struct err *err)
 	a->watch_ms = a->held_ms = CLOCK_NEVER;
 	a->busy = UINT_MAX; /* the title says nothing of it yet */
 	a->complained_ms = INT64_MIN / 2;
+	a->room = worker_room(w->settings);
 	wheel_init(&a->wheel, a->now_ms);
 	if (a->epoll >= 0 && add_source(a, w->wake_fd, &a->wake) == 0 &&
 	    add_listeners(a) == 0 && share_listeners(a) == 0 &&

@@ -70,6 +70,7 @@ struct acceptor {
 	bool somebody_left; /* of those that queue or pool own */
 
 	/* Accepting. */
+	int64_t room; /* connections, see worker_room() */
 	struct listening *listening;
 	size_t listening_count;
 	bool registered;      /* the listeners ought to be in epoll */

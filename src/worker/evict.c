@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making room when worker_connections are there: whoever gives the least has
- * to go, so that clients that do nothing keep nobody out.  A hand goes round
- * the open clients, oldest first; the acceptor's thread.
+ * Making room when there are as many clients as may be: whoever gives the
+ * least has to go, so that clients that do nothing keep nobody out.  A hand
+ * goes round the open clients, oldest first; the acceptor's thread.
  */
 #include <linux/sockios.h>
 #include <stdatomic.h>
@@ -128,7 +128,7 @@ dismiss(struct acceptor *a, struct client *c)
 static void
 lose_patience(struct acceptor *a)
 {
-	if (++a->evicted < a->w->settings->worker_connections)
+	if (++a->evicted < a->room)
 		return;
 	a->evicted = 0;
 	a->evict_after_ms /= 2;

@@ -4,6 +4,8 @@
 
 /* A worker process: from the fork to its exit. */
 
+#include <stdint.h>
+
 struct err;
 struct heritage;
 struct settings;
@@ -50,5 +52,15 @@ void worker_forked(struct worker *w, enum worker_fork when);
  * worker_exit; err says what is wrong.
  */
 int worker_check(const struct settings *s, struct err *err);
+
+/* Open files that a worker may need besides its connections. */
+int64_t worker_files(const struct settings *s);
+
+/*
+ * Connections that a worker holds at most: worker_connections, or fewer where
+ * the limit of open files would leave less than worker_files() to all else;
+ * that is then at least half of the limit.
+ */
+int64_t worker_room(const struct settings *s);
 
 #endif
