@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -323,3 +324,96 @@ def test_prompt(controlled):
     os.write(main, b"quit\n")
     assert p.wait(harness.DEADLINE) == 0
     os.close(main)
+
+
+# --- somebody else's socket ---------------------------------------------------
+
+
+NASTY = "\x1b]0;title\x07\x1b[2J\x9b31m\x7f"
+
+
+class Foreign:
+    """Listens where bicorn should, and gives every command this answer;
+    None: it never answers."""
+
+    def __init__(self, path, answer):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen(5)
+        self.answer = answer
+        self.asked = threading.Event()
+        self.ctl = Ctl(path)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        try:
+            c, _ = self.socket.accept()
+            while c.recv(4096):
+                self.asked.set()
+                if self.answer is not None:
+                    c.sendall(json.dumps(self.answer).encode() + b"\n")
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    made = []
+
+    def start(answer):
+        made.append(Foreign(tmp_path / ("%d.sock" % len(made)), answer))
+        return made[-1]
+    yield start
+    for f in made:
+        f.socket.close()
+
+
+@pytest.mark.parametrize("command", [
+    ("status",), ("top",), ("workers",), ("requests",), ("stacks",),
+    ("settings",), ("settings", "bind"), ("scale", "1")])
+@pytest.mark.parametrize("ok", [True, False])
+def test_nothing_for_the_terminal(foreign, command, ok):
+    """No text of the other side's can drive the terminal."""
+    one = {"state": NASTY, "pid": 1, "request": NASTY, "error": NASTY,
+           "stacks": NASTY, "threads": [{"request": NASTY, "seconds": 1}]}
+    listed = command[0] in ("workers", "requests", "stacks")
+    f = foreign({"ok": ok, "error": NASTY, "data": [one] if listed else {
+        "name": NASTY, "version": NASTY, "message": NASTY, "workers": [one],
+        "arbiter": {"state": NASTY, "reload_error": NASTY}, "text": NASTY,
+        "values": {"bind": NASTY}, "counters": {"requests": {NASTY: 1}}}})
+    done = f.ctl.run(*command)
+    assert "31m" in done.stdout + done.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]",
+                         done.stdout + done.stderr)
+
+
+def test_top_shows_all_of_an_age(foreign):
+    """Requests that came within one millisecond are not one."""
+    ages = [2, 7, 2, 7, 7, 0.5]
+    f = foreign({"ok": True, "data": {"workers": [
+        {"pid": pid, "threads": [
+            {"request": "GET /%d-%d" % (pid, i), "seconds": age}
+            for i, age in enumerate(ages)]} for pid in (11, 12)]}})
+    shown = re.findall(r"GET /(\d+-\d)", f.ctl.ok("top"))
+    assert shown == ["%d-%d" % (pid, i) for age in (7, 2, 0.5)
+                     for pid in (11, 12)
+                     for i in range(6) if ages[i] == age]
+
+
+@pytest.mark.parametrize("how", ["q", "SIGINT"])
+def test_top_can_be_left_while_nothing_comes(foreign, how):
+    f = foreign(None)
+    main, side = pty.openpty()
+    p = subprocess.Popen([CTL, "-s", f.ctl.path, "top"], stdin=side,
+                         stdout=side, stderr=side)
+    os.close(side)
+    assert f.asked.wait(harness.DEADLINE)
+    if how == "q":
+        os.write(main, b"q")
+    else:
+        p.send_signal(signal.SIGINT)
+    try:
+        assert p.wait(harness.DEADLINE) == 0
+    finally:
+        p.kill()
+        os.close(main)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
 
@@ -18,6 +19,8 @@
 #define ANSWER_MS 60000
 #define ANSWER_MAX (64 * 1024 * 1024)
 #define PART 65536
+/* While somebody may want out, that is looked for so often. */
+#define LOOK_MS 100
 
 enum link_result
 link_open(struct link *l, const char *path, struct err *err)
@@ -46,34 +49,56 @@ link_close(struct link *l)
 	fd_close(&l->fd);
 }
 
-/* 0, or -1: it is not coming. */
-static int
-read_line(struct link *l, struct buf *b, struct err *err)
+static enum link_result
+lost(struct err *err, const char *why)
+{
+	err_set(err, "%s", why);
+	return LINK_LOST;
+}
+
+/* Until there is something to read. */
+static enum link_result
+await(const struct link *l, int64_t end_ms, struct err *err)
 {
 	struct pollfd p = { .fd = l->fd, .events = POLLIN };
 
+	for (;;) {
+		int64_t left = end_ms - clock_ms();
+
+		if (left <= 0)
+			return lost(err, "bicorn does not answer");
+		if (l->wants_out != NULL && left > LOOK_MS)
+			left = LOOK_MS;
+		if (poll(&p, 1, (int)left) > 0)
+			return LINK_OK;
+		if (l->wants_out != NULL && l->wants_out(l->arg))
+			return LINK_LEFT;
+	}
+}
+
+static enum link_result
+read_line(struct link *l, struct buf *b, struct err *err)
+{
+	int64_t end_ms = clock_ms() + ANSWER_MS;
+
 	while (b->len == 0 || b->data[b->len - 1] != '\n') {
+		enum link_result rc;
 		ssize_t n;
 
-		if (b->len > ANSWER_MAX || !buf_reserve(b, PART)) {
-			err_set(err, "the answer is too long");
-			return -1;
-		}
-		if (poll(&p, 1, ANSWER_MS) == 0) {
-			err_set(err, "bicorn does not answer");
-			return -1;
-		}
-		n = recv(l->fd, b->data + b->len, PART, 0);
-		if (n < 0 && errno == EINTR)
+		if (b->len > ANSWER_MAX || !buf_reserve(b, PART))
+			return lost(err, "the answer is too long");
+		rc = await(l, end_ms, err);
+		if (rc != LINK_OK)
+			return rc;
+		n = recv(l->fd, b->data + b->len, PART, MSG_DONTWAIT);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
-		if (n <= 0) {
-			err_set(err, "bicorn closed the connection; only root "
-				     "and its own user may command it");
-			return -1;
-		}
+		if (n <= 0)
+			return lost(err, "bicorn closed the connection; only "
+			    "root and its own user may command it");
 		b->len += (size_t)n;
 	}
-	return 0;
+	return LINK_OK;
 }
 
 /* MSG_NOSIGNAL: its end is an error, and not ours. */
@@ -126,8 +151,13 @@ link_ask(struct link *l, const char *command, json_t *argument,
 	*data_out = NULL;
 	if (argument != NULL)
 		json_object_set_new(line, "argument", argument);
-	if (send_line(l, line, err) != 0 || read_line(l, &b, err) != 0)
+	if (send_line(l, line, err) != 0)
 		goto out;
+	rc = read_line(l, &b, err);
+	if (rc != LINK_OK) {
+		link_close(l); /* what may come yet answers no other command */
+		goto out;
+	}
 	answer = json_loadb(b.data, b.len, 0, &error);
 	rc = take_answer(answer, data_out, err);
 out:

@@ -11,12 +11,17 @@ struct json_t;
 
 struct link {
 	int fd; /* -1: not open */
+
+	/* Whether not to wait any longer; NULL: wait. */
+	bool (*wants_out)(void *arg);
+	void *arg;
 };
 
 enum link_result {
 	LINK_OK,
 	LINK_REFUSED, /* err says why */
 	LINK_LOST,    /* nobody is there, or no more */
+	LINK_LEFT,    /* wants_out() said so */
 };
 
 /* Opens the socket at path. */

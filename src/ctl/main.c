@@ -63,7 +63,9 @@ complain(struct ctl *c, int code)
 {
 	if (c->json)
 		printf("{\"ok\": false}\n");
-	fprintf(stderr, "bicornctl: %s\n", c->err.text);
+	fputs("bicornctl: ", stderr);
+	show_text(stderr, c->err.text, -1); /* it may be the other side's */
+	fputc('\n', stderr);
 	return code;
 }
 
@@ -217,8 +219,10 @@ print_message(struct ctl *c, json_t *data)
 {
 	if (c->json)
 		print_json(data);
-	else
-		printf("%s\n", show_string(data, "message"));
+	else {
+		show_text(stdout, show_string(data, "message"), -1);
+		putchar('\n');
+	}
 	json_decref(data);
 	return CTL_OK;
 }

@@ -60,11 +60,29 @@ show_bytes(double bytes, char out[16])
 void
 show_text(FILE *out, const char *text, int width)
 {
+	bool was_first = false;
+
 	for (; *text != '\0' && width != 0; text++, width--) {
 		unsigned char c = (unsigned char)*text;
+		unsigned char next = (unsigned char)text[1];
+		/* U+0080 to U+009F, controls as well, are of two bytes. */
+		bool is_first = c == 0xc2 && next >= 0x80 && next < 0xa0;
 
-		fputc(c < 0x20 || c == 0x7f ? '?' : c, out);
+		fputc(c < 0x20 || c == 0x7f || is_first || was_first ? '?' : c,
+		    out);
+		was_first = is_first;
 	}
+}
+
+/* A member of object that is a text, at least so wide. */
+static void
+show_member(FILE *out, const json_t *object, const char *name, int width)
+{
+	const char *text = show_string(object, name);
+	int len = (int)strnlen(text, 1000);
+
+	show_text(out, text, -1);
+	fprintf(out, "%*s", len < width ? width - len : 0, "");
 }
 
 /* --- status --------------------------------------------------------------- */
@@ -93,9 +111,11 @@ show_codes(FILE *out, const json_t *status)
 	fprintf(out, "%-14s %.0f", "Requests:", show_number(status,
 	    "requests"));
 	json_object_foreach((json_t *)codes, code, n) if (
-	    json_integer_value(n) > 0)
-		fprintf(out, "  %s %lld", code,
-		    (long long)json_integer_value(n));
+	    json_integer_value(n) > 0) {
+		fputs("  ", out);
+		show_text(out, code, -1);
+		fprintf(out, " %lld", (long long)json_integer_value(n));
+	}
 	if (show_number(status, "requests_lost") > 0)
 		fprintf(out, "  lost %.0f",
 		    show_number(status, "requests_lost"));
@@ -112,19 +132,21 @@ show_status(FILE *out, const json_t *status)
 	char age[16];
 
 	show_text(out, show_string(status, "name"), 60);
-	fprintf(out, ": %s%s (bicorn %s, pid %.0f, up %s, generation %.0f)\n",
-	    show_string(a, "state"),
+	fputs(": ", out);
+	show_member(out, a, "state", 0);
+	fprintf(out, "%s (bicorn ",
 	    json_is_true(json_object_get(status, "ready")) ? "" :
-							     ", NOT READY",
-	    show_string(status, "version"), show_number(a, "pid"),
-	    show_time(show_number(a, "uptime"), age),
+							     ", NOT READY");
+	show_member(out, status, "version", 0);
+	fprintf(out, ", pid %.0f, up %s, generation %.0f)\n",
+	    show_number(a, "pid"), show_time(show_number(a, "uptime"), age),
 	    show_number(a, "generation"));
 	if (show_number(a, "candidate") > 0)
 		fprintf(out, "%-14s generation %.0f boots\n", "Reloading:",
 		    show_number(a, "candidate"));
 	if (show_string(a, "reload_error")[0] != '\0') {
 		fprintf(out, "%-14s ", "Last reload:");
-		show_text(out, show_string(a, "reload_error"), -1);
+		show_member(out, a, "reload_error", 0);
 		fputc('\n', out);
 	}
 	fprintf(out, "%-14s %.0f of %.0f ready\n", "Workers:",
@@ -163,10 +185,10 @@ show_workers(FILE *out, const json_t *workers)
 		snprintf(busy, sizeof(busy), "%.0f/%zu",
 		    show_number(w, "busy"),
 		    json_array_size(json_object_get(w, "threads")));
-		fprintf(out,
-		    "%8.0f %4.0f %-9s %8s %8s %7s %6.0f %6.0f %10.0f\n",
-		    show_number(w, "pid"), show_number(w, "generation"),
-		    show_string(w, "state"),
+		fprintf(out, "%8.0f %4.0f ", show_number(w, "pid"),
+		    show_number(w, "generation"));
+		show_member(out, w, "state", 9);
+		fprintf(out, " %8s %8s %7s %6.0f %6.0f %10.0f\n",
 		    show_time(show_number(w, "age"), age),
 		    show_bytes(show_number(w, "memory"), memory), busy,
 		    show_number(w, "connections"), show_number(w, "queued"),
@@ -215,10 +237,11 @@ show_stacks(FILE *out, const json_t *stacks)
 	{
 		fprintf(out, "%sWorker %.0f", i > 0 ? "\n" : "",
 		    show_number(s, "pid"));
+		fputc(':', out);
 		if (show_string(s, "error")[0] != '\0')
-			fprintf(out, ": %s\n", show_string(s, "error"));
-		else
-			fputs(":\n", out);
+			fputc(' ', out);
+		show_member(out, s, "error", 0);
+		fputc('\n', out);
 		show_lines(out, show_string(s, "stacks"));
 	}
 }

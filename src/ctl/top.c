@@ -6,6 +6,7 @@
 #include "ctl/top.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -88,41 +89,54 @@ screen_leave(struct screen *s)
 
 /* --- the picture ---------------------------------------------------------- */
 
+/*
+ * The oldest first, without a table of all of them: the next is the oldest of
+ * those that are younger than the last, or as old and behind it.
+ */
+static const json_t *
+next_request(const json_t *workers, double last, size_t last_at,
+    const json_t **its_out, size_t *number_out, size_t *at_out)
+{
+	const json_t *best = NULL;
+	json_t *w, *t;
+	size_t i, j, at = 0;
+
+	json_array_foreach(workers, i, w) json_array_foreach(
+	    json_object_get(w, "threads"), j, t)
+	{
+		double age = show_number(t, "seconds");
+
+		at++;
+		if (json_object_get(t, "request") == NULL || age > last ||
+		    (age == last && at <= last_at) ||
+		    (best != NULL && age <= show_number(best, "seconds")))
+			continue;
+		best = t;
+		*its_out = w;
+		*number_out = j;
+		*at_out = at;
+	}
+	return best;
+}
+
 /* Pictures are drawn into memory first, then cut to the screen. */
 static void
 draw_requests(FILE *out, const json_t *workers)
 {
-	json_t *w, *t;
-	size_t i, j;
-	double longest = 1e18;
+	const json_t *best, *its;
+	double last = HUGE_VAL;
+	size_t number, at = 0;
 	char text[16];
 
 	fprintf(out, "\n%8s %7s %9s  %s\n", "PID", "THREAD", "FOR",
 	    "REQUEST");
-	/* The oldest first, without a table of all of them. */
 	for (int lines = 0; lines < 200; lines++) {
-		const json_t *best = NULL, *its = NULL;
-		size_t number = 0;
-
-		json_array_foreach(workers, i, w) json_array_foreach(
-		    json_object_get(w, "threads"), j, t)
-		{
-			double age = show_number(t, "seconds");
-
-			if (json_object_get(t, "request") == NULL ||
-			    age >= longest ||
-			    (best != NULL &&
-				age <= show_number(best, "seconds")))
-				continue;
-			best = t;
-			its = w;
-			number = j;
-		}
+		best = next_request(workers, last, at, &its, &number, &at);
 		if (best == NULL)
 			return;
-		longest = show_number(best, "seconds");
+		last = show_number(best, "seconds");
 		fprintf(out, "%8.0f %7zu %9s  ", show_number(its, "pid"),
-		    number, show_time(longest, text));
+		    number, show_time(last, text));
 		show_text(out, show_string(best, "request"), -1);
 		fputc('\n', out);
 	}
@@ -142,7 +156,9 @@ draw_head(FILE *out, const json_t *status)
 
 	fputs("bicorn: ", out);
 	show_text(out, show_string(status, "name"), 40);
-	fprintf(out, ", %s, up %s, generation %.0f\n", show_string(a, "state"),
+	fputs(", ", out);
+	show_text(out, show_string(a, "state"), 40);
+	fprintf(out, ", up %s, generation %.0f\n",
 	    show_time(show_number(a, "uptime"), t[0]),
 	    show_number(a, "generation"));
 	fprintf(out,
@@ -202,8 +218,9 @@ draw(const struct screen *s, const json_t *status)
 /* --- the loop ------------------------------------------------------------- */
 
 static bool
-wants_out(struct screen *s)
+wants_out(void *arg)
 {
+	struct screen *s = arg;
 	struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
 	struct signalfd_siginfo info;
 	char key;
@@ -251,6 +268,10 @@ top_run(struct link *l, const struct top_options *o, struct err *err)
 		s = (struct screen){ .signals = -1 };
 	else
 		screen_enter(&s);
+	if (!o->json && s.live) {
+		l->wants_out = wants_out;
+		l->arg = &s;
+	}
 	for (long i = 0; rc == LINK_OK && (o->count == 0 || i < o->count);
 	     i++) {
 		int64_t next_ms = clock_ms() + (int64_t)(o->delay_s * 1000);
@@ -272,7 +293,8 @@ top_run(struct link *l, const struct top_options *o, struct err *err)
 			break;
 	}
 	json_decref(status);
+	l->wants_out = NULL; /* at the prompt the line stays */
 	if (!o->json)
 		screen_leave(&s);
-	return rc;
+	return rc == LINK_LEFT ? LINK_OK : rc;
 }
