@@ -417,3 +417,51 @@ def test_top_can_be_left_while_nothing_comes(foreign, how):
     finally:
         p.kill()
         os.close(main)
+
+
+def say(ctl, data, count):
+    """So many answers to lines that are said at once, with the end."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(harness.DEADLINE)
+        s.connect(str(ctl.path))
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        got = s.makefile("rb").read().splitlines()
+    assert len(got) == count, got
+    return [json.loads(line) for line in got]
+
+
+def test_lines_at_once(controlled):
+    """As of a script that says all it wants, and waits: nc -N, socat."""
+    server, ctl = controlled("--workers", 2)
+    line = b'{"command": "%s"}\n'
+    one, = say(ctl, line % b"status", 1)
+    assert one["data"]["ready"] is True
+    one, = say(ctl, line % b"reopen", 1)
+    assert one["ok"] is True
+    both = say(ctl, line % b"stacks" + line % b"reopen" + line % b"workers" +
+               line % b"nonsense", 4)
+    assert [b["ok"] for b in both] == [True, True, True, False]
+    assert len(both[2]["data"]) == 2
+
+
+def test_gone_with_much_to_say(controlled):
+    """Nobody is told what nobody waits for, and that takes no time."""
+    server, ctl = controlled()
+    admin, = [p for p in harness.children(server.pid) if b"admin" in
+              open("/proc/%d/cmdline" % p, "rb").read()]
+    os.kill(server.workers()[0], signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(ctl.path))
+            s.sendall(b'{"command": "stacks"}\n' + b" " * 40000)
+        before = cpu_of(admin)
+        assert ctl.run("stacks").returncode == 0  # as long as that one
+        assert cpu_of(admin) - before < 1
+    finally:
+        os.kill(server.workers()[0], signal.SIGCONT)
+
+
+def cpu_of(pid):
+    fields = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

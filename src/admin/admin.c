@@ -62,16 +62,50 @@ free_peer(struct admin *a)
 	return NULL;
 }
 
+/*
+ * The one whose silence is the longest, of those that wait for nothing.  With
+ * each new connection one of them goes: who keeps all of them open keeps
+ * nobody out.
+ */
+static struct peer *
+idle_peer(struct admin *a)
+{
+	struct peer *found = NULL;
+
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		struct peer *p = &a->peers[i];
+
+		if (p->fd >= 0 && p->kind == PEER_HTTP && p->out.len == 0 &&
+		    p->wait == WAIT_NOTHING &&
+		    (found == NULL || p->heard_ms < found->heard_ms))
+			found = p;
+	}
+	return found;
+}
+
+static void
+make_room(struct admin *a)
+{
+	struct peer *p = count_peers(a, false) >= PEERS_HTTP ? idle_peer(a)
+							     : NULL;
+
+	if (p != NULL)
+		peer_free(p);
+}
+
 static void
 accept_peer(struct admin *a, const struct listener *l, enum peer_kind kind)
 {
 	bool control = kind == PEER_CONTROL;
 	size_t room = control ? PEERS_MAX - PEERS_HTTP : PEERS_HTTP;
 	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct peer *p = free_peer(a);
+	struct peer *p;
 
 	if (fd < 0)
 		return;
+	if (!control)
+		make_room(a);
+	p = free_peer(a);
 	if (p == NULL || count_peers(a, control) >= room ||
 	    (control && !control_admits(a, fd))) {
 		fd_close(&fd);
@@ -82,6 +116,7 @@ accept_peer(struct admin *a, const struct listener *l, enum peer_kind kind)
 		.kind = kind,
 		.any_host = l->is_unix || a->o->any_host,
 		.deadline_ms = a->now_ms + PEER_REQUEST_MS,
+		.heard_ms = a->now_ms,
 	};
 }
 
@@ -121,8 +156,10 @@ receive_some(struct peer *p)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-	if (n == 0)
-		return -1;
+	if (n == 0) {
+		p->ended = p->out.len > 0 || p->wait != WAIT_NOTHING;
+		return p->ended ? 0 : -1;
+	}
 	p->in.len += (size_t)n;
 	return 1;
 }
@@ -153,22 +190,30 @@ set_deadline(const struct admin *a, struct peer *p)
 		p->deadline_ms = a->now_ms + PEER_IDLE_MS;
 }
 
+/* Whether its next request may be answered. */
+static bool
+is_free(const struct peer *p)
+{
+	return p->out.len == 0 && p->wait == WAIT_NOTHING;
+}
+
 /* One request after the other, as far as the answers go. */
 static bool
 serve_all(struct admin *a, struct peer *p)
 {
+	bool sent;
 	size_t before;
 
 	do {
 		before = p->in.len;
-		if (p->out.len == 0 && p->wait == WAIT_NOTHING &&
-		    p->in.len > 0 && !serve(a, p))
+		sent = p->out.len > 0;
+		if (is_free(p) && p->in.len > 0 && !serve(a, p))
 			return false;
 		if (!send_some(a, p))
 			return false;
-	} while (p->in.len > 0 && p->in.len < before);
+	} while (is_free(p) && p->in.len > 0 && (sent || p->in.len < before));
 	set_deadline(a, p);
-	return true;
+	return !p->ended || !is_free(p);
 }
 
 static bool
@@ -179,8 +224,11 @@ tend(struct admin *a, struct peer *p, short events)
 
 	if ((events & (POLLIN | POLLHUP | POLLERR)) != 0)
 		got = receive_some(p);
-	if (got < 0)
+	/* When it is gone altogether, nobody waits for answers. */
+	if (got < 0 || (got == 0 && (events & (POLLHUP | POLLERR)) != 0))
 		return false;
+	if (got > 0)
+		p->heard_ms = a->now_ms;
 	if (got > 0 && was_empty)
 		p->deadline_ms = a->now_ms + PEER_REQUEST_MS;
 	return serve_all(a, p);
@@ -343,7 +391,7 @@ events_of(const struct peer *p)
 {
 	short events = POLLIN;
 
-	if (p->in.len >= REQUEST_MAX)
+	if (p->in.len >= REQUEST_MAX || p->ended)
 		events = 0;
 	return p->out.len > 0 ? (short)(events | POLLOUT) : events;
 }

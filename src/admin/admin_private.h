@@ -58,11 +58,13 @@ struct peer {
 	enum peer_kind kind;
 	bool any_host;   /* came by a unix socket */
 	bool close;      /* when the output is sent */
+	bool ended;      /* sends nothing more, but may wait for answers */
 	struct buf in;
 	struct buf out;
 	size_t sent;     /* of out */
 	struct http_head head;
 	int64_t deadline_ms; /* of what it has to do next */
+	int64_t heard_ms;    /* when it last sent something */
 
 	enum peer_wait wait;
 	uint64_t id;     /* of the command that waits */
