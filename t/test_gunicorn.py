@@ -28,8 +28,7 @@ pytestmark = pytest.mark.once
 # What may differ, and why.
 DIFFERENCES = {
     "environ SERVER_SOFTWARE": "it names the server",
-    "environ gunicorn.socket": "a socket that is handed out cannot be kept "
-        "consistent with what is buffered; bicorn has wsgi.input alone",
+    "environ gunicorn.socket": "here for a request with an Upgrade field",
     "environ REQUEST_URI": "bicorn has it besides RAW_URI: applications of "
         "uWSGI and mod_wsgi ask for it",
     "environ bicorn.client_gone": "bicorn's own",

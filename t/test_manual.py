@@ -267,7 +267,8 @@ def test_environ_is_as_the_page_says(wsgi):
             return [" ".join(environ).encode()]
     ''', "--request-id", "X-Request-ID")
     there = set(server.get("/", method="POST", body=b"x", headers=[
-        ("Content-Type", "text/plain")]).body.decode().split())
+        ("Content-Type", "text/plain"),
+        ("Upgrade", "websocket")]).body.decode().split())
     fields = {k for k in there if k.startswith("HTTP_")}
     assert there - fields <= told
     elsewhere = {k for k in told if k.startswith(("SSL_", "PROXY_"))}

@@ -1202,6 +1202,21 @@ def test_take_over_and_write_much(server):
     s.wait_log("probe: flood rc 0")
 
 
+def test_take_over_the_socket(server):
+    s = server("--threads", 1)
+    for _ in range(3):
+        with s.connect() as c:
+            assert c.get("/").status == 200
+            c.send(harness.request(target="/take-over-bare"))
+            assert c.until(b"\r\n\r\n") == b"HTTP/1.1 101 Bare\r\n\r\n"
+            c.send("hello")
+            assert c.exactly(5) == b"hello"
+            assert c.half_close().rest() == b""
+    with s.connect() as c:
+        c.send(harness.request(target="/take-over-bare") + b"early")
+        assert one(c.response(), "take_over") == str(INVALID)
+
+
 # --- settings and the log -----------------------------------------------------
 
 def test_settings(server):

@@ -795,8 +795,14 @@ bicorn_notes(const struct bicorn_server *server, const struct bicorn_str **out)
  * Answers with status (101 for an upgrade, 200 for CONNECT) and headers, as
  * bicorn_respond(), but Connection and Upgrade are sent as they are, and from
  * then on the bytes of the connection are the application's until handle()
- * returns, which closes it.  *fd_out is the socket, for poll() only: read and write
- * with the calls below, which know TLS and what was already received.
+ * returns, which closes it.  *fd_out is the socket, for poll() only: read and
+ * write with the calls below, which know TLS and what was already received.
+ *
+ * With status 0 nothing is sent: the application answers by *fd_out itself,
+ * and may read, write, duplicate and make it blocking until handle() returns,
+ * which shuts it down.  BICORN_INVALID where that cannot be: under TLS, in
+ * the uwsgi protocol, or when bytes behind the request were received.  Since
+ * 1.1.
  */
 static inline int
 bicorn_take_over(struct bicorn_exchange *x, unsigned status,

@@ -348,6 +348,11 @@ close_after(struct exchange *x, struct client *c)
 		reset_connection(c);
 		at_once = true;
 	}
+	if (x->given) {
+		/* The application may have copies of it, and threads. */
+		shutdown(c->conn.fd, SHUT_RDWR);
+		at_once = true;
+	}
 	inbound_drop(x->w, c);
 	if (at_once) {
 		/* TLS has an end of its own.  A child may have the socket. */

@@ -71,6 +71,30 @@ response_inform(struct exchange *x, unsigned status,
 	return send_buf(x) ? BICORN_OK : BICORN_GONE;
 }
 
+/* Whether all that there is to read and to write goes through the socket. */
+static bool
+is_bare(const struct client *c)
+{
+	const struct inbound *in = c->in;
+
+	return c->conn.tls == NULL && in->cgi == NULL && in->complete &&
+	    in->in.len == in->head.length + in->body_len;
+}
+
+/* The socket itself; the log says 101, as that is what it is for. */
+static int
+give_socket(struct exchange *x)
+{
+	if (!is_bare(x->c))
+		return BICORN_INVALID;
+	x->status = 101;
+	x->state = RESPONSE_RAW;
+	x->keep_open = false;
+	x->given = true;
+	x->broken = !output_drain(x->w, x->c);
+	return x->broken ? BICORN_GONE : BICORN_OK;
+}
+
 int
 response_take_over(struct exchange *x, unsigned status,
     const struct bicorn_header *headers, size_t count)
@@ -81,6 +105,8 @@ response_take_over(struct exchange *x, unsigned status,
 		return BICORN_STATE;
 	if (x->broken)
 		return BICORN_GONE;
+	if (status == 0)
+		return give_socket(x);
 	if (status != 101 && (status < 200 || status > 299))
 		return BICORN_INVALID;
 	x->status = status;

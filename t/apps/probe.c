@@ -650,6 +650,30 @@ take_over_silent(struct bicorn_exchange *x)
 }
 
 /* Much output over a connection that was taken over. */
+/* The socket itself, which answers until the client says no more. */
+static void
+take_over_bare(struct bicorn_exchange *x)
+{
+	static const char head[] = "HTTP/1.1 101 Bare\r\n\r\n";
+	char buf[64];
+	ssize_t n;
+	int fd, copy, rc = bicorn_take_over(x, 0, NULL, 0, &fd);
+
+	if (rc != BICORN_OK) {
+		struct report out = { "", 0 };
+
+		report_number(&out, "take_over", rc);
+		report_send(x, &out);
+		return;
+	}
+	copy = dup(fd);
+	fcntl(copy, F_SETFL, fcntl(copy, F_GETFL) & ~O_NONBLOCK);
+	n = write(copy, head, sizeof(head) - 1);
+	while (n > 0 && (n = read(copy, buf, sizeof(buf))) > 0)
+		n = write(copy, buf, (size_t)n);
+	/* The copy stays open: the connection ends all the same. */
+}
+
 static void
 take_over_flood(struct bicorn_exchange *x)
 {
@@ -774,6 +798,7 @@ static const struct {
 	{ "/until-gone", write_until_gone },
 	{ "/take-over", take_over },
 	{ "/take-over-silent", take_over_silent },
+	{ "/take-over-bare", take_over_bare },
 	{ "/take-over-flood", take_over_flood },
 	{ "/long", run_long },
 	{ "/setting", show_setting },

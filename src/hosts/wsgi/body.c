@@ -42,7 +42,7 @@ need_bytes(PyObject *chunk)
 static int
 need_start(const struct wsgi_response *r)
 {
-	if (r->started)
+	if (r->started || r->taken)
 		return 0;
 	PyErr_SetString(PyExc_AssertionError,
 	    "the application did not call start_response()");

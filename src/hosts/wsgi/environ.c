@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "names.h"
+#include "socket.h"
 
 /* Texts longer than this are dropped after the request. */
 #define TEXT_KEEP 1024
@@ -413,6 +414,15 @@ add_length(struct wsgi_thread *t, PyObject *env, int64_t length)
 	    PyUnicode_FromFormat("%lld", (long long)length));
 }
 
+/* For who wants to upgrade the connection: here, where there is no TLS. */
+static int
+add_socket(struct wsgi_thread *t, PyObject *env)
+{
+	t->lends_socket = true;
+	return set_steal(env, t->wsgi->keys[KEY_SOCKET],
+	    socket_new(t->wsgi->socket_type, t->call));
+}
+
 static int
 add_fields(struct wsgi_thread *t, PyObject *env,
     const struct bicorn_request *r)
@@ -433,6 +443,9 @@ add_fields(struct wsgi_thread *t, PyObject *env,
 			recoded = true;
 			continue;
 		}
+		if (name->kind == NAME_UPGRADE && !r->tls &&
+		    add_socket(t, env) < 0)
+			return -1;
 		value = names_value(name, r->headers[i].value);
 		if (value == NULL)
 			return -1;

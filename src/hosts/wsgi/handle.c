@@ -46,6 +46,12 @@ fail(struct wsgi_thread *t, struct bicorn_exchange *x)
 		t->response.failed = t->response.unread;
 		return;
 	}
+	/* Libraries end a WebSocket by the one, gunicorn's word, or the other. */
+	if (t->response.taken && (PyErr_ExceptionMatches(PyExc_StopIteration) ||
+	    PyErr_ExceptionMatches(PyExc_OSError))) {
+		PyErr_Clear();
+		return;
+	}
 	t->response.late = deadline_passed(t->wsgi);
 	report_request(t->wsgi, x->request);
 	t->response.failed = true;
@@ -115,6 +121,8 @@ finish(struct wsgi_thread *t, struct bicorn_exchange *x)
 	struct wsgi_response *r = &t->response;
 	int rc = BICORN_OK;
 
+	if (r->taken)
+		return;
 	if (r->pending && !r->failed)
 		rc = response_deliver(r, x, r->parts.span, r->parts.count,
 		    false);

@@ -26,6 +26,7 @@
 #include "names.h"
 #include "preload.h"
 #include "report.h"
+#include "socket.h"
 #include "support.h"
 #include "target.h"
 #include "thread.h"
@@ -109,9 +110,10 @@ prepare(struct wsgi *w)
 	w->input_type = input_type_new();
 	w->errors_type = errors_type_new();
 	w->file_wrapper_type = filewrapper_type_new();
+	w->socket_type = socket_type_new();
 	if (w->close == NULL || w->names == NULL || w->call_type == NULL ||
 	    w->input_type == NULL || w->errors_type == NULL ||
-	    w->file_wrapper_type == NULL)
+	    w->file_wrapper_type == NULL || w->socket_type == NULL)
 		return -1;
 	if (environ_init(w) < 0 || fork_watch(w) < 0 || deadline_init(w) < 0)
 		return -1;
@@ -155,6 +157,7 @@ drop(struct wsgi *w)
 	Py_CLEAR(w->input_type);
 	Py_CLEAR(w->errors_type);
 	Py_CLEAR(w->file_wrapper_type);
+	Py_CLEAR(w->socket_type);
 	deadline_fini(w);
 }
 

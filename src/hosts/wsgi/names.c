@@ -51,6 +51,7 @@ static const struct {
 	{ "Authorization", NAME_AUTHORIZATION },
 	{ "Proxy-Authorization", NAME_AUTHORIZATION },
 	{ "SCRIPT_NAME", NAME_SCRIPT_NAME },
+	{ "Upgrade", NAME_UPGRADE },
 };
 
 PyObject *

@@ -31,6 +31,7 @@ response_begin(struct wsgi_response *r, const struct bicorn_request *req)
 	r->failed = false;
 	r->late = false;
 	r->pending = false;
+	r->taken = false;
 }
 
 static void
@@ -100,6 +101,9 @@ response_deliver(struct wsgi_response *r, struct bicorn_exchange *x,
 	const struct bicorn_server *server = x->server;
 	int rc = BICORN_OK;
 
+	/* What there was to say was said by the socket. */
+	if (r->taken)
+		return BICORN_OK;
 	/* Of a body that is not sent, only the end of the client matters. */
 	if (r->bodiless && r->head_sent)
 		return server->gone(x) ? BICORN_GONE : BICORN_OK;
@@ -121,8 +125,11 @@ static int
 deliver_file(struct wsgi_response *r, struct bicorn_exchange *x, int fd,
     int64_t offset, int64_t len)
 {
-	int rc = r->head_sent ? BICORN_OK : deliver_head(r, x);
+	int rc;
 
+	if (r->taken)
+		return BICORN_OK;
+	rc = r->head_sent ? BICORN_OK : deliver_head(r, x);
 	if (rc >= 0 && len > 0 && !r->bodiless)
 		rc = x->server->send_file(x, fd, offset, len);
 	return rc < 0 ? rc : BICORN_OK;
@@ -202,7 +209,7 @@ response_end(struct wsgi_thread *t)
 	Py_BEGIN_ALLOW_THREADS
 	rc = response_deliver(r, call->x, r->parts.span, r->parts.count,
 	    false);
-	if (rc >= 0)
+	if (rc >= 0 && !r->taken)
 		rc = bicorn_finish(call->x);
 	Py_END_ALLOW_THREADS
 	call_leave(call);

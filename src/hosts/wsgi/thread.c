@@ -95,6 +95,7 @@ thread_begin(struct wsgi_thread *t, struct bicorn_exchange *x)
 		drop_objects(t);
 		return -1;
 	}
+	t->lends_socket = false;
 	call_begin(t->call, t, x);
 	input_begin(t->input, x->request, t->wsgi->body_buffer);
 	return 0;
@@ -108,7 +109,7 @@ thread_end(struct wsgi_thread *t)
 	call_end(t->call);
 	input_end(t->input);
 	errors_flush(t->errors);
-	if (!all_returned(t))
+	if (t->lends_socket || !all_returned(t))
 		drop_objects(t);
 }
 

@@ -63,6 +63,7 @@ struct wsgi_names;
 	KEY(FILE_WRAPPER, "wsgi.file_wrapper")          \
 	KEY(INPUT_TERMINATED, "wsgi.input_terminated")  \
 	KEY(SERVER_SOFTWARE, "SERVER_SOFTWARE")         \
+	KEY(SOCKET, "gunicorn.socket")                  \
 	KEY(CONTENT_TYPE, "CONTENT_TYPE")               \
 	KEY(CONTENT_LENGTH, "CONTENT_LENGTH")           \
 	KEY(SSL_PROTOCOL, "SSL_PROTOCOL")               \
@@ -102,6 +103,7 @@ struct wsgi {
 	PyTypeObject *input_type;
 	PyTypeObject *errors_type;
 	PyTypeObject *file_wrapper_type;
+	PyTypeObject *socket_type;
 	const struct bicorn_str *notes; /* what the access log asks for */
 	size_t note_count;
 	PyObject *support;    /* support.py, where it is in use, or NULL */
@@ -156,6 +158,7 @@ struct wsgi_response {
 	bool failed;        /* the application did */
 	bool late;          /* ... because its deadline passed */
 	bool pending;       /* the rest is in parts, to be sent at the end */
+	bool taken;         /* the application has the socket instead */
 	struct wsgi_parts parts;
 
 	/* Kept for the next request. */
@@ -198,6 +201,7 @@ struct wsgi_thread {
 	PyObject *client_gone; /* borrowed */
 	PyObject *input;       /* borrowed */
 	PyObject *errors;
+	bool lends_socket;     /* environ has one, that refers to the call */
 
 	PyObject *hook_request; /* between the hooks of a request */
 	PyObject *hook_environ;
