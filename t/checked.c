@@ -5,7 +5,8 @@
  *	checked [-c CONNECTIONS] [-d SECONDS] [-p DEPTH] [-s SEED] [-w SECONDS]
  *	    [-b ONE_IN] [-l ONE_IN] [-m ONE_IN] [-e] [-r] ADDRESS...
  *
- * ADDRESS is a port of 127.0.0.1, tls:PORT, or the path of a unix socket.
+ * ADDRESS is a port of 127.0.0.1, tls:PORT, proxy:PORT, where a PROXY header is
+ * sent first, or the path of a unix socket.
  * Each connection sends bursts of up to DEPTH (8) requests that differ in all
  * that matters, as t/apps/checked.c explains them, and looks at every byte
  * that comes: each answer has to belong to the request whose turn it is, to
@@ -87,6 +88,7 @@ struct link {
 	size_t in_len, in_room;
 	size_t sip;           /* bytes that it reads at once */
 	bool last;            /* nothing may come behind the burst */
+	bool fresh;           /* it has not sent anything */
 	int64_t begun_ms;     /* the burst */
 	int64_t stalls_to_ms; /* until then it does nothing; 0: it does not */
 #ifdef HAVE_TLS
@@ -291,6 +293,12 @@ is_tls(const struct link *k)
 	return strncmp(k->address, "tls:", 4) == 0;
 }
 
+static bool
+is_proxy(const struct link *k)
+{
+	return strncmp(k->address, "proxy:", 6) == 0;
+}
+
 static int
 connected(struct checked *d, struct link *k)
 {
@@ -310,7 +318,7 @@ connected(struct checked *d, struct link *k)
 		return fd;
 	}
 	port.sin_port = htons((uint16_t)atoi(k->address +
-	    (is_tls(k) ? 4 : 0)));
+	    strcspn(k->address, "0123456789")));
 	if (chance(d, 10) == 0) {
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
 		k->sip = 1000;
@@ -336,6 +344,7 @@ open_link(struct checked *d, struct link *k)
 #endif
 	k->in_len = 0;
 	k->last = false;
+	k->fresh = true;
 	k->stalls_to_ms = 0;
 	d->connections++;
 	if (fcntl(k->fd, F_SETFL, O_NONBLOCK) != 0 ||
@@ -461,6 +470,9 @@ begin_burst(struct checked *d, struct link *k)
 	k->count = k->answered = 0;
 	k->out_len = k->out_at = 0;
 	k->begun_ms = now_ms();
+	if (k->fresh && is_proxy(k))
+		say(k, "PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n");
+	k->fresh = false;
 	while (k->count < depth)
 		say_request(d, k);
 	k->manner = MANNER_WHOLE;

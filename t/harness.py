@@ -80,8 +80,10 @@ def environment(extra=None, leaks=False):
     env["LANG"] = "C.UTF-8"
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     if SANITIZERS:
-        # The interpreter's own allocator would hide errors.
-        env["PYTHONMALLOC"] = "malloc"
+        # The interpreter's own allocator would hide errors; without its lock
+        # it knows no other.
+        if HAS_LOCK:
+            env["PYTHONMALLOC"] = "malloc"
         env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + \
             ":detect_leaks=%d:abort_on_error=0:handle_abort=0" % leaks
         env["UBSAN_OPTIONS"] = "print_stacktrace=1"

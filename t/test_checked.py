@@ -103,9 +103,13 @@ def serve(bicorn, module, tmp_path):
         server = bicorn(*args, app, cwd=tmp_path)
         found = [str(path)]
         for name in server.listeners:
-            if name.startswith("http"):
-                tls = "tls:" if name.startswith("https") else ""
-                found.append(tls + name.rsplit(":", 1)[1])
+            port = name.rsplit(":", 1)[1]
+            if name.startswith("https:"):
+                found.append("tls:" + port)
+            elif name.startswith("http:"):
+                found.append(port)
+                if "--proxy-protocol" in args:
+                    found.append("proxy:" + port)
         return server, found
 
     return start
@@ -180,7 +184,8 @@ def draw(r):
                 "--response-buffer", r.choice(["4k", "64k", "1M"])]
     for chance, more in [
             (.5, ["--stream-body"]), (.3, ["--preload"]),
-            (.2, ["--reuse-port"]), (.2, ["--response-spool", "100k"]),
+            (.2, ["--reuse-port"]), (.2, ["--proxy-protocol", "auto"]),
+            (.2, ["--response-spool", "100k"]),
             (.3, ["--max-requests", r.choice([50, 1000])]),
             (.2, ["--request-timeout", 60, "--slow-request", 0.01,
                   "--slow-request-stack"])]:
