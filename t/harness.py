@@ -175,6 +175,14 @@ def is_helper(pid):
         return False
 
 
+def admin_process(pid):
+    """The one of an arbiter, once its title says what it is."""
+    return wait_for(lambda: [
+        p for p in children(pid)
+        if b"admin" in open("/proc/%d/cmdline" % p, "rb").read()],
+        "the admin process")[0]
+
+
 def wait_for(condition, what, timeout=None):
     """Until condition() is true: for what no log line tells, as a process
     that leaves.  Returns what it returned."""
@@ -490,9 +498,9 @@ class Server:
                 raise
 
     def wait_ready(self, since=0):
-        said = self.log.wait(r"Listening at: (.*) \(\d+\)$",
+        said = self.log.wait(r"Listening at: (.*) \(\d+\)(?:\"})?$",
                              since=since).group(1)
-        self.log.wait(r"\] Ready", since=since)
+        self.log.wait(r"(\] |message\":\")Ready", since=since)
         self.listeners = said.split(",")
         first = self.listeners[0]
         self.address = address_of(first)

@@ -479,9 +479,7 @@ def test_it_is_started_again(watched):
     server, admin = watched()
     server.get("/")
     wait_for(lambda: codes(admin) == {"2xx": 1}, "the request")
-    pid = next(p for p in harness.children(server.pid)
-               if b"admin" in open("/proc/%d/cmdline" % p, "rb").read())
-    os.kill(pid, signal.SIGKILL)
+    os.kill(harness.admin_process(server.pid), signal.SIGKILL)
     server.wait_log("The admin process .* ended")
     assert admin.get("/health").status == 200
     assert codes(admin) == {"2xx": 1}

@@ -448,8 +448,7 @@ def test_lines_at_once(controlled):
 def test_gone_with_much_to_say(controlled):
     """Nobody is told what nobody waits for, and that takes no time."""
     server, ctl = controlled()
-    admin, = [p for p in harness.children(server.pid) if b"admin" in
-              open("/proc/%d/cmdline" % p, "rb").read()]
+    admin = harness.admin_process(server.pid)
     os.kill(server.workers()[0], signal.SIGSTOP)
     try:
         with socket.socket(socket.AF_UNIX) as s:

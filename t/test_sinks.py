@@ -471,6 +471,44 @@ def test_rotation_without_privileges(wsgi, tmp_path):
     assert "/later" not in (logs / "access.1").read_text()[len(old):]
 
 
+def test_error_log_as_json(wsgi, tmp_path):
+    """An object for each entry, whatever it says; a reload may change that."""
+    settings = tmp_path / "x.conf"
+    settings.write_text('error_log_format = "json";\n')
+    server = wsgi('''
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/boom":
+                raise ValueError("a \\"quote\\", \\x1b and ä\\n\\\\")
+            environ["wsgi.errors"].write("the application's own\\n")
+            start_response("200 OK", [])
+            return []
+    ''', "-c", settings)
+    server.get("/boom")
+    server.get("/")
+    server.wait_log("the application's own")
+    lines = server.log.text().splitlines()
+    assert lines.count("the application's own") == 1
+    entries = [json.loads(line) for line in lines if line[0] == "{"]
+    assert len(entries) == len(lines) - 1
+    for e in entries:
+        assert list(e) == ["time", "pid", "level", "message"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
+                            e["time"])
+    assert entries[0]["message"].startswith("Starting bicorn")
+    assert entries[0]["pid"] == server.pid
+    boom = entries[-1]
+    assert boom["level"] == "ERROR" and boom["pid"] == server.workers()[0]
+    assert boom["message"].startswith(
+        "Error handling request GET /boom\nTraceback (most recent call last)")
+    assert boom["message"].endswith(
+        'ValueError: a "quote", \x1b and ä\n\\')
+
+    settings.write_text('error_log_format = "text";\n')
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log(r"^\[.*\] \[INFO\] Ready", since=mark)
+
+
 def test_copytruncate(wsgi, tmp_path):
     """The file is emptied under the server, as logrotate may do."""
     path = tmp_path / "access.log"

@@ -37,6 +37,7 @@ static int
 open_errorlog(const struct settings *s, const struct settings *before,
     struct err *err)
 {
+	log_json_set(strcmp(s->error_log_format, "json") == 0);
 	if (before == NULL || !same_text(s->errorlog, before->errorlog))
 		return log_open(s->errorlog, (enum log_level)s->log_level,
 		    s->uid, s->gid, err);

@@ -34,6 +34,7 @@ static const struct {
 	{ SETTING_workers, "auto 1 2 4 8" },
 	{ SETTING_loglevel, "debug info warning error critical" },
 	{ SETTING_access_log_format, "json" },
+	{ SETTING_error_log_format, "text json" },
 	{ SETTING_accesslog, "-" },
 	{ SETTING_header_map, "drop refuse dangerous" },
 	{ SETTING_syslog_addr, "unix:///dev/log udp://localhost:514 "

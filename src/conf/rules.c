@@ -155,6 +155,14 @@ check_log_level(const char *text, struct err *err)
 }
 
 static int
+check_log_format(const char *text, struct err *err)
+{
+	if (strcmp(text, "text") == 0 || strcmp(text, "json") == 0)
+		return 0;
+	return must_be(err, "text or json");
+}
+
+static int
 check_engine(const char *text, struct err *err)
 {
 	if (strcmp(text, "auto") == 0 || strcmp(text, "poll") == 0 ||
@@ -478,6 +486,7 @@ static const struct {
 	{ SETTING_health_path, check_path },
 	{ SETTING_umask, check_umask },
 	{ SETTING_socket_mode, check_mode },
+	{ SETTING_error_log_format, check_log_format },
 	{ SETTING_loglevel, check_log_level },
 	{ SETTING_forwarded_allow_ips, check_network },
 	{ SETTING_secure_scheme_headers, check_scheme_header },

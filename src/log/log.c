@@ -26,11 +26,13 @@
 #define TEXT_ON_STACK 1024
 #define TEXT_MAX 65536 /* of log_at(); a longer one is cut */
 #define HEAD_MAX 128   /* time, process, level, colours */
+#define TAIL_MAX 2     /* the end of an object */
 
 static struct {
 	struct sink sink;
 	_Atomic int level;
 	bool colour;
+	bool json;
 	bool captures; /* 1 and 2 are copies of the sink's descriptor */
 	struct syslog_link *syslog;
 	struct statsd *statsd;
@@ -135,6 +137,12 @@ log_level_set(enum log_level level)
 	atomic_store_explicit(&the_log.level, (int)level, memory_order_relaxed);
 }
 
+void
+log_json_set(bool on)
+{
+	the_log.json = on;
+}
+
 bool
 log_level_parse(const char *text, enum log_level *out)
 {
@@ -183,6 +191,26 @@ stamp(void)
 	return text;
 }
 
+/* The time as in the access log. */
+static size_t
+put_json_head(char out[HEAD_MAX], enum log_level level)
+{
+	struct timespec now;
+	struct tm tm;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (gmtime_r(&now.tv_sec, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	return (size_t)snprintf(out, HEAD_MAX,
+	    "{\"time\":\"%04u-%02u-%02uT%02u:%02u:%02u.%03uZ\",\"pid\":%ld,"
+	    "\"level\":\"%s\",\"message\":\"",
+	    (unsigned)(tm.tm_year + 1900) % 10000,
+	    (unsigned)(tm.tm_mon + 1) % 100, (unsigned)tm.tm_mday % 100,
+	    (unsigned)tm.tm_hour % 100, (unsigned)tm.tm_min % 100,
+	    (unsigned)tm.tm_sec % 100, (unsigned)(now.tv_nsec / 1000000) % 1000,
+	    (long)getpid(), levels[level].name);
+}
+
 /* Writes what stands in front of the text; returns its length. */
 static size_t
 put_head(char out[HEAD_MAX], enum log_level level)
@@ -190,22 +218,36 @@ put_head(char out[HEAD_MAX], enum log_level level)
 	const char *on = the_log.colour ? levels[level].colour : "";
 	const char *off = the_log.colour ? "\033[0m" : "";
 
+	if (the_log.json)
+		return put_json_head(out, level);
 	return (size_t)snprintf(out, HEAD_MAX, "%s[%ld] [%s%s%s] ", stamp(),
 	    (long)getpid(), on, levels[level].name, off);
+}
+
+/* ... and what behind it. */
+static size_t
+put_tail(char out[TAIL_MAX])
+{
+	if (!the_log.json)
+		return 0;
+	memcpy(out, "\"}", 2);
+	return 2;
 }
 
 /* To the sink alone, also what syslog has lost: that we do not reach. */
 static void
 report(uint64_t lost, const char *what)
 {
-	char line[HEAD_MAX + 64];
+	char line[HEAD_MAX + 64 + TAIL_MAX + 1];
 	size_t n;
 
 	if (lost == 0)
 		return;
 	n = put_head(line, LEVEL_WARNING);
-	n += (size_t)snprintf(line + n, sizeof(line) - n,
-	    "%llu %s were lost\n", (unsigned long long)lost, what);
+	n += (size_t)snprintf(line + n, 64, "%llu %s were lost",
+	    (unsigned long long)lost, what);
+	n += put_tail(line + n);
+	line[n++] = '\n';
 	sink_write(&the_log.sink, line, n);
 }
 
@@ -248,7 +290,8 @@ put_entry(enum log_level level, const char *text, size_t len, unsigned flags,
     bool with_head)
 {
 	char small[ENTRY_ON_STACK], *entry = small;
-	size_t room = HEAD_MAX + len * ESCAPE_GROWTH + ESCAPE_GROWTH + 1, used;
+	size_t room = HEAD_MAX + len * ESCAPE_GROWTH + ESCAPE_GROWTH +
+	    TAIL_MAX + 1, used;
 	size_t head = 0;
 
 	while (len > 0 && text[len - 1] == '\n')
@@ -262,9 +305,16 @@ put_entry(enum log_level level, const char *text, size_t len, unsigned flags,
 	if (with_head) {
 		count_entry(level, text, len);
 		head = put_head(entry, level);
+		if (the_log.json)
+			flags = ESCAPE_QUOTES | ESCAPE_JSON;
 	}
 	used = head;
-	used += escape_put(entry + used, room - used - 1, &text, &len, flags);
+	used += escape_put(entry + used, room - used - TAIL_MAX - 1, &text,
+	    &len, flags);
+	if (with_head)
+		used += put_tail(entry + used);
+	if (the_log.json)
+		head = 0; /* syslog gets the object as it is */
 	if (the_log.syslog != NULL)
 		syslog_send(the_log.syslog, levels[level].severity, "error",
 		    entry + head, used - head);

@@ -44,6 +44,12 @@ int log_reopen(struct err *err);
 /* Another level, as after a reload. */
 void log_level_set(enum log_level level);
 
+/*
+ * Entries as objects of JSON, a line for each, with the members time, pid,
+ * level and message.  While there is one thread.
+ */
+void log_json_set(bool on);
+
 /* "debug", "info", "warning", "error", "critical", in any case. */
 bool log_level_parse(const char *text, enum log_level *out);
 

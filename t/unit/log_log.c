@@ -103,6 +103,24 @@ test_entry(void **state)
 }
 
 static void
+test_json(void **state)
+{
+	char *text;
+
+	(void)state;
+	open_log(LEVEL_INFO);
+	log_json_set(true);
+	log_warning("a \"b\"\n\\ %c", 0xff);
+	log_plain(LEVEL_INFO, "its own\n", 8);
+	log_json_set(false);
+	text = content();
+	matches(text, "^\\{\"time\":\"[-0-9]{10}T[0-9:]{8}\\.[0-9]{3}Z\","
+	    "\"pid\":[0-9]+,\"level\":\"WARNING\",\"message\":"
+	    "\"a \\\\\"b\\\\\"\\\\u000a\\\\\\\\ \\\\ufffd\"\\}\nits own\n$");
+	free(text);
+}
+
+static void
 test_levels(void **state)
 {
 	static const char *const names[] = { "debug", "Info", "WARNING",
@@ -298,6 +316,7 @@ main(void)
 		cmocka_unit_test(test_escapes),
 		cmocka_unit_test(test_text_keeps_lines),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_no_colours),
 		cmocka_unit_test(test_rotation_under_load),
 		cmocka_unit_test(test_failed_reopen_keeps_the_old),
