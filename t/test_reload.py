@@ -317,6 +317,31 @@ def test_listeners_come_and_go(bicorn, life, tmp_path):  # noqa: F811
     assert not kept.exists() and not new.exists()
 
 
+def test_listeners_of_a_reload_overtaken(bicorn, life, tmp_path):  # noqa: F811
+    """What a reload has opened is the next one's, if that comes before."""
+    conf, boot = tmp_path / "my.conf", tmp_path / "boot"
+    lost, new, port = tmp_path / "lost", tmp_path / "new", free_port()
+    conf.write_text('bind = ["unix:%s"];\n' % lost)
+    boot.write_text("ok")
+    server = bicorn("-c", conf, "-e", "LIFE_BOOT=%s" % boot, life, bind=None,
+                    wait=False)
+    server.wait_log("Ready")
+    conf.write_text('bind = ["unix:%s", "unix:%s", "127.0.0.1:%d"];\n' % (
+        lost, new, port))
+    lost.unlink()
+    boot.write_text("hang")
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Booting worker", since=mark)
+    boot.write_text("ok")
+    reload(server)
+    for address in str(lost), str(new), ("127.0.0.1", port):
+        with harness.Conn(address) as c:
+            assert c.get("/").status == 200
+    assert server.stop() == 0
+    assert not lost.exists() and not new.exists()
+
+
 def test_listener_that_cannot_be_opened(bicorn, life, tmp_path):  # noqa: F811
     conf = tmp_path / "my.conf"
     conf.write_text('bind = ["127.0.0.1:0"];\n')

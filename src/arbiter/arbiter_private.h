@@ -205,7 +205,7 @@ void stop_halt(struct arbiter *a, int exit_code, const char *reason);
 void stop_retire(struct arbiter *a, struct generation *g);
 
 /* The same for a candidate that another one, or none, replaces. */
-void stop_replaced(struct arbiter *a);
+void stop_replaced(struct arbiter *a, struct generation *g);
 
 /* Has those leave whose workers were needed for a while longer. */
 void stop_lingering(struct arbiter *a);

@@ -126,7 +126,7 @@ tell_reload(struct generation *g)
 void
 reload_begin(struct arbiter *a)
 {
-	struct generation *g;
+	struct generation *g, *replaced = a->candidate;
 	struct err err;
 
 	log_info("Hang up: Master");
@@ -138,13 +138,13 @@ reload_begin(struct arbiter *a)
 		refuse(a, err.text);
 		return;
 	}
-	if (a->candidate != NULL) {
-		log_info("Another reload: generation %u is given up",
-		    a->candidate->number);
-		stop_replaced(a);
-	}
 	a->generations = g->number;
-	a->candidate = g;
+	a->candidate = g; /* what it shares with the other one stays open */
+	if (replaced != NULL) {
+		log_info("Another reload: generation %u is given up",
+		    replaced->number);
+		stop_replaced(a, replaced);
+	}
 	/* Before everybody is there, nobody has a place to give. */
 	if (a->serving->complete)
 		g->step = (size_t)g->settings->reload_step;

@@ -23,12 +23,16 @@ find(const struct sockets *k, const char *spec)
 	return NULL;
 }
 
+/* A path that was made again is that of the candidate. */
 static struct listener *
 find_peer(const struct sockets_peers *peers, const char *spec)
 {
 	struct listener *l = find(peers->sets[0], spec);
+	struct listener *newer = find(peers->sets[1], spec);
 
-	return l != NULL ? l : find(peers->sets[1], spec);
+	if (l == NULL || (newer != NULL && newer->ino != l->ino))
+		return newer;
+	return l;
 }
 
 /* The name says http or https, which a reload may change. */

@@ -53,10 +53,8 @@ stop_retire(struct arbiter *a, struct generation *g)
  * them back, or the next candidate has, its workers are needed.
  */
 void
-stop_replaced(struct arbiter *a)
+stop_replaced(struct arbiter *a, struct generation *g)
 {
-	struct generation *g = a->candidate;
-
 	g->lingers = g->failed ||
 	    (a->serving != NULL && a->serving->handed > 0);
 	if (a->serving != NULL)
@@ -124,7 +122,7 @@ delay(struct arbiter *a)
 	a->stop = STOP_LATER;
 	a->stop_ms = clock_ms() + ms;
 	if (a->candidate != NULL)
-		stop_replaced(a);
+		stop_replaced(a, a->candidate);
 	return true;
 }
 
