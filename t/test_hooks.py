@@ -461,6 +461,36 @@ def test_post_request_keeps_nothing(bicorn, conf):
     assert after - before < 500
 
 
+@python
+@pytest.mark.parametrize("rest, status", [
+    (b"3\r\nabcX", "400 Bad Request"),
+    (b"3\r\nabc\r\n400\r\nx", "413 Content Too Large"),
+    (b"3\r\nab", "408 Request Timeout"),
+    (b"0\r\n\r\n", "500 Internal Server Error"),
+])
+def test_post_request_hears_what_was_answered(bicorn, conf, rest, status):
+    """... in place of the application, and not what that had begun."""
+    where = conf('''
+        def post_request(worker, req, environ, resp):
+            worker.log.info("H %s, %d", resp.status, resp.status_code)
+    ''')
+    (where / "app.py").write_text(textwrap.dedent("""
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [environ["wsgi.input"].read(), None]
+    """))
+    server = bicorn("-c", "gunicorn.conf.py", "--stream-body",
+                    "--limit-request-body", "1000", "--body-timeout", "0.5",
+                    "app:app", cwd=where)
+    with server.connect() as c:
+        c.send(harness.request("POST", "/", {
+            "Transfer-Encoding": "chunked", "Expect": "100-continue"}))
+        c.until(b"100 Continue\r\n\r\n")
+        c.send(rest)
+        assert c.rest().startswith(b"HTTP/1.1 %s\r\n" % status.encode())
+    server.wait_log(r"H %s, %s$" % (status, status[:3]))
+
+
 # ---- applications in C ----
 
 NATIVE = r'''

@@ -1336,6 +1336,35 @@ def test_listeners(bicorn, compile_app, tmp_path):
         "unix:{0}/s unix:{0}/s {0}/s 0 1 0".format(tmp_path)]
 
 
+STATUS = """
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	unsigned before = bicorn_status(x), begun, refused;
+
+	bicorn_respond(x, 201, NULL, 0, BICORN_LENGTH_UNKNOWN);
+	begun = bicorn_status(x);
+	bicorn_respond(x, 99, NULL, 0, BICORN_LENGTH_UNKNOWN);
+	refused = bicorn_status(x);
+	bicorn_respond(x, 202, NULL, 0, BICORN_LENGTH_UNKNOWN);
+	bicorn_abort(x);
+	bicorn_logf(x->server, BICORN_LOG_INFO, "status %u, %u, %u, %u",
+	    before, begun, refused, bicorn_status(x));
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+def test_status(bicorn, compile_app):
+    server = bicorn(compile_app(STATUS))
+    for _ in range(2):
+        assert server.get("/").status == 500
+        server.wait_log("status 0, 201, 0, 500")
+
+
 WRONG = r"""
 #define _GNU_SOURCE
 #include <fcntl.h>

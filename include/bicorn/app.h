@@ -35,10 +35,10 @@
  *
  * Changes of the interface:
  *	1.0 (2026-11)  first
- *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_note(),
- *	               bicorn_notes(), bicorn_variables(),
- *	               bicorn_listener_at(), bicorn_request.id,
- *	               BICORN_LOG_PLAIN;
+ *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_status(),
+ *	               bicorn_note(), bicorn_notes(), bicorn_variables(),
+ *	               bicorn_waited(), bicorn_listener_at(),
+ *	               bicorn_request.id, BICORN_LOG_PLAIN;
  *	               moments: events, event(), helper(); settings(), files();
  *	               bicorn_load.flags, .number and .arbiter;
  *	               fork_prepare(), fork_parent(), fork_child()
@@ -435,6 +435,7 @@ struct bicorn_server {
 	void (*waited)(struct bicorn_exchange *x, int64_t us);
 	int (*listener)(const struct bicorn_server *server, size_t number,
 	    struct bicorn_listener *out);
+	unsigned (*status)(struct bicorn_exchange *x);
 };
 
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
@@ -766,6 +767,16 @@ bicorn_error(struct bicorn_exchange *x, unsigned status,
     const struct bicorn_header *headers, size_t count)
 {
 	return x->server->error(x, status, headers, count);
+}
+
+/*
+ * The status of the response: what it was started with, or what the server
+ * has answered instead; 0 before there is one.  Since 1.1.
+ */
+static inline unsigned
+bicorn_status(struct bicorn_exchange *x)
+{
+	return x->server->status(x);
 }
 
 /*

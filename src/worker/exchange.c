@@ -454,6 +454,14 @@ lent_waited(struct bicorn_exchange *pub, int64_t us)
 	counts_add(x->counts, COUNT_LOCK_WAIT_US, (uint64_t)us);
 }
 
+static unsigned
+lent_status(struct bicorn_exchange *pub)
+{
+	const struct exchange *x = of(pub);
+
+	return x->state != RESPONSE_NONE ? x->status : 0;
+}
+
 /* --- the raw connection --------------------------------------------------- */
 
 static int
@@ -601,5 +609,6 @@ lent_init(struct worker *w)
 		.variables = exchange_variables,
 		.waited = lent_waited,
 		.listener = exchange_listener,
+		.status = lent_status,
 	};
 }

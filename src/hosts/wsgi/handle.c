@@ -218,7 +218,7 @@ handle_exchange(struct bicorn_exchange *x)
 		/* The client does not wait for what comes now. */
 		bicorn_finish(x);
 		take_lock(t);
-		hooks_after(t);
+		hooks_after(t, x);
 		drop_lock(t);
 	}
 	/* Small things can wait for the next request, large ones not. */

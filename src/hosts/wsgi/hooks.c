@@ -324,15 +324,36 @@ hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
 	return t->hook_request != NULL ? 0 : -1;
 }
 
-/* "200 OK"; what the server answers for an application that failed. */
-static PyObject *
-status_of(const struct wsgi_response *r)
+/* What the server says for an application that failed, or its client. */
+static const char *
+own_reason(unsigned status)
 {
+	switch (status) {
+	case 400:
+		return "Bad Request";
+	case 408:
+		return "Request Timeout";
+	case 413:
+		return "Content Too Large";
+	case 503:
+		return "Service Unavailable";
+	case 504:
+		return "Gateway Timeout";
+	default:
+		return "Internal Server Error";
+	}
+}
+
+/* "200 OK"; what the server answered for an application that failed. */
+static PyObject *
+status_of(const struct wsgi_response *r, struct bicorn_exchange *x)
+{
+	unsigned answered = bicorn_status(x);
 	PyObject *reason, *status;
 
-	if (r->failed && !r->head_sent)
-		return PyUnicode_FromString(r->late ? "504 Gateway Timeout" :
-			"500 Internal Server Error");
+	if (r->failed && (answered != r->code || !r->head_sent))
+		return PyUnicode_FromFormat("%u %s", answered,
+		    own_reason(answered));
 	reason = text_of(r->reason);
 	if (reason == NULL)
 		return NULL;
@@ -342,7 +363,7 @@ status_of(const struct wsgi_response *r)
 }
 
 void
-hooks_after(struct wsgi_thread *t)
+hooks_after(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
 	struct wsgi_response *r = &t->response;
 	PyObject *done, *length = Py_None;
@@ -354,7 +375,7 @@ hooks_after(struct wsgi_thread *t)
 	else
 		Py_INCREF(length);
 	done = PyObject_CallMethod(t->wsgi->hooks, "answered", "OONNLN",
-	    t->hook_request, t->hook_environ, status_of(r),
+	    t->hook_request, t->hook_environ, status_of(r, x),
 	    fields_of(r->headers, r->count, false), (long long)r->sent,
 	    length);
 	if (done == NULL)

@@ -46,6 +46,6 @@ int hooks_helper(struct bicorn_load *l);
  */
 int hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
     PyObject *env);
-void hooks_after(struct wsgi_thread *t);
+void hooks_after(struct wsgi_thread *t, struct bicorn_exchange *x);
 
 #endif
