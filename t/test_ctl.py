@@ -168,7 +168,7 @@ def test_reload_upon_a_reload(controlled, life, tmp_path):  # noqa: F811
         first = subprocess.Popen([CTL, "-s", ctl.path, "reload"], text=True,
                                  stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT)
-        server.wait_log("Booting worker", since=mark)
+        server.wait_log("life: hangs", since=mark)
         boot.write_text(how)
         second = ctl.run("reload")
         assert second.returncode == code

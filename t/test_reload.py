@@ -332,7 +332,7 @@ def test_listeners_of_a_reload_overtaken(bicorn, life, tmp_path):  # noqa: F811
     boot.write_text("hang")
     mark = server.mark()
     server.signal(signal.SIGHUP)
-    server.wait_log("Booting worker", since=mark)
+    server.wait_log("life: hangs", since=mark)
     boot.write_text("ok")
     reload(server)
     for address in str(lost), str(new), ("127.0.0.1", port):

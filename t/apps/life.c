@@ -165,8 +165,10 @@ load(struct bicorn_load *l)
 		snprintf(life->version, sizeof(life->version), "%s", how + 3);
 	if (strncmp(how, "exit ", 5) == 0)
 		_exit(atoi(how + 5));
-	if (strcmp(how, "hang") == 0)
+	if (strcmp(how, "hang") == 0) {
+		bicorn_log(l->server, BICORN_LOG_INFO, "life: hangs");
 		pause();
+	}
 	if (strcmp(how, "fail") == 0 || strcmp(how, "none") == 0) {
 		snprintf(l->error, l->error_size, "life: told to %s", how);
 		free(life);
