@@ -158,7 +158,8 @@ main(int argc, char **argv)
 """
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter looks at one architecture")
+@pytest.mark.skipif(os.uname().machine != "x86_64",
+                    reason="the filter looks at one architecture")
 def test_kernel_without_sendfile(serve, site, tmp_path):
     """As on some file systems and in some sandboxes."""
     (tmp_path / "deny.c").write_text(DENY)

@@ -23,11 +23,11 @@
 #include "worker/scoreboard.h"
 #include "worker/worker_private.h"
 
-/* What was imported meanwhile, and new files of patterns, are found then. */
 #ifndef GLOB_ONLYDIR /* a hint of glibc; the slash says it, too */
 #define GLOB_ONLYDIR 0
 #endif
 
+/* What was imported meanwhile, and new files of patterns, are found then. */
 #define REFRESH_MS 1000
 
 /* Without inotify, files are looked at so often. */

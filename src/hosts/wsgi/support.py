@@ -213,8 +213,6 @@ def evaluate(name):
     return rows + list(changed_environment(before))
 
 
-# ---- PasteDeploy ------------------------------------------------------------
-
 def settled(seconds):
     """Waits for threads that the end of the interpreter would wait for;
     False when one of them goes on."""
@@ -233,6 +231,8 @@ def settled(seconds):
             return False
     return True
 
+
+# ---- PasteDeploy ------------------------------------------------------------
 
 def split_paste(uri):
     path, _, name = uri.partition("#")
@@ -589,7 +589,6 @@ class Beat:
     """worker.tmp: that a worker lives is seen in shared memory."""
 
     def last_update(self):
-        import time
         return time.monotonic()
 
     def notify(self):
