@@ -529,7 +529,10 @@ LOGGERS = """
 
 @pytest.mark.parametrize("how", ["import logging",
                                  "import logging.config, logging.handlers",
-                                 "import flask, logging"])
+                                 "import flask, logging",
+                                 "import importlib.util\n"
+                                 "    importlib.util.find_spec('logging')\n"
+                                 "    import logging"])
 @pytest.mark.parametrize("options", [(), ("--preload",)])
 def test_loggers_of_gunicorn(wsgi, how, options):
     """Recipes have an application log through what gunicorn.error has."""

@@ -13,7 +13,8 @@
 
 /*
  * Applications take the handlers of gunicorn.error for their own loggers.
- * logging is not imported for that: its import is waited for.
+ * logging is not imported for that: its import is waited for, as to look for
+ * it is no import yet.
  */
 static const char loggers[] =
     "import sys\n"
@@ -41,20 +42,26 @@ static const char loggers[] =
     "class Finder:\n"
     "    @staticmethod\n"
     "    def find_spec(name, path=None, target=None):\n"
-    "        if name != 'logging':\n"
+    "        if name != 'logging' or Finder not in sys.meta_path:\n"
     "            return None\n"
-    "        sys.meta_path.remove(Finder)\n"
-    "        import importlib.util\n"
-    "        spec = importlib.util.find_spec(name)\n"
-    "        loader = spec.loader if spec else None\n"
-    "        load = getattr(loader, 'exec_module', None)\n"
-    "        def exec_module(module):\n"
-    "            del loader.exec_module\n"
-    "            load(module)\n"
+    "        at = sys.meta_path.index(Finder)\n"
+    "        for finder in sys.meta_path[at + 1:]:\n"
+    "            spec = finder.find_spec(name, path, target)\n"
+    "            if spec:\n"
+    "                attach(spec.loader)\n"
+    "                return spec\n"
+    "def attach(loader):\n"
+    "    load = getattr(loader, 'exec_module', None)\n"
+    "    def exec_module(module):\n"
+    "        vars(loader).pop('exec_module', None)\n"
+    "        first = Finder in sys.meta_path\n"
+    "        if first:\n"
+    "            sys.meta_path.remove(Finder)\n"
+    "        load(module)\n"
+    "        if first:\n"
     "            prepare(module)\n"
-    "        if load:\n"
-    "            loader.exec_module = exec_module\n"
-    "        return spec\n"
+    "    if load and not isinstance(loader, type):\n"
+    "        loader.exec_module = exec_module\n"
     "if 'logging' in sys.modules:\n"
     "    prepare(sys.modules['logging'])\n"
     "else:\n"
