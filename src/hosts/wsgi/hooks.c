@@ -351,7 +351,8 @@ status_of(const struct wsgi_response *r, struct bicorn_exchange *x)
 	unsigned answered = bicorn_status(x);
 	PyObject *reason, *status;
 
-	if (r->failed && (answered != r->code || !r->head_sent))
+	if (r->failed && !r->taken &&
+	    (answered != r->code || !r->head_sent))
 		return PyUnicode_FromFormat("%u %s", answered,
 		    own_reason(answered));
 	reason = text_of(r->reason);
