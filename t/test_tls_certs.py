@@ -589,6 +589,18 @@ def test_near_the_end(run, site, tmp_path):
     assert "in 3 hours" in said("night", 21, 3)
 
 
+@pytest.mark.parametrize("kind, right, said", [
+    (("ed25519",), False, "must be RSA, or ECDSA with a common curve"),
+    (("rsa-pss",), False, "must be RSA, or ECDSA with a common curve"),
+    (("rsa:1024",), True, "k.pem: its RSA key has only 1024 bits; clients"),
+])
+def test_kinds_of_keys(run, site, tmp_path, kind, right, said):
+    cert, key = tlskit.self_signed(tmp_path, "k", "localhost", kind=kind)
+    p = run("--certfile", cert, "--keyfile", key, "--check-config", site)
+    assert (p.returncode == 0) == right
+    assert said in p.stderr
+
+
 @pytest.mark.skipif("thread" in harness.SANITIZERS,
                     reason="nothing can be preloaded in front of TSan")
 def test_told_again_every_day(bicorn, site, tmp_path, clock):

@@ -30,6 +30,11 @@
 #define NEAR_S (14 * INT64_C(86400))
 #define NEAR_PART 4
 
+/* What clients ask of a key of RSA. */
+#define RSA_BITS_LEAST 2048
+/* The library's errors are of two parts; this is the one that says enough. */
+#define HIGH_PART 0x7f80
+
 struct cert {
 	char *name;
 	mbedtls_x509_crt chain;
@@ -249,6 +254,29 @@ warn(const struct making *m, const char *fmt, ...)
 	m->warn(m->arg, text);
 }
 
+/* Of Ed25519, RSA-PSS and the like the library knows nothing. */
+static bool
+is_unknown_kind(int rc)
+{
+	int high = -(-rc & HIGH_PART);
+
+	return high == MBEDTLS_ERR_X509_UNKNOWN_SIG_ALG ||
+	    high == MBEDTLS_ERR_X509_UNKNOWN_OID ||
+	    high == MBEDTLS_ERR_PK_UNKNOWN_PK_ALG ||
+	    high == MBEDTLS_ERR_PK_UNKNOWN_NAMED_CURVE;
+}
+
+static int
+no_certificate(const struct making *m, const struct bundle_entry *e, int rc)
+{
+	if (!is_unknown_kind(rc))
+		return failed(m, "certfile", e->name, rc);
+	err_set(m->err, "certfile = %s: has a key or signature of a kind that "
+	    "Mbed TLS does not know; must be RSA, or ECDSA with a common "
+	    "curve", e->name);
+	return -1;
+}
+
 static int
 parse_chain(const struct making *m, struct cert *cert,
     const struct bundle_entry *e)
@@ -261,7 +289,7 @@ parse_chain(const struct making *m, struct cert *cert,
 		    "be read", e->name, rc);
 		return -1;
 	}
-	return rc == 0 ? 0 : failed(m, "certfile", e->name, rc);
+	return rc == 0 ? 0 : no_certificate(m, e, rc);
 }
 
 static int
@@ -364,6 +392,17 @@ check_dates(const struct making *m, const struct cert *cert)
 	}
 }
 
+static void
+check_strength(const struct making *m, const struct cert *cert)
+{
+	size_t bits = mbedtls_pk_get_bitlen(&cert->chain.pk);
+
+	if (!cert->is_ec && bits < RSA_BITS_LEAST)
+		warn(m, "certfile = %s: its RSA key has only %zu bits; clients "
+		    "that want %d will refuse it", cert->name, bits,
+		    RSA_BITS_LEAST);
+}
+
 static int
 make_pair(struct making *m, const struct bundle_entry *cert,
     const struct bundle_entry *key)
@@ -383,6 +422,7 @@ make_pair(struct making *m, const struct bundle_entry *cert,
 		return -1;
 	}
 	new->is_ec = compat_is_ec(&new->chain.pk);
+	check_strength(m, new);
 	check_dates(m, new);
 	return add_subjects(m, m->c->count - 1);
 }
