@@ -162,27 +162,40 @@ listen_describe_unix(struct listener *l, const char *path, struct err *err)
 	return 0;
 }
 
-/* Notes which file is ours and gives it to its owner. */
+/*
+ * Notes which file is ours and gives it to its owner; by a descriptor, since
+ * who may write to the directory may have put another file there meanwhile.
+ */
 static int
 own_path(struct listener *l, const char *path, const struct listen_options *o,
     struct err *err)
 {
+	int fd = -1, rc = -1;
 	struct stat st;
 
 	if (path[0] == '@')
 		return 0;
-	if (lstat(path, &st) != 0)
-		return listen_fail(l->spec, err);
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		listen_fail(l->spec, err);
+		goto out;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
+		listen_bad(l->spec, "somebody put another file there", err);
+		goto out;
+	}
 	l->dev = st.st_dev;
 	l->ino = st.st_ino;
-	if (o->uid == (uid_t)-1 && o->gid == (gid_t)-1)
-		return 0;
-	if (lchown(path, o->uid, o->gid) != 0) {
+	rc = 0;
+	if ((o->uid != (uid_t)-1 || o->gid != (gid_t)-1) &&
+	    fchownat(fd, "", o->uid, o->gid, AT_EMPTY_PATH) != 0) {
 		err_sys(err, "bind = %s: cannot give it to user %ld, group %ld",
 		    l->spec, (long)o->uid, (long)o->gid);
-		return -1;
+		rc = -1;
 	}
-	return 0;
+out:
+	fd_close(&fd);
+	return rc;
 }
 
 static int
