@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whom to believe.  gunicorn's rules, with two exceptions.  Of a chain such
+ * Whom to believe.  gunicorn's rules, with three exceptions.  Of a chain such
  * as "https, http" the first part counts, which is the client's side.  And a
  * name of forwarder_headers is never taken from a stranger, also not under
- * header_map dangerous, for it may move the application (SCRIPT_NAME).
+ * header_map dangerous, for it may move the application (SCRIPT_NAME); nor
+ * is it mixed with the one that a client wrote with a hyphen (Remote-User).
  */
 #include "app/trust.h"
 
@@ -241,11 +242,41 @@ may_matter(const struct trust *t, const struct http_field *f,
 	    (t->initials >> initial_bit(data[f->name.at]) & 1) != 0;
 }
 
-static bool
-is_forwarder(const struct trust *t, struct span name)
+/* Which of forwarder_headers that is; forwarder_count: none. */
+static size_t
+forwarder_of(const struct trust *t, struct span name)
 {
-	for (size_t i = 0; i < t->forwarder_count; i++)
+	size_t i;
+
+	for (i = 0; i < t->forwarder_count; i++)
 		if (span_ieq(name, t->forwarders[i]))
+			break;
+	return i;
+}
+
+/* Whether an environ has both under one name. */
+static bool
+is_twin(struct span name, struct span of)
+{
+	if (name.len != of.len)
+		return false;
+	for (size_t i = 0; i < name.len; i++) {
+		struct span a = { name.ptr + i, 1 }, b = { of.ptr + i, 1 };
+
+		if (!span_ieq(a, b) && !(*a.ptr == '-' && *b.ptr == '_'))
+			return false;
+	}
+	return true;
+}
+
+/* A trusted peer said the same, with an underscore. */
+static bool
+is_outdone(const struct trust *t, const struct trust_result *r,
+    struct span name)
+{
+	for (size_t i = 0; i < t->forwarder_count && i < 64; i++)
+		if ((r->said >> i & 1) != 0 &&
+		    is_twin(name, t->forwarders[i]))
 			return true;
 	return false;
 }
@@ -260,12 +291,11 @@ bool
 trust_hides(const struct trust *t, const struct trust_result *r,
     const struct http_field *field, const char *data)
 {
-	struct span name;
+	struct span name = http_span(data, field->name);
 
 	if (!field->underscore)
-		return false;
-	name = http_span(data, field->name);
-	if (is_forwarder(t, name))
+		return is_outdone(t, r, name);
+	if (forwarder_of(t, name) < t->forwarder_count)
 		return !r->peer_trusted;
 	if (t->forward_any && r->peer_trusted)
 		return false;
@@ -359,8 +389,24 @@ forget(struct trust_result *out)
 {
 	out->scheme = TRUST_SCHEME_NONE;
 	out->peer_trusted = out->hides = false;
+	out->said = 0;
 	out->reason = NULL;
 	out->remote_len = 0;
+}
+
+static void
+note_said(const struct trust *t, const struct http_field *f,
+    const char *data, struct trust_result *out)
+{
+	size_t i;
+
+	if (!f->underscore || !out->peer_trusted)
+		return;
+	i = forwarder_of(t, http_span(data, f->name));
+	if (i == t->forwarder_count || i >= 64)
+		return;
+	out->said |= UINT64_C(1) << i;
+	out->hides = true;
 }
 
 enum http_verdict
@@ -385,7 +431,8 @@ trust_apply(const struct trust *t, const struct trust_peers *peers,
 			return HTTP_BAD;
 		tells = tells || (t->remote.len > 0 &&
 			span_ieq(http_span(data, f->name), t->remote));
-		if (!trust_hides(t, out, f, data))
+		note_said(t, f, data, out);
+		if (!f->underscore || !trust_hides(t, out, f, data))
 			continue;
 		if (t->map == MAP_REFUSE) {
 			out->reason = "field name with an underscore";

@@ -30,6 +30,8 @@ struct trust_result {
 	enum trust_scheme scheme;
 	bool peer_trusted;  /* meaningful only with hides */
 	bool hides;         /* trust_hides() is to be asked for each field */
+	uint64_t said;      /* a bit for each of forwarder_headers, the first
+			       64, that a trusted peer sent */
 	const char *reason; /* after HTTP_BAD: static text for the log */
 
 	/* Of the client, as remote_addr_header tells. */
