@@ -454,7 +454,7 @@ def test_post_request_keeps_nothing(bicorn, conf):
     server = bicorn("-c", "gunicorn.conf.py", "--workers", "1", "--threads",
                     "1", "app:app", cwd=where)
     with server.connect() as c:
-        for _ in range(100):
+        for _ in range(1000):
             before = int(c.get("/").body)
         for _ in range(1000):
             after = int(c.get("/").body)

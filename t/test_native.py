@@ -1444,7 +1444,8 @@ framing(struct bicorn_exchange *x, int upgrade)
 	if (upgrade) {
 		char buf[1];
 
-		bicorn_take_over(x, 101, fields, 7, &fd);
+		fields[7] = bicorn_field("X-Request-ID", "mine");
+		bicorn_take_over(x, 101, fields, 8, &fd);
 		bicorn_raw_read(x, buf, 1, INT64_MAX);
 		bicorn_raw_write(x, buf, 1);
 	} else {
@@ -1543,15 +1544,17 @@ def test_informational_response_frames_nothing(wrong):
         assert c.response().body == b"b"
 
 
-def test_upgrade_frames_nothing(wrong):
-    """... and a wait as long as can be said is one."""
-    with wrong.connect() as c:
+@pytest.mark.parametrize("options", [
+    (), ("--request-id", "X-Request-ID", "--request-id-response")])
+def test_upgrade_frames_nothing(bicorn, compile_app, options):
+    """No id twice; and a wait as long as can be said is one."""
+    with bicorn(compile_app(WRONG), *options).connect() as c:
         c.send("GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n"
                "Upgrade: x\r\n\r\n")
         _, status, _, fields = c.head()
         assert status == 101
         assert sorted(n.lower() for n, _ in fields) == [
-            "connection", "date", "link", "server", "upgrade"]
+            "connection", "date", "link", "server", "upgrade", "x-request-id"]
         assert c.quiet()
         c.send("!")
         assert c.rest() == b"!"

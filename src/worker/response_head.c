@@ -69,6 +69,13 @@ response_add_first(struct exchange *x, struct span reason)
 }
 
 bool
+response_is_id(const struct exchange *x, struct bicorn_str name)
+{
+	return sends_id(x) &&
+	    bicorn_str_ieq(name, x->w->settings->request_id);
+}
+
+bool
 response_field_ok(const struct bicorn_header *h)
 {
 	return h != NULL && h->name.len <= INT32_MAX &&
@@ -123,8 +130,7 @@ take_field(struct exchange *x, const struct bicorn_header *h, int64_t *length)
 	case HTTP_R_UPGRADE:
 		return BICORN_OK;
 	default:
-		if (sends_id(x) && bicorn_str_ieq(h->name,
-				       x->w->settings->request_id))
+		if (response_is_id(x, h->name))
 			return BICORN_OK; /* it is there already */
 		return response_add_field(&x->out, h) ?
 		    BICORN_OK : BICORN_NO_MEMORY;

@@ -29,6 +29,9 @@ bool response_add_status_line(struct buf *b, unsigned status,
 /* Status line, Server and Date, to x->out. */
 bool response_add_first(struct exchange *x, struct span reason);
 
+/* Whether that is the field of the request's id, which is added already. */
+bool response_is_id(const struct exchange *x, struct bicorn_str name);
+
 /*
  * Whether h may be sent: a name and a value that HTTP allows, and lengths
  * that are ones.  NULL may not.

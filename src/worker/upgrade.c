@@ -21,11 +21,11 @@ send_buf(struct exchange *x)
 
 /* Nothing that frames a body, of which there is none (RFC 9110, 8.6). */
 static bool
-is_sent(struct span name, bool takes_over)
+is_sent(const struct exchange *x, struct bicorn_str name, bool takes_over)
 {
-	switch (http_response_field(name)) {
+	switch (http_response_field(span_from(name))) {
 	case HTTP_R_PASS:
-		return true;
+		return !takes_over || !response_is_id(x, name);
 	case HTTP_R_CONNECTION:
 	case HTTP_R_UPGRADE:
 		return takes_over;
@@ -43,7 +43,7 @@ add_checked(struct exchange *x, const struct bicorn_header *headers,
 	for (size_t i = 0; i < count; i++) {
 		if (!response_field_ok(&headers[i]))
 			return BICORN_INVALID;
-		if (is_sent(span_from(headers[i].name), takes_over) &&
+		if (is_sent(x, headers[i].name, takes_over) &&
 		    !response_add_field(&x->out, &headers[i]))
 			return BICORN_NO_MEMORY;
 	}
