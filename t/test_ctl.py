@@ -264,6 +264,11 @@ def test_hostile_lines(controlled):
                  b"{\"command\": \"stacks\", \"argument\": 1}\n",
                  b"[" * 5000 + b"\n", b"{\"a\": 1, \"a\": 2}\n"):
         assert json.loads(say(line))["ok"] is False, line
+    # Numbers too large for a pid are not those of their lower bits.
+    pid = ctl.json("workers")[0]["pid"]
+    for name in ("retire", "stacks"):
+        line = '{"command": "%s", "argument": %d}\n' % (name, 2**32 + pid)
+        assert json.loads(say(line.encode()))["ok"] is False
     assert say(b"x" * 100000) == b""
     # Connections that say nothing keep out no more than each other.
     held = []
@@ -449,7 +454,8 @@ def test_gone_with_much_to_say(controlled):
     """Nobody is told what nobody waits for, and that takes no time."""
     server, ctl = controlled()
     admin = harness.admin_process(server.pid)
-    os.kill(server.workers()[0], signal.SIGSTOP)
+    worker = ctl.json("workers")[0]["pid"]
+    os.kill(worker, signal.SIGSTOP)
     try:
         with socket.socket(socket.AF_UNIX) as s:
             s.connect(str(ctl.path))
@@ -458,7 +464,7 @@ def test_gone_with_much_to_say(controlled):
         assert ctl.run("stacks").returncode == 0  # as long as that one
         assert cpu_of(admin) - before < 1
     finally:
-        os.kill(server.workers()[0], signal.SIGCONT)
+        os.kill(worker, signal.SIGCONT)
 
 
 def cpu_of(pid):

@@ -207,7 +207,9 @@ show(struct admin *a, struct peer *p, const char *what, json_int_t number,
 	if (strcmp(what, "settings") == 0)
 		return put_data(p, view_settings(&a->view));
 	if (strcmp(what, "stacks") == 0)
-		return ask_stacks(a, p, (pid_t)number);
+		return number == (pid_t)number
+		    ? ask_stacks(a, p, (pid_t)number)
+		    : put_error(p, "there is no worker of that pid");
 	*known_out = false;
 	return true;
 }

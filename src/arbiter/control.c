@@ -483,7 +483,7 @@ retire(struct arbiter *a, struct channel_message *m)
 	for (size_t i = 0; i < g->room; i++) {
 		struct child *c = &g->children[i];
 
-		if (c->pid == 0 || c->pid != (pid_t)m->argument)
+		if (c->pid == 0 || c->pid != m->argument)
 			continue;
 		if (c->leaving || c->ready_ms == 0)
 			return fail(m, "worker %d is %s", (int)c->pid,
