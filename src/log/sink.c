@@ -212,18 +212,23 @@ put_some(struct sink *s, const char *data, size_t len)
 /*
  * Of a line that did not fit onto the disk the part that did is taken back:
  * the next one would be glued to it.  Whoever else writes finds the disk full
- * as well, so that the part is what the file ends with.
+ * as well, so that the part is what the file ends with; if it is not, it
+ * stays.  A stream that is no log file of ours may not be in append mode.
  */
 static void
 take_back(struct sink *s, size_t part)
 {
 	struct stat st;
+	off_t end;
 
-	if (part == 0 || fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode) ||
-	    st.st_size < (off_t)part)
+	if (part == 0 || fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return;
-	if (ftruncate(s->fd, st.st_size - (off_t)part) != 0)
-		return; /* then it stays */
+	end = lseek(s->fd, 0, SEEK_CUR);
+	if (end != st.st_size || end < (off_t)part)
+		return;
+	end -= (off_t)part;
+	if (ftruncate(s->fd, end) == 0)
+		lseek(s->fd, end, SEEK_SET);
 }
 
 static bool

@@ -185,17 +185,20 @@ test_full_disk(void **state)
 
 /* No part of a line stays that the next one would be glued to. */
 static void
-test_part_of_a_line(void **state)
+part_of_a_line(bool by_path, int flags)
 {
 	char dir[] = "/tmp/log_sink.XXXXXX", path[64], *text;
 	struct rlimit before, small;
 	struct sink s;
 	struct err err;
+	int fd;
 
-	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/log", dir);
-	assert_int_equal(sink_open(&s, path, 1, (uid_t)-1, (gid_t)-1, &err), 0);
+	fd = open(path, O_WRONLY | O_CREAT | flags, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(sink_open(&s, by_path ? path : "-", fd, (uid_t)-1,
+		(gid_t)-1, &err), 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	small = before;
 	small.rlim_cur = 14;
@@ -210,8 +213,19 @@ test_part_of_a_line(void **state)
 	assert_int_equal(sink_take_lost(&s), 1);
 	free(text);
 	sink_close(&s);
+	close(fd);
 	unlink(path);
 	rmdir(dir);
+}
+
+/* Also where a shell has opened it, by ">" or by ">>". */
+static void
+test_part_of_a_line(void **state)
+{
+	(void)state;
+	part_of_a_line(true, 0);
+	part_of_a_line(false, 0);
+	part_of_a_line(false, O_APPEND);
 }
 
 static void
