@@ -212,22 +212,22 @@ put_some(struct sink *s, const char *data, size_t len)
 /*
  * Of a line that did not fit onto the disk the part that did is taken back:
  * the next one would be glued to it.  Whoever else writes finds the disk full
- * as well, so that the part is what the file ends with; if it is not, it
- * stays.  A stream that is no log file of ours may not be in append mode.
+ * as well, so that the part is what the file ends with.  A stream that others
+ * have opened may not be in append mode: its offset goes back, too.
  */
 static void
 take_back(struct sink *s, size_t part)
 {
+	bool appends = (fcntl(s->fd, F_GETFL) & O_APPEND) != 0;
 	struct stat st;
 	off_t end;
 
 	if (part == 0 || fstat(s->fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return;
-	end = lseek(s->fd, 0, SEEK_CUR);
-	if (end != st.st_size || end < (off_t)part)
+	end = st.st_size - (off_t)part;
+	if (end < 0 || (!appends && lseek(s->fd, 0, SEEK_CUR) != st.st_size))
 		return;
-	end -= (off_t)part;
-	if (ftruncate(s->fd, end) == 0)
+	if (ftruncate(s->fd, end) == 0 && !appends)
 		lseek(s->fd, end, SEEK_SET);
 }
 
