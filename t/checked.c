@@ -159,8 +159,9 @@ complain(struct checked *d, const struct link *k, const char *format, ...)
 	if (k->answered < k->count)
 		fprintf(stderr, ", of %c %u, %u bytes%s", a->kind, a->id,
 		    a->length, a->head ? ", HEAD" : "");
-	fprintf(stderr, ", sent %zu of %zu bytes, %lld ms; has: %.*s\n",
-	    k->out_at, k->out_len, (long long)(now_ms() - k->begun_ms),
+	fprintf(stderr, ", sent %zu of %zu bytes%s, %lld ms; has: %.*s\n",
+	    k->out_at, k->out_len,
+	    k->manner == MANNER_HALF ? ", half closed" : "", (long long)(now_ms() - k->begun_ms),
 	    (int)(k->in_len < 300 ? k->in_len : 300), k->in);
 }
 

@@ -707,6 +707,34 @@ def test_streamed_body_that_does_not_come(bicorn, compile_app, rest, status):
     assert "did not respond" not in server.log.text()
 
 
+HALF = """
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	char buf[4096];
+	int64_t n;
+
+	while ((n = bicorn_read(x, buf, sizeof(buf))) > 0)
+		bicorn_logf(x->server, BICORN_LOG_INFO, "read some");
+	bicorn_logf(x->server, BICORN_LOG_INFO, "read %d", (int)n);
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+def test_streamed_body_of_a_client_that_resets(bicorn, compile_app):
+    """It is gone, not late."""
+    server = bicorn("--stream-body", compile_app(HALF))
+    with server.connect() as c:
+        c.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
+        server.wait_log("read some")
+        c.reset()
+    assert server.wait_log("read (-[0-9]+)").group(1) == "-1"  # GONE
+
+
 # --- respond ------------------------------------------------------------------
 
 def test_respond_twice(server):

@@ -205,6 +205,7 @@ await_body(struct exchange *x)
 {
 	struct client *c = x->c;
 	int64_t wait;
+	int ready;
 
 	if (x->w->forked) { /* the rest is its parent's to read */
 		x->broken_body = true;
@@ -229,7 +230,14 @@ await_body(struct exchange *x)
 		c->slow.bytes = c->in->body_total;
 		wait = slow_body_ms(x->w->settings, &c->slow, clock_ms());
 		loan_give(x->w, c); /* it may wait for the answer so far */
-		if (wait <= 0 || output_wait(c, POLLIN, wait) <= 0) {
+		ready = wait > 0 ? output_wait(c, POLLIN, wait) : 0;
+		if (ready < 0) { /* the client has reset the connection */
+			loan_recall(c);
+			x->broken = true;
+			x->broken_body = true;
+			return BICORN_GONE;
+		}
+		if (ready == 0) {
 			tally(x->w, COUNT_TIMEOUT_BODY);
 			c->in->refusal = 408;
 			c->in->reason =
