@@ -2,8 +2,9 @@
 /*
  * Clients that know what they have to get, from one thread:
  *
- *	checked [-c CONNECTIONS] [-d SECONDS] [-p DEPTH] [-s SEED] [-w SECONDS]
- *	    [-b ONE_IN] [-l ONE_IN] [-m ONE_IN] [-e] [-r] ADDRESS...
+ *	checked [-c CONNECTIONS] [-d SECONDS] [-p DEPTH] [-s SEED]
+ *	    [-w SECONDS] [-b ONE_IN] [-l ONE_IN] [-m ONE_IN] [-e] [-r]
+ *	    ADDRESS...
  *
  * ADDRESS is a port of 127.0.0.1, tls:PORT, proxy:PORT, where a PROXY header is
  * sent first, or the path of a unix socket.

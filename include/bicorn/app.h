@@ -39,7 +39,8 @@
  *	               bicorn_note(), bicorn_notes(), bicorn_variables(),
  *	               bicorn_waited(), bicorn_listener_at(),
  *	               bicorn_request.id, BICORN_LOG_PLAIN;
- *	               moments: events, event(), helper(); settings(), files();
+ *	               moments: events, event(), helper();
+ *	               settings(), files();
  *	               bicorn_load.flags, .number and .arbiter;
  *	               fork_prepare(), fork_parent(), fork_child()
  */

@@ -46,7 +46,7 @@ fail(struct wsgi_thread *t, struct bicorn_exchange *x)
 		t->response.failed = t->response.unread;
 		return;
 	}
-	/* Libraries end a WebSocket by the one, gunicorn's word, or the other. */
+	/* Libraries end a WebSocket by either; the one is gunicorn's word. */
 	if (t->response.taken && (PyErr_ExceptionMatches(PyExc_StopIteration) ||
 	    PyErr_ExceptionMatches(PyExc_OSError))) {
 		PyErr_Clear();
