@@ -116,7 +116,7 @@ fresh_response(struct exchange *x)
 	x->state = RESPONSE_NONE;
 	x->status = 0;
 	x->no_body = x->chunked = x->keep_open = x->until_close = false;
-	x->given = false;
+	x->bare = false;
 	x->broken = x->head_sent = x->ending = x->later_put = false;
 	x->length = -1;
 	x->taken = x->put = 0;

@@ -84,7 +84,7 @@ struct exchange {
 	bool chunked;
 	bool keep_open;    /* the connection may serve another request */
 	bool until_close;  /* the end of the connection ends the body */
-	bool given;        /* the socket was, as RESPONSE_RAW */
+	bool bare;         /* RESPONSE_RAW: the application has the socket */
 	bool broken;       /* the client is gone, or was too slow */
 	bool ending;       /* what is emitted now is the end of it */
 	bool head_sent;    /* given to the socket or to client.out */

@@ -135,7 +135,7 @@ client_vanished(const struct client *c, int64_t now_ms)
 	return client_gone(c) &&
 	    now_ms - atomic_load_explicit(&c->queued_ms,
 		memory_order_relaxed) >= GIVE_UP_MS &&
-	    in->in.len == in->head.length + in->body_len;
+	    inbound_is_all(in);
 }
 
 bool

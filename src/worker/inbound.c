@@ -425,7 +425,7 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 	in->streamed = w->settings->stream_body;
 	v = body_in_memory(w, in);
 	in->continue_due = v == INBOUND_MORE && h->expect_continue &&
-	    in->in.len == h->length + in->body_len && in->body_total == 0;
+	    inbound_is_all(in) && in->body_total == 0;
 	if (v == INBOUND_MORE && in->streamed)
 		return INBOUND_READY;
 	if (in->continue_due)

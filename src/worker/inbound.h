@@ -110,6 +110,13 @@ inbound_body(const struct inbound *in)
 	return in->in.data + in->head.length;
 }
 
+/* Whether nothing was received behind what is known of the request. */
+static inline bool
+inbound_is_all(const struct inbound *in)
+{
+	return in->in.len == in->head.length + in->body_len;
+}
+
 /* Frees one for good. */
 void inbound_free(struct inbound *in);
 

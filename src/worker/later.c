@@ -78,7 +78,7 @@ may_wait(const struct exchange *x)
 
 	return x->keep_open && is_end(x) && c->conn.tls == NULL &&
 	    in->complete &&
-	    in->in.len == in->head.length + in->body_len &&
+	    inbound_is_all(in) &&
 	    !c->lent && outbound_empty(&c->out) && !acceptor_leads(x->w) &&
 	    queue_busy_us(x->w->queue) >= LONG_US &&
 	    queue_ahead_us(x->w->queue) >= LATER_US;

@@ -69,7 +69,7 @@ may_hold(const struct exchange *x)
 	const struct inbound *in = x->c->in;
 
 	return x->ending && x->keep_open && in->complete &&
-	    in->in.len > in->head.length + in->body_len &&
+	    !inbound_is_all(in) &&
 	    exchange_may_go_on(x);
 }
 

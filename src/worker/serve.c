@@ -334,7 +334,7 @@ may_close_now(const struct exchange *x, const struct client *c)
 	if (x->broken || is_lost(c))
 		return true;
 	return x->state == RESPONSE_DONE && !in->head.keep_alive &&
-	    !c->readable && in->in.len == in->head.length + in->body_len &&
+	    !c->readable && inbound_is_all(in) &&
 	    (atomic_load_explicit(&c->owner, memory_order_relaxed) &
 		EVENT_READ) == 0;
 }
@@ -348,7 +348,7 @@ close_after(struct exchange *x, struct client *c)
 		reset_connection(c);
 		at_once = true;
 	}
-	if (x->given) {
+	if (x->bare) {
 		/* The application may have copies of it, and threads. */
 		shutdown(c->conn.fd, SHUT_RDWR);
 		at_once = true;

@@ -78,7 +78,7 @@ is_bare(const struct client *c)
 	const struct inbound *in = c->in;
 
 	return c->conn.tls == NULL && in->cgi == NULL && in->complete &&
-	    in->in.len == in->head.length + in->body_len;
+	    inbound_is_all(in);
 }
 
 /* The socket itself; the log says 101, as that is what it is for. */
@@ -90,7 +90,7 @@ give_socket(struct exchange *x)
 	x->status = 101;
 	x->state = RESPONSE_RAW;
 	x->keep_open = false;
-	x->given = true;
+	x->bare = true;
 	x->broken = !output_drain(x->w, x->c);
 	return x->broken ? BICORN_GONE : BICORN_OK;
 }
