@@ -206,6 +206,19 @@ def test_request_id(logging):
     server.wait_out("^%s$" % got.decode())
 
 
+def test_longest_names(logging):
+    """Heads that bicorn makes itself have room for what may be set."""
+    name, server = "X-" + "n" * 126, "s" * 256
+    server = logging("--request-id", name, "--server-header", server,
+                     "--request-id-response", "--limit-request-line", "100")
+    for line in "GET / HTTP/1.1\r\n", "GET /" + "x" * 100 + " HTTP/1.1\r\n":
+        head, body = server.raw(line + "\r\n").split(b"\r\n\r\n", 1)
+        fields = dict(f.split(b": ", 1) for f in head.split(b"\r\n")[1:])
+        assert re.fullmatch(b"[0-9a-f]{32}", fields[name.encode()])
+        assert fields[b"Server"] == b"s" * 256
+        assert int(fields[b"Content-Length"]) == len(body)
+
+
 def test_request_id_in_the_error_log(logging):
     server = logging("--request-id", "X-Request-ID")
     assert server.get("/boom", [("X-Request-ID", "abc-1")]).status == 500

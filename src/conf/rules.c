@@ -413,6 +413,15 @@ check_field_name(const char *text, struct err *err)
 	return must_be(err, "names of header fields");
 }
 
+/* It goes into heads of our own, which are of a bounded size. */
+static int
+check_id_name(const char *text, struct err *err)
+{
+	if (strlen(text) > 128)
+		return must_be(err, "128 bytes long at most");
+	return check_field_name(text, err);
+}
+
 static int
 check_one_field_name(const char *text, struct err *err)
 {
@@ -501,7 +510,7 @@ static const struct {
 	{ SETTING_statsd_host, check_statsd_host },
 	{ SETTING_statsd_prefix, check_printable },
 	{ SETTING_dogstatsd_tags, check_printable },
-	{ SETTING_request_id, check_field_name },
+	{ SETTING_request_id, check_id_name },
 	{ SETTING_server_header, check_printable },
 	{ SETTING_remote_addr_header, check_one_field_name },
 	{ SETTING_root_path, check_root_path },

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/must.h"
 #include "conf/conf.h"
 #include "http/response.h"
 #include "log/log.h"
@@ -105,6 +106,7 @@ send_own(struct worker *w, struct client *c, unsigned status,
 	    sends_id ? "\r\n" : "", c->keep ? "keep-alive" : "close",
 	    status == 503 ? "Retry-After: 2\r\n" : "", (int)type.len, type.ptr,
 	    body.len);
+	must(n > 0 && (size_t)n < sizeof(head)); /* by the settings' rules */
 	if (is_head(c->in))
 		body.len = 0;
 	record_refusal(w, c, status, body.len, id);

@@ -32,6 +32,21 @@ refuses(enum setting_id id, const char *text)
 }
 
 static void
+test_names_of_fields(void **state)
+{
+	char name[130];
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	name[129] = '\0';
+	refuses(SETTING_request_id, name);
+	takes(SETTING_remote_addr_header, name);
+	name[128] = '\0';
+	takes(SETTING_request_id, name);
+	refuses(SETTING_request_id, "X Request");
+}
+
+static void
 test_bind(void **state)
 {
 	static const char *const good[] = { "localhost", "127.0.0.1",
@@ -130,6 +145,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_of_fields),
 		cmocka_unit_test(test_bind),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_names_and_values),
