@@ -238,6 +238,15 @@ def test_who_may_send(wsgi, tmp_path):
     assert env["REMOTE_ADDR"] == "192.0.2.1" and env["REMOTE_PORT"] == "12345"
 
 
+def test_silent_ones_make_room(wsgi):
+    """Long before their time is over."""
+    server = wsgi(APP, "--proxy-protocol", "--worker-connections", 5,
+                  "--header-timeout", 300)
+    silent = [server.connect() for _ in range(5)]
+    assert said(ask(server, LINE))["REMOTE_ADDR"] == "192.0.2.1"
+    assert silent[0].rest() == b""
+
+
 def test_late_header(wsgi):
     """It has the time of a head."""
     server = wsgi(APP, "--proxy-protocol=required", "--header-timeout", "1")

@@ -43,9 +43,9 @@ idle_ms(const struct acceptor *a, const struct client *c)
 	const struct settings *s = a->w->settings;
 
 	switch (c->state) {
-	case CLIENT_PROXY:
 	case CLIENT_HANDSHAKE:
 		return a->now_ms - since(c, s->handshake_timeout_ms);
+	case CLIENT_PROXY:
 	case CLIENT_HEAD:
 		return a->now_ms - since(c, s->header_timeout_ms);
 	case CLIENT_IDLE:
