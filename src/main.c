@@ -112,6 +112,7 @@ act(enum conf_action action, int argc, char *const *argv, struct settings *s,
 int
 main(int argc, char **argv)
 {
+	const struct conf_evaluator python = { helper_evaluate, NULL };
 	enum conf_action action = CONF_RUN;
 	struct settings *s = NULL;
 	struct title title;
@@ -120,7 +121,7 @@ main(int argc, char **argv)
 
 	if (open_standard() != 0 || title_init(&title, argc, argv) != 0)
 		return complain(strerror(errno));
-	if (settings_load(argc, title.argv, helper_evaluate, &s, &action,
+	if (settings_load(argc, title.argv, &python, &s, &action,
 		&status, &err) == 0)
 		status = act(action, argc, title.argv, s, &title);
 	else

@@ -428,3 +428,123 @@ def test_logconfig_dict(bicorn, conf, tmp_path):
     server = bicorn("app:app", cwd=where)
     assert server.get("/").status == 200
     assert "from the application" in (where / "py.log").read_text()
+
+
+# ---- a reload whose file takes its time ----
+
+# It is read for the settings, then by the helper: each waits for its file.
+WAITS = '''
+    import os, time
+    def wait_for(name):
+        open("read.log", "a").write(name + "\\n")
+        while not os.path.exists(name):
+            time.sleep(0.005)
+    wait_for("2" if os.path.exists("1") else "1")
+    workers = 2
+'''
+HOOK = '''
+    def on_reload(server):
+        server.log.info("H on_reload")
+'''
+
+
+@pytest.fixture
+def waiting(bicorn, conf):
+    """A server in a reload that waits for its file."""
+    def start(more="", *args):
+        where = conf("workers = 1")
+        server = bicorn("app:app", "--graceful-timeout", "5", *args, cwd=where)
+        conf(WAITS + more)
+        server.signal(signal.SIGHUP)
+        wait_for((where / "read.log").exists, "the file that is read")
+        return server, where
+    return start
+
+
+def is_served(server):
+    """Workers, signals and the dead are looked after."""
+    old = server.workers()[0]
+    os.kill(old, signal.SIGKILL)
+    server.wait_log(r"Worker \(pid:%d\) was sent SIGKILL" % old)
+    wait_for(lambda: server.get("/").status == 200, "the next worker")
+    server.signal(signal.SIGTTIN)
+    wait_for(lambda: len([p for p in server.workers()
+                          if not harness.is_helper(p)]) >= 2, "another one")
+    assert "Reload failed" not in server.log.text()
+
+
+@pytest.mark.parametrize("hook", ["", HOOK])
+def test_reload_that_reads_for_long(waiting, hook):
+    server, where = waiting(hook)
+    is_served(server)
+    mark = server.log.count()
+    (where / "1").touch()
+    if hook:
+        wait_for(lambda: (where / "read.log").read_text() == "1\n2\n",
+                 "the helper")
+        is_served(server)
+        mark = server.log.count()
+        (where / "2").touch()
+        server.wait_log("H on_reload", since=mark)
+    # A helper that boots belongs to a generation, to which TTIN went.
+    server.wait_log("Ready: %d workers" % (3 if hook else 2), since=mark)
+    wait_for(lambda: len(harness.children(server.pid)) == (4 if hook else 2),
+             "the end of whoever read")
+    assert server.get("/").status == 200
+
+
+@pytest.mark.parametrize("hook", ["", HOOK])
+def test_stop_while_a_reload_reads(waiting, hook):
+    server, where = waiting(hook)
+    if hook:
+        (where / "1").touch()
+        wait_for(lambda: (where / "read.log").read_text() == "1\n2\n",
+                 "the helper")
+    pids = harness.processes(server.pid)
+    assert server.stop() == 0
+    wait_for(lambda: all(map(harness.is_dead, pids)), "the end of all")
+
+
+def test_reload_upon_one_that_reads(waiting, conf):
+    server, where = waiting()
+    conf("workers = 3")
+    server.signal(signal.SIGHUP)
+    server.wait_log("Another reload: the settings are read once more")
+    server.wait_log("Ready: 3 workers")
+    assert "generation 2" not in server.log.text()
+    wait_for(lambda: len(harness.children(server.pid)) == 3, "the end of others")
+
+
+def test_upgrade_while_a_reload_reads(waiting, conf):
+    server, where = waiting()
+    conf("workers = 1")
+    server.signal(signal.SIGUSR2)
+    new = int(server.wait_log(r"Upgrade: the new arbiter is pid (\d+)")
+              .group(1))
+    server.wait_log(r"\[%d\] \[INFO\] Ready" % new)
+    os.kill(new, signal.SIGTERM)
+    server.wait_log("Upgrade: .*%d" % new, since=server.log.count())
+    mark = server.log.count()
+    (where / "1").touch()
+    server.wait_log("Ready: 2 workers", since=mark)
+
+
+@pytest.mark.skipif("#define HAVE_ADMIN 1" not in harness._CONFIG,
+                    reason="built without jansson")
+def test_commanded_reload_that_reads_for_long(waiting):
+    import subprocess
+    ctl = [harness.BUILD / "bicornctl", "-s"]
+    server, where = waiting("", "--control-socket", "ctl")
+    ctl.append(where / "ctl")
+    asked = [subprocess.Popen([*ctl, "reload"], stdout=subprocess.PIPE,
+                              text=True) for _ in range(2)]
+    server.wait_log("Handling command: reload")
+    server.wait_log("Handling command: reload", since=server.log.count() - 1)
+    status = subprocess.run([*ctl, "--json", "status"], text=True,
+                            capture_output=True, check=True).stdout
+    assert '"reloading"' in status
+    (where / "2").touch()
+    (where / "1").touch()
+    for one in asked:
+        assert "generation 2 serves" in one.communicate(timeout=30)[0]
+        assert one.returncode == 0

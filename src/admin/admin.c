@@ -19,7 +19,8 @@
 #define TICK_MS 1000
 /* While somebody waits for stacks, they are looked for so often. */
 #define STACKS_MS 20
-#define REPLY_MS 30000
+/* A settings file in Python may take half a minute. */
+#define REPLY_MS 45000
 
 #define LISTENERS_MAX 16
 

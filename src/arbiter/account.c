@@ -30,7 +30,8 @@ state_of(const struct arbiter *a)
 		return LEDGER_STOPPING;
 	if (!a->started)
 		return LEDGER_STARTING;
-	return a->candidate != NULL ? LEDGER_RELOADING : LEDGER_SERVING;
+	return a->candidate != NULL || a->reading.busy ? LEDGER_RELOADING :
+							LEDGER_SERVING;
 }
 
 static void

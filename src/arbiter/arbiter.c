@@ -197,6 +197,8 @@ next_deadline(const struct arbiter *a)
 		due = logs_deadline(a);
 	if (a->certificates.due_ms < due)
 		due = a->certificates.due_ms;
+	if (reading_deadline(a) < due)
+		due = reading_deadline(a);
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (const struct generation *g = lists[i]; g != NULL;
@@ -218,13 +220,17 @@ sleep_until(struct arbiter *a, int64_t due)
 		{ .fd = -1, .events = POLLIN },
 		{ .fd = a->certificates.fd, .events = POLLIN },
 		{ .fd = a->control.fd, .events = POLLIN },
+		{ .fd = reading_fd(a), .events = POLLIN },
+		{ .fd = -1, .events = POLLIN },
 	};
 	int64_t ms;
 
 	if (a->serving != NULL)
 		fds[1].fd = scoreboard_event(a->serving->board);
-	if (a->candidate != NULL)
+	if (a->candidate != NULL) {
 		fds[2].fd = scoreboard_event(a->candidate->board);
+		fds[6].fd = hooks_fd(a->candidate->hooks);
+	}
 	if (due > a->looked_ms + SLEEP_MAX_MS)
 		due = a->looked_ms + SLEEP_MAX_MS;
 	ms = due - clock_ms();
@@ -290,7 +296,8 @@ complete_candidate(struct arbiter *a)
 	a->started = true;
 	reload_finish(a);
 	announce_ready(a->serving);
-	notify_ready(&a->notify, clock_ms());
+	if (!a->reading.busy) /* another reload is under way */
+		notify_ready(&a->notify, clock_ms());
 	daemon_ready(&a->daemon);
 }
 

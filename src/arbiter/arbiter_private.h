@@ -15,6 +15,7 @@
 #include "arbiter/oom.h"
 #include "arbiter/origin.h"
 #include "arbiter/pidfile.h"
+#include "arbiter/reading.h"
 #include "arbiter/signals.h"
 #include "arbiter/upgrade.h"
 #include "conf/conf.h"
@@ -69,6 +70,7 @@ struct arbiter {
 
 	int64_t changed_ns; /* the last change of a file (reload) ... */
 	bool changed;       /* ... which is to be acted on */
+	struct conf_reading reading; /* a reload that has no candidate yet */
 
 	struct hooks *hooks; /* those that hear of the end */
 
@@ -183,7 +185,10 @@ void tell_manager(struct arbiter *a, int64_t now_ms);
 /* reload.c */
 void reload_begin(struct arbiter *a);
 
-/* One step of a reload that goes step by step. */
+/* Gives up one that has no candidate yet. */
+void reload_forget(struct arbiter *a);
+
+/* What is due in one that is under way. */
 void reload_continue(struct arbiter *a, int64_t now_ms);
 
 /* The candidate takes over, its workers all being READY. */

@@ -58,6 +58,7 @@ forget_others(struct arbiter *a, const struct generation *mine)
 		generation_free(&g);
 	}
 	fd_close(&a->certificates.fd);
+	reading_forget(a);
 	hooks_forget(mine->hooks);
 	hooks_forget(a->hooks);
 	fd_close(&a->origin.fd);
@@ -87,6 +88,7 @@ child_let_go(struct arbiter *a)
 	forget_ends(a->candidate);
 	forget_ends(a->retired);
 	hooks_forget(a->hooks);
+	reading_forget(a);
 	fd_close(&a->certificates.fd);
 	fd_close(&a->upgrade.counters);
 	fd_close(&a->origin.fd);

@@ -84,6 +84,8 @@ fork_one(struct arbiter *a, struct generation *g, int64_t now_ms)
 	struct child *c = free_slot(g);
 	pid_t pid;
 
+	if (hooks_are_booting(g->hooks))
+		return false;
 	if (g->settings->preload_app && !template_is_ready(a, g, now_ms))
 		return false;
 	if (c == NULL) { /* too many are still leaving */
@@ -247,7 +249,8 @@ children_reap(struct arbiter *a, int64_t now_ms)
 			return;
 		d.code = WIFEXITED(d.status) ? WEXITSTATUS(d.status) : -1;
 		d.number = WIFSIGNALED(d.status) ? WTERMSIG(d.status) : 0;
-		if (control_reaped(a, pid, now_ms))
+		if (control_reaped(a, pid, now_ms) ||
+		    reading_ended(a, pid, d.status))
 			continue;
 		if (find_child(a, pid, &d))
 			bury(a, &d, now_ms);

@@ -389,6 +389,7 @@ control_reaped(struct arbiter *a, pid_t pid, int64_t now_ms)
 	log_warning("The admin process (pid:%d) ended; it is started again",
 	    (int)pid);
 	c->pid = 0;
+	c->reload_count = 0;
 	fd_close(&c->fd);
 	c->again_ms = now_ms + AGAIN_MS;
 	return true;
@@ -431,16 +432,47 @@ done(struct channel_message *m, const char *text)
 	return true;
 }
 
+static void
+reply(struct arbiter *a, struct channel_message *m)
+{
+	m->kind = CHANNEL_REPLY;
+	m->board = m->settings = -1;
+	send_message(a, m);
+}
+
+void
+control_reloads(struct arbiter *a, const struct generation *g,
+    const char *why)
+{
+	struct control *c = &a->control;
+
+	if (c->reload_count > 0)
+		account_state(a); /* whoever looks next is to see it */
+	for (size_t i = 0; i < c->reload_count; i++) {
+		struct channel_message m = { .id = c->reloads[i] };
+
+		m.ok = g != NULL;
+		if (g != NULL)
+			snprintf(m.text, sizeof(m.text), "generation %u boots",
+			    g->number);
+		else
+			fail(&m, "%s", why);
+		reply(a, &m);
+	}
+	c->reload_count = 0;
+}
+
+/* The answer comes by control_reloads(). */
 static bool
 reload(struct arbiter *a, struct channel_message *m)
 {
-	const struct generation *before = a->candidate;
+	struct control *c = &a->control;
 
+	if (c->reload_count == CONTROL_RELOADS)
+		return fail(m, "too many reloads are under way");
+	c->reloads[c->reload_count++] = m->id;
+	m->kind = CHANNEL_COMMAND;
 	reload_begin(a);
-	if (a->candidate == NULL || a->candidate == before)
-		return fail(m, "%s", a->reload_error);
-	snprintf(m->text, sizeof(m->text), "generation %u boots",
-	    a->candidate->number);
 	return true;
 }
 
@@ -591,10 +623,10 @@ control_obey(struct arbiter *a)
 		if (m.kind != CHANNEL_COMMAND)
 			continue;
 		log_command(&m);
+		m.kind = CHANNEL_REPLY;
 		m.ok = obey(a, &m);
 		account_state(a); /* whoever looks next is to see it */
-		m.kind = CHANNEL_REPLY;
-		m.board = m.settings = -1;
-		send_message(a, &m);
+		if (m.kind == CHANNEL_REPLY)
+			reply(a, &m);
 	}
 }

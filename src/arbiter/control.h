@@ -19,6 +19,8 @@ struct generation;
 struct listener;
 struct settings;
 
+#define CONTROL_RELOADS 16
+
 struct control {
 	struct listener **pages;  /* of admin_bind */
 	size_t page_count;
@@ -28,6 +30,9 @@ struct control {
 	pid_t pid;                /* 0: there is none */
 	int64_t again_ms;         /* it may be forked then */
 	bool opened;              /* the sockets, if there are any */
+	/* Reloads that were commanded and have no candidate yet, by id. */
+	uint64_t reloads[CONTROL_RELOADS];
+	size_t reload_count;
 };
 
 /*
@@ -57,6 +62,13 @@ void control_ended(struct arbiter *a, const struct generation *g);
 
 /* Does what was commanded. */
 void control_obey(struct arbiter *a);
+
+/*
+ * A reload has got its candidate, or NULL and the reason.  Answers those that
+ * wait for that.
+ */
+void control_reloads(struct arbiter *a, const struct generation *g,
+    const char *why);
 
 /* Whether pid was the process, which is gone now. */
 bool control_reaped(struct arbiter *a, pid_t pid, int64_t now_ms);

@@ -214,7 +214,7 @@ is_reaped(struct hooks *h, pid_t pid)
 {
 	if (h == NULL || h->pid != pid)
 		return false;
-	if (h->fd >= 0)
+	if (h->fd >= 0 && !h->booting)
 		lost(h);
 	h->pid = 0; /* another process may get the number */
 	return true;
@@ -273,30 +273,67 @@ launch(struct arbiter *a, struct generation *g, struct hooks *h,
 	return -1;
 }
 
-static int
-greet(struct hooks *h, int64_t ms, struct err *err)
+bool
+hooks_are_booting(const struct hooks *h)
 {
-	struct helper_reply r = { 0 };
+	return h != NULL && h->booting;
+}
 
-	if (!await(h, HELPER_HELLO, ms > 0 ? ms : READY_MS, &r)) {
-		err_set(err, "the helper process, which runs the hooks, does "
-			"not start");
+void
+hooks_give_up(struct hooks *h)
+{
+	if (hooks_are_booting(h) && h->pid > 0)
 		kill(h->pid, SIGKILL);
-		return -1;
-	}
-	if (r.result != 0) {
-		err_set(err, "the hooks of the arbiter do not load");
-		return -1;
-	}
-	h->events = r.events;
-	if (h->events == 0)
-		fd_close(&h->fd);
-	return 0;
 }
 
 int
-hooks_start(struct arbiter *a, struct generation *g, struct err *err)
+hooks_fd(const struct hooks *h)
 {
+	return hooks_are_booting(h) ? h->fd : -1;
+}
+
+int64_t
+hooks_deadline(const struct hooks *h)
+{
+	return hooks_are_booting(h) ? h->due_ms : CLOCK_NEVER;
+}
+
+static int
+greet(struct hooks *h, const struct helper_reply *r, struct err *err)
+{
+	h->booting = false;
+	if (r->result != 0) {
+		err_set(err, "the hooks of the arbiter do not load");
+		return -1;
+	}
+	h->events = r->events;
+	if (h->events == 0)
+		fd_close(&h->fd);
+	return 1;
+}
+
+int
+hooks_watch(struct hooks *h, int64_t now_ms, struct err *err)
+{
+	struct helper_reply r;
+	ssize_t n;
+
+	do
+		n = recv(h->fd, &r, sizeof(r), MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)sizeof(r))
+		return greet(h, &r, err);
+	if (n < 0 && errno == EAGAIN && now_ms < h->due_ms)
+		return 0;
+	err_set(err,
+	    "the helper process, which runs the hooks, does not start");
+	return -1;
+}
+
+int
+hooks_launch(struct arbiter *a, struct generation *g, struct err *err)
+{
+	int64_t limit_ms = g->settings->boot_timeout_ms;
 	struct hooks *h;
 
 	if (!helper_is_wanted(g->settings))
@@ -311,5 +348,26 @@ hooks_start(struct arbiter *a, struct generation *g, struct err *err)
 	g->hooks = h;
 	if (launch(a, g, h, err) != 0)
 		return -1;
-	return greet(h, g->settings->boot_timeout_ms, err);
+	h->booting = true;
+	h->due_ms = clock_ms() + (limit_ms > 0 ? limit_ms : READY_MS);
+	return 0;
+}
+
+int
+hooks_start(struct arbiter *a, struct generation *g, struct err *err)
+{
+	struct hooks *h;
+	int rc = 0;
+
+	if (hooks_launch(a, g, err) != 0)
+		return -1;
+	h = g->hooks;
+	while (hooks_are_booting(h) && rc == 0) {
+		struct pollfd p = { .fd = h->fd, .events = POLLIN };
+		int64_t left = h->due_ms - clock_ms();
+
+		poll(&p, 1, left > 0 ? (int)left : 0);
+		rc = hooks_watch(h, clock_ms(), err);
+	}
+	return rc < 0 ? -1 : 0;
 }

@@ -24,6 +24,8 @@ struct hooks {
 	pid_t pid;
 	uint32_t events;  /* the moments that are wanted */
 	bool late;        /* said that some were lost */
+	bool booting;     /* it was not heard of yet ... */
+	int64_t due_ms;   /* ... and has to be by then */
 };
 
 /*
@@ -31,6 +33,25 @@ struct hooks {
  * be ready.  0 or -1.
  */
 int hooks_start(struct arbiter *a, struct generation *g, struct err *err);
+
+/*
+ * The same without waiting.  Until it is ready it is booting, and is told
+ * nothing.
+ */
+int hooks_launch(struct arbiter *a, struct generation *g, struct err *err);
+
+/* h may be NULL, here and below. */
+bool hooks_are_booting(const struct hooks *h);
+
+/* Looks at one that boots.  1: it is ready, 0: not yet, -1: it failed. */
+int hooks_watch(struct hooks *h, int64_t now_ms, struct err *err);
+
+/* Nobody waits for it any more: ends one that boots. */
+void hooks_give_up(struct hooks *h);
+
+/* What to wait for, and until when, while it boots; -1 and CLOCK_NEVER. */
+int hooks_fd(const struct hooks *h);
+int64_t hooks_deadline(const struct hooks *h);
 
 struct hooks *hooks_hold(struct hooks *h);
 
@@ -40,7 +61,7 @@ void hooks_drop(struct hooks **hp);
 /* In a child: the helper is its parent's. */
 void hooks_forget(struct hooks *h);
 
-/* Tells of a moment.  h may be NULL, here and below.  Never blocks. */
+/* Tells of a moment.  Never blocks. */
 void hooks_tell(struct hooks *h, const struct helper_message *m);
 
 /* Tells which listeners there are.  Once. */

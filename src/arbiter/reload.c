@@ -46,25 +46,6 @@ keep_fixed(const struct arbiter *a, struct settings *s)
 	s->reuse_port = a->serving->settings->reuse_port;
 }
 
-static int
-read_settings(const struct arbiter *a, struct settings **out, struct err *err)
-{
-	enum conf_action action;
-	struct err ignored;
-	int status, rc;
-
-	*out = NULL;
-	if (origin_enter(&a->origin, err) != 0)
-		return -1;
-	rc = settings_load(a->argc, a->argv, helper_evaluate, out, &action,
-	    &status, err);
-	if (origin_leave(&a->origin, rc == 0 ? err : &ignored) != 0)
-		rc = -1;
-	if (rc != 0)
-		settings_free(out);
-	return rc;
-}
-
 static void
 get_peers(const struct arbiter *a, struct sockets_peers *out)
 {
@@ -72,29 +53,28 @@ get_peers(const struct arbiter *a, struct sockets_peers *out)
 	out->sets[1] = a->candidate != NULL ? &a->candidate->sockets : NULL;
 }
 
+/* s is taken. */
 static int
-make_candidate(struct arbiter *a, struct generation **out, struct err *err)
+make_candidate(struct arbiter *a, struct settings *s,
+    struct generation **out, struct err *err)
 {
 	struct sockets_peers peers;
 	struct generation *g;
-	struct settings *s;
 
 	*out = NULL;
 	get_peers(a, &peers);
-	if (read_settings(a, &s, err) != 0)
-		return -1;
 	keep_fixed(a, s);
 	if (generation_new(a->generations + 1, s, &g, err) != 0)
 		return -1;
 	if (sockets_open(&g->sockets, &a->inherited, s, &peers, err) == 0 &&
 	    certificates_load(a, g, err) == 0 &&
-	    hooks_start(a, g, err) == 0 &&
+	    hooks_launch(a, g, err) == 0 &&
 	    logs_open(s, a->serving->settings, err) == 0) {
-		hooks_tell_listeners(g->hooks, &g->sockets);
 		*out = g;
 		return 0;
 	}
 	sockets_close(&g->sockets, &peers);
+	hooks_give_up(g->hooks);
 	generation_free(&g);
 	return -1;
 }
@@ -106,7 +86,7 @@ refuse(struct arbiter *a, const char *why)
 	    (int)sizeof(a->reload_error) - 1, why);
 	ledger_count(&a->ledger->failed_reloads, 1);
 	/* While another candidate boots, the reload is not over. */
-	if (a->started && a->candidate == NULL)
+	if (a->started && a->candidate == NULL && !a->reading.busy)
 		notify_ready(&a->notify, clock_ms());
 	log_error("Reload failed: %s; generation %u serves on", why,
 	    a->serving->number);
@@ -123,21 +103,12 @@ tell_reload(struct generation *g)
 	hooks_tell(g->hooks, &m);
 }
 
-void
-reload_begin(struct arbiter *a)
+/* There is a candidate. */
+static void
+begin(struct arbiter *a, struct generation *g)
 {
-	struct generation *g, *replaced = a->candidate;
-	struct err err;
+	struct generation *replaced = a->candidate;
 
-	log_info("Hang up: Master");
-	if (a->started)
-		notify_reloading(&a->notify);
-	if (pidfile_write(&a->pidfile, &err) != 0)
-		log_error("%s", err.text);
-	if (make_candidate(a, &g, &err) != 0) {
-		refuse(a, err.text);
-		return;
-	}
 	a->generations = g->number;
 	a->candidate = g; /* what it shares with the other one stays open */
 	if (replaced != NULL) {
@@ -153,7 +124,54 @@ reload_begin(struct arbiter *a)
 	control_began(a, g);
 	generation_log_settings(g->settings);
 	limits_raise(g->settings);
-	tell_reload(g);
+}
+
+/* Reads the settings, as far as that goes now, and begins with them. */
+static void
+go_on(struct arbiter *a)
+{
+	struct generation *g = NULL;
+	struct settings *s;
+	struct err err;
+
+	switch (reading_step(a, &s, &err)) {
+	case READING_WAITS:
+		return;
+	case READING_DONE:
+		if (make_candidate(a, s, &g, &err) == 0)
+			begin(a, g);
+		break;
+	case READING_FAILED:
+		break;
+	}
+	if (g == NULL)
+		refuse(a, err.text);
+	control_reloads(a, g, err.text);
+}
+
+void
+reload_begin(struct arbiter *a)
+{
+	struct err err;
+
+	log_info("Hang up: Master");
+	if (a->reading.busy)
+		log_info("Another reload: the settings are read once more");
+	if (a->started)
+		notify_reloading(&a->notify);
+	if (pidfile_write(&a->pidfile, &err) != 0)
+		log_error("%s", err.text);
+	reading_begin(a);
+	go_on(a);
+}
+
+void
+reload_forget(struct arbiter *a)
+{
+	if (!a->reading.busy)
+		return;
+	reading_drop(a);
+	control_reloads(a, NULL, "it is stopping");
 }
 
 static void
@@ -210,6 +228,28 @@ reload_abandon(struct arbiter *a, const char *why)
 	refuse(a, why);
 }
 
+/* The candidate's helper: without it no worker is made. */
+static void
+watch_hooks(struct arbiter *a)
+{
+	struct generation *g = a->candidate;
+	struct err err;
+
+	if (g == NULL || !hooks_are_booting(g->hooks))
+		return;
+	switch (hooks_watch(g->hooks, clock_ms(), &err)) {
+	case 1:
+		hooks_tell_listeners(g->hooks, &g->sockets);
+		tell_reload(g);
+		break;
+	case -1:
+		reload_abandon(a, err.text);
+		break;
+	default:
+		break;
+	}
+}
+
 /*
  * The places of the old workers go to the new ones as these get READY, so
  * that there are never fewer than before.  When it fails half-way, the new
@@ -218,8 +258,12 @@ reload_abandon(struct arbiter *a, const char *why)
 void
 reload_continue(struct arbiter *a, int64_t now_ms)
 {
-	struct generation *g = a->candidate;
+	struct generation *g;
 
+	if (a->reading.busy)
+		go_on(a);
+	watch_hooks(a);
+	g = a->candidate;
 	if (a->serving != NULL &&
 	    (generation_full(a->serving) || a->serving->wanted == 0))
 		stop_lingering(a);

@@ -4,6 +4,7 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "base/clock.h"
 #include "conf/conf.h"
 #include "log/log.h"
@@ -39,6 +40,7 @@ stop_retire(struct arbiter *a, struct generation *g)
 	if (a->serving != NULL)
 		sockets_settle(&a->serving->sockets, a->serving->settings);
 	template_end(g);
+	hooks_give_up(g->hooks);
 	g->retired = true;
 	g->next = a->retired;
 	a->retired = g;
@@ -136,6 +138,7 @@ stop_continue(struct arbiter *a, int64_t now_ms)
 void
 stop_begin(struct arbiter *a, enum arbiter_stop how)
 {
+	reload_forget(a);
 	if (a->stop == STOP_NOT && a->upgrade.successor == 0) {
 		announce_stop(a);
 		if (how == STOP_GRACEFUL && delay(a))

@@ -19,6 +19,8 @@ describe_service(const struct arbiter *a, char *out, size_t room)
 	if (a->candidate != NULL) {
 		g = a->candidate;
 		what = a->started ? "Reloading" : what;
+	} else if (a->reading.busy && a->started) {
+		what = "Reading settings";
 	} else if (a->reload_error[0] != '\0') {
 		failed = "; the last reload failed: ";
 	}

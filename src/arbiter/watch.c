@@ -7,6 +7,7 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
+#include "arbiter/hooks.h"
 #include "base/clock.h"
 #include "log/log.h"
 #include "worker/scoreboard.h"
@@ -207,7 +208,9 @@ watch_deadline(const struct arbiter *a, const struct generation *g)
 		silent = a->looked_ms + LOOK_MS;
 	due = earlier(due, recycle_deadline(g));
 	due = earlier(due, template_deadline(g));
+	due = earlier(due, hooks_deadline(g->hooks));
 	if (!g->retired && !template_is_booting(g) &&
+	    !hooks_are_booting(g->hooks) &&
 	    generation_active(g) < generation_target(g))
 		due = earlier(due, g->backoff.next_ms);
 	return earlier(due, silent);

@@ -107,11 +107,14 @@ typedef int (*conf_take_fn)(void *arg, const struct conf_value *v,
 
 /*
  * Reads a settings file in Python, or the server section of paste=FILE, in
- * another process, and calls take for each value.  base are the settings as
- * far as they are known.  0, or -1 and err, which may be take's.
+ * another process, and calls take with arg for each value.  base are the
+ * settings as far as they are known.  0, or -1 and err, which may be take's.
  */
-typedef int (*conf_evaluate_fn)(const struct settings *base,
-    const char *name, conf_take_fn take, void *arg, struct err *err);
+struct conf_evaluator {
+	int (*evaluate)(void *own, const struct settings *base,
+	    const char *name, conf_take_fn take, void *arg, struct err *err);
+	void *own;
+};
 
 /* What the command line asks for besides settings. */
 enum conf_action {
@@ -130,12 +133,12 @@ enum conf_action {
  * what would be right.  For CONF_HELP and CONF_VERSION nothing is read and
  * *out stays NULL; for CONF_PRINT there may be no app.  argv is not changed
  * and not kept, so a reload calls it again with the same one.  Relative
- * paths are those of the current directory at that time.  Without evaluate
- * there are no settings in Python.
+ * paths are those of the current directory at that time.  Without an
+ * evaluator there are no settings in Python.
  */
-int settings_load(int argc, char *const *argv, conf_evaluate_fn evaluate,
-    struct settings **out, enum conf_action *action_out, int *status_out,
-    struct err *err);
+int settings_load(int argc, char *const *argv,
+    const struct conf_evaluator *python, struct settings **out,
+    enum conf_action *action_out, int *status_out, struct err *err);
 
 void settings_free(struct settings **sp);
 

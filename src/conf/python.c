@@ -301,10 +301,10 @@ evaluate(struct taker *t, const char *name, const struct python *p,
 	if (base == NULL)
 		return no_memory(err);
 	s = &base->settings;
-	if (p == NULL || p->evaluate == NULL)
+	if (p == NULL || p->with == NULL)
 		err_set(err, "%s: settings in Python are not read here", name);
 	else if (p->make_base(base, p->arg, err) == 0)
-		rc = p->evaluate(s, name, take, t, err);
+		rc = p->with->evaluate(p->with->own, s, name, take, t, err);
 	settings_free(&s);
 	if (rc != 0 || t->others == NULL)
 		return rc;

@@ -16,7 +16,7 @@ struct err;
 struct store;
 
 struct python {
-	conf_evaluate_fn evaluate; /* NULL: there is no Python */
+	const struct conf_evaluator *with; /* NULL: there is no Python */
 	/* Fills base with all that is known without the file; 0 or -1. */
 	int (*make_base)(struct store *base, void *arg, struct err *err);
 	void *arg;

@@ -25,7 +25,7 @@ struct lines {
 	struct arena arena;
 	struct cli argv;
 	struct cli cmd_args;
-	conf_evaluate_fn evaluate;
+	const struct conf_evaluator *python;
 };
 
 static int
@@ -145,7 +145,7 @@ static int
 apply_all(struct store *st, struct lines *l, int *status_out,
     struct err *err)
 {
-	const struct python p = { l->evaluate, make_base, l };
+	const struct python p = { l->python, make_base, l };
 
 	*status_out = STATUS_SETTING;
 	if (apply_defaults(st, err) != 0 ||
@@ -211,13 +211,13 @@ load(struct lines *l, enum conf_action action, struct settings **out,
 }
 
 int
-settings_load(int argc, char *const *argv, conf_evaluate_fn evaluate,
-    struct settings **out, enum conf_action *action_out, int *status_out,
-    struct err *err)
+settings_load(int argc, char *const *argv,
+    const struct conf_evaluator *python, struct settings **out,
+    enum conf_action *action_out, int *status_out, struct err *err)
 {
 	struct lines l = { .argv = { .kind = SOURCE_ARGV },
 		.cmd_args = { .kind = SOURCE_CMD_ARGS },
-		.evaluate = evaluate };
+		.python = python };
 	struct err unused;
 	int rc;
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@
 
 /* What a settings file may say at most. */
 #define ANSWER_MAX (4 << 20)
+#define PART 65536
 
 _Static_assert((int)CONF_SOURCE == (int)BICORN_VALUE_SOURCE &&
 	(int)CONF_VARIABLE == (int)BICORN_VALUE_VARIABLE,
@@ -150,34 +152,62 @@ become_stranger(int keep)
 
 /* --- and its parent ------------------------------------------------------ */
 
-/* Reads until the end; -1 with errno when that is not in time. */
-static int
-collect(int fd, struct buf *b)
+/* There will be no answer. */
+static void
+give_up(struct helper_reading *r, int error)
 {
-	int64_t end_ms = clock_ms() + EVALUATE_MS;
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	r->error = error;
+	fd_close(&r->fd);
+	if (r->pid > 0)
+		kill(r->pid, SIGKILL);
+	r->due_ms = CLOCK_NEVER;
+}
 
-	for (;;) {
-		int64_t left = end_ms - clock_ms();
-		ssize_t n;
+/* False when there is nothing more for now. */
+static bool
+take_some(struct helper_reading *r, int64_t now_ms)
+{
+	ssize_t n;
 
-		if (left <= 0 || b->len > ANSWER_MAX) {
-			errno = left <= 0 ? ETIMEDOUT : EMSGSIZE;
-			return -1;
-		}
-		if (poll(&p, 1, (int)left) <= 0)
-			continue;
-		if (!buf_reserve(b, 65536)) {
-			errno = ENOMEM;
-			return -1;
-		}
-		n = read(fd, b->data + b->len, 65536);
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return -1;
-		b->len += n > 0 ? (size_t)n : 0;
+	if (r->answer.len > ANSWER_MAX || !buf_reserve(&r->answer, PART)) {
+		give_up(r, r->answer.len > ANSWER_MAX ? EMSGSIZE : ENOMEM);
+		return false;
 	}
+	n = read(r->fd, r->answer.data + r->answer.len, PART);
+	if (n > 0)
+		r->answer.len += (size_t)n;
+	if (n > 0 || (n < 0 && errno == EINTR))
+		return true;
+	if (n < 0 && errno != EAGAIN)
+		give_up(r, errno);
+	if (n == 0) {
+		/* The file's code may have closed the pipe, and go on. */
+		fd_close(&r->fd);
+		r->due_ms = now_ms + LEAVE_MS;
+	}
+	return false;
+}
+
+void
+helper_read_some(struct helper_reading *r, int64_t now_ms)
+{
+	while (r->fd >= 0 && take_some(r, now_ms))
+		continue;
+	if (now_ms >= r->due_ms)
+		give_up(r, r->fd >= 0 ? ETIMEDOUT : r->error);
+}
+
+void
+helper_read_ended(struct helper_reading *r, int status)
+{
+	r->pid = 0;
+	r->status = status;
+}
+
+bool
+helper_read_is_over(const struct helper_reading *r)
+{
+	return r->pid == 0 && r->fd < 0;
 }
 
 /* The next text of an answer; NULL: there is none. */
@@ -246,25 +276,45 @@ deliver_one(struct span *rest, conf_take_fn take, void *arg, struct err *err)
 	return rc;
 }
 
-static int
-deliver(const struct buf *b, const char *name, int status, conf_take_fn take,
-    void *arg, struct err *err)
+int
+helper_read_deliver(const struct helper_reading *r, const char *name,
+    conf_take_fn take, void *arg, struct err *err)
 {
-	struct span rest = { b->data, b->len };
+	struct span rest = { r->answer.data, r->answer.len };
 	int rc = 1;
 
-	if (b->len == 0 && WIFSIGNALED(status)) {
-		err_set(err, "%s: reading it was ended by signal %d", name,
-		    WTERMSIG(status));
+	if (r->error == ETIMEDOUT) {
+		err_set(err, "%s: reading it takes more than %d s", name,
+		    EVALUATE_MS / 1000);
 		return -1;
 	}
-	if (b->len == 0) {
+	if (r->error != 0) {
+		errno = r->error;
+		err_sys(err, "%s: cannot be read", name);
+		return -1;
+	}
+	if (rest.len == 0 && WIFSIGNALED(r->status)) {
+		err_set(err, "%s: reading it was ended by signal %d", name,
+		    WTERMSIG(r->status));
+		return -1;
+	}
+	if (rest.len == 0) {
 		err_set(err, "%s: reading it ended without a result", name);
 		return -1;
 	}
 	while (rc > 0)
 		rc = deliver_one(&rest, take, arg, err);
 	return rc;
+}
+
+void
+helper_read_fini(struct helper_reading *r)
+{
+	if (r->pid > 0)
+		kill(r->pid, SIGKILL);
+	r->pid = 0;
+	fd_close(&r->fd);
+	buf_fini(&r->answer);
 }
 
 /* Whether there is nothing to wait for any more. */
@@ -295,41 +345,68 @@ helper_wait(pid_t pid, int64_t end_ms, int *status)
 }
 
 int
-helper_evaluate(const struct settings *base, const char *name,
-    conf_take_fn take, void *arg, struct err *err)
+helper_read_start(struct helper_reading *r, const struct settings *base,
+    const char *name, struct err *err)
 {
-	struct buf answer = { 0 };
-	int pipe_fds[2], status, rc = -1;
-	pid_t pid;
+	pid_t parent = getpid();
+	int pipe_fds[2];
 
+	*r = (struct helper_reading){ .fd = -1 };
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
 		err_sys(err, "%s: pipe", name);
 		return -1;
 	}
 	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
+	r->pid = fork();
+	if (r->pid == 0) {
 		become_stranger(pipe_fds[1]);
-		read_settings(base, name, pipe_fds[1]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() == parent)
+			read_settings(base, name, pipe_fds[1]);
 		fflush(NULL);
 		_exit(0);
 	}
 	fd_close(&pipe_fds[1]);
-	if (pid < 0) {
-		err_sys(err, "%s: fork", name);
-		goto out;
+	r->fd = pipe_fds[0];
+	if (r->pid > 0 && fcntl(r->fd, F_SETFL, O_NONBLOCK) == 0) {
+		r->due_ms = clock_ms() + EVALUATE_MS;
+		return 0;
 	}
-	if (collect(pipe_fds[0], &answer) != 0) {
-		err_sys(err, "%s: cannot be read", name);
-		helper_wait(pid, 0, &status);
-		goto out;
+	err_sys(err, "%s: fork", name);
+	helper_read_fini(r);
+	return -1;
+}
+
+/* Until there is something to do; after the answer its end is looked for. */
+static void
+wait_for(const struct helper_reading *r)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+	int64_t left = r->due_ms - clock_ms();
+
+	poll(&p, 1, r->fd < 0 ? WAIT_STEP_MS : left > 0 ? (int)left : 0);
+}
+
+int
+helper_evaluate(void *own, const struct settings *base, const char *name,
+    conf_take_fn take, void *arg, struct err *err)
+{
+	struct helper_reading r;
+	int status = 0, rc;
+
+	(void)own;
+	if (helper_read_start(&r, base, name, err) != 0)
+		return -1;
+	while (!helper_read_is_over(&r)) {
+		if (r.fd < 0 && is_gone(r.pid, WNOHANG, &status)) {
+			helper_read_ended(&r, status);
+			continue;
+		}
+		wait_for(&r);
+		helper_read_some(&r, clock_ms());
 	}
-	/* The file's code may have closed the pipe, and go on. */
-	helper_wait(pid, clock_ms() + LEAVE_MS, &status);
-	rc = deliver(&answer, name, status, take, arg, err);
-out:
-	fd_close(&pipe_fds[0]);
-	buf_fini(&answer);
+	rc = helper_read_deliver(&r, name, take, arg, err);
+	helper_read_fini(&r);
 	return rc;
 }
 

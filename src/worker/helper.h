@@ -14,16 +14,49 @@
 
 #include <bicorn/app.h>
 
+#include "base/buf.h"
 #include "conf/conf.h"
 
 struct err;
 
 /*
- * A conf_evaluate_fn: forks a process that reads the file, takes what it
- * says and waits for its end, half a minute at most.
+ * For struct conf_evaluator: forks a process that reads the file, takes what
+ * it says and waits for its end, half a minute at most.  own is not used.
  */
-int helper_evaluate(const struct settings *base, const char *name,
+int helper_evaluate(void *own, const struct settings *base,
+    const char *name, conf_take_fn take, void *arg, struct err *err);
+
+/*
+ * The same for a caller that has other things to do meanwhile.  It is over
+ * once pid is 0 and fd is -1.
+ */
+struct helper_reading {
+	pid_t pid;         /* of the process; 0: it has ended */
+	int fd;            /* there is something to take, or the end; or -1 */
+	int64_t due_ms;    /* it is to be looked at then */
+	int status;        /* of its end */
+	int error;         /* why there is no answer: an errno, or 0 */
+	struct buf answer;
+};
+
+/* Forks the process.  On -1 there is nothing to free. */
+int helper_read_start(struct helper_reading *r, const struct settings *base,
+    const char *name, struct err *err);
+
+/* Takes what is there, without waiting; kills one that takes too long. */
+void helper_read_some(struct helper_reading *r, int64_t now_ms);
+
+/* Its process was reaped. */
+void helper_read_ended(struct helper_reading *r, int status);
+
+bool helper_read_is_over(const struct helper_reading *r);
+
+/* Calls take for each value of the answer.  0 or -1. */
+int helper_read_deliver(const struct helper_reading *r, const char *name,
     conf_take_fn take, void *arg, struct err *err);
+
+/* Kills the process, if it is still there, which is for others to reap. */
+void helper_read_fini(struct helper_reading *r);
 
 /* A moment, as it goes from the arbiter to the helper. */
 struct helper_message {
