@@ -24,6 +24,8 @@
 #define FIRST_ROOM 4096
 /* A spare one keeps no more than this; more counts as memory in use. */
 #define SPARE_ROOM 16384
+/* ... and the places for so many fields. */
+#define SPARE_FIELDS 1024
 /* Spare ones that are kept. */
 #define SPARE_MAX 256
 /* Read at once, on the stack, when the body goes to a file, ... */
@@ -136,7 +138,8 @@ countable(const struct buf *b)
 static void
 count_memory(struct worker *w, struct inbound *in)
 {
-	size_t now = countable(&in->in) + countable(&in->given);
+	size_t now = countable(&in->in) + countable(&in->given) +
+	    countable(&in->trailer);
 
 	if (now == in->counted)
 		return;
@@ -152,9 +155,11 @@ give_back(struct worker *w, struct inbound *in)
 	in->in.len = 0;
 	if (in->in.room > SPARE_ROOM)
 		buf_fini(&in->in);
-	count_memory(w, in);
 	if (in->trailer.room > SPARE_ROOM)
 		buf_fini(&in->trailer);
+	if (in->head.field_room > SPARE_FIELDS)
+		http_head_fini(&in->head);
+	count_memory(w, in);
 	if (atomic_fetch_add_explicit(&w->spare_count, 1,
 		memory_order_relaxed) < SPARE_MAX) {
 		spare_push(w, in);
@@ -259,17 +264,29 @@ over_limit(const struct worker *w, uint64_t length)
 }
 
 /*
- * Where memory is short, only small bodies are kept there, so that it lasts
- * for the heads of requests, without which nothing can be served.
+ * From then on only small bodies are kept in memory, and heads and trailers of
+ * an unusual length, which nobody has to end soon, are refused: the rest is
+ * for requests that are complete, and for their answers.
  */
+static bool
+is_memory_short(const struct worker *w)
+{
+	return atomic_load_explicit(&w->buffered, memory_order_relaxed) >
+	    w->settings->buffer_memory_bytes / 2;
+}
+
+static enum inbound_verdict
+refuse_for_memory(struct inbound *in)
+{
+	return refuse(in, 503, "the server has no memory to spare");
+}
+
 static bool
 over_buffer(const struct worker *w, uint64_t length)
 {
 	if (length > (uint64_t)w->settings->body_buffer_bytes)
 		return true;
-	return length > SPARE_ROOM / 2 &&
-	    atomic_load_explicit(&w->buffered, memory_order_relaxed) >
-		w->settings->buffer_memory_bytes / 2;
+	return length > SPARE_ROOM / 2 && is_memory_short(w);
 }
 
 /*
@@ -291,6 +308,8 @@ body_decode(struct worker *w, struct inbound *in, char *data, size_t len,
 			return refuse(in, in->chunked.status,
 			    in->chunked.reason);
 		in->complete = v == HTTP_DONE;
+		if (in->trailer.room > SPARE_ROOM && is_memory_short(w))
+			return refuse_for_memory(in);
 		in->body_total += *kept_out;
 		/* What a chunk says it will be counts as much. */
 		if (over_limit(w, in->body_total + in->chunked.left))
@@ -414,7 +433,7 @@ head_complete(struct worker *w, struct client *c, struct inbound *in)
 			NULL);
 	if (atomic_load_explicit(&w->buffered, memory_order_relaxed) >
 	    w->settings->buffer_memory_bytes)
-		return refuse(in, 503, "the server has no memory to spare");
+		return refuse_for_memory(in);
 	if (!h->chunked && h->content_length <= 0) {
 		in->complete = true;
 		return INBOUND_READY;
@@ -487,6 +506,12 @@ ended(struct inbound *in)
 	return refuse(in, 400, "the client ended the request half-way");
 }
 
+static bool
+has_room(const struct inbound *in)
+{
+	return in->in.room - in->in.len > FIRST_ROOM / 2;
+}
+
 /*
  * Room for the next read; one byte more than a known body needs, so that a
  * read that fills less shows the socket to be drained.  A client gets room
@@ -498,7 +523,7 @@ make_room(struct inbound *in)
 	size_t want = FIRST_ROOM;
 	uint64_t left;
 
-	if (in->in.room - in->in.len > FIRST_ROOM / 2)
+	if (has_room(in))
 		return true;
 	if (in->head_done && !in->head.chunked) {
 		left = (uint64_t)in->head.content_length - in->body_total;
@@ -532,6 +557,9 @@ read_to_memory(struct worker *w, struct client *c, struct inbound *in)
 	size_t got;
 	enum io io;
 
+	if (!in->head_done && in->in.room >= SPARE_ROOM && !has_room(in) &&
+	    is_memory_short(w))
+		return refuse_for_memory(in);
 	if (!make_room(in))
 		return refuse(in, 503, "out of memory");
 	io = c->conn.transport->read(&c->conn, in->in.data + in->in.len,
