@@ -192,6 +192,30 @@ def test_lost_requests(watched):
     wait_for(lambda: admin.status()["requests_lost"] == 1, "the count")
 
 
+def test_queued_requests_are_lost_too(watched):
+    """They have no names, but a number."""
+    server, admin = watched("--threads", 1)
+    some = [server.connect() for _ in range(6)]
+    for c in some[:4]:
+        c.send("GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+    for c in some[4:]:
+        c.send("GET /half")
+
+    def now():
+        w = admin.status()["workers"][0]
+        return w["queued"], w["connections"]
+
+    wait_for(lambda: now() == (3, 6), "three that wait")
+    pid = admin.status()["workers"][0]["pid"]
+    mark = server.mark()
+    os.kill(pid, signal.SIGKILL)
+    server.wait_log(r"\[ERROR\] Worker \(pid:%d\) had 3 requests queued that "
+                    r"did not run, and 2 other connections$" % pid, since=mark)
+    wait_for(lambda: admin.status()["requests_lost"] == 4, "the count")
+    for c in some:
+        c.close()
+
+
 def test_refusals_and_reasons(watched):
     server, admin = watched("--limit-request-body", 100, "--keep-alive", "1s",
                             "--header-timeout", "0.5s")

@@ -111,7 +111,7 @@ static void
 put_ledger(struct writer *w, const struct ledger *l)
 {
 	put_one_counter(w, "lost_requests",
-	    "Requests that were running when their worker died.",
+	    "Requests that ran, or were queued, when their worker died.",
 	    atomic_load(&l->lost));
 	put_one_counter(w, "reloads", "Reloads that succeeded.",
 	    atomic_load(&l->reloads));

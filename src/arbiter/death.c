@@ -155,6 +155,31 @@ log_requests(const struct death *d, int64_t now_ms)
 	return count;
 }
 
+/*
+ * What else it had: requests without a thread, which have no name here, and
+ * connections that were idle, in the middle of a request or taking a response.
+ * The worker's own counts, as they were when it died.
+ */
+static unsigned
+log_rest(const struct death *d, unsigned running)
+{
+	const struct score_worker *w = scoreboard_worker(d->g->board, d->slot);
+	unsigned queued = atomic_load(&w->load.queued);
+	unsigned open = atomic_load(&w->connections);
+	unsigned others = open > running + queued ? open - running - queued : 0;
+
+	if (queued > 0)
+		log_error("Worker (pid:%d) had %u request%s queued that did "
+			  "not run, and %u other connection%s",
+		    (int)d->was.pid, queued, queued == 1 ? "" : "s", others,
+		    others == 1 ? "" : "s");
+	else if (others > 0 && !(d->was.leaving && running == 0))
+		log_info("Worker (pid:%d) had no request queued, and %u other "
+			 "connection%s",
+		    (int)d->was.pid, others, others == 1 ? "" : "s");
+	return queued;
+}
+
 /* --- counting ------------------------------------------------------------- */
 
 /* Why it is gone: enum restart_id. */
@@ -235,7 +260,7 @@ void
 death_note(struct arbiter *a, struct death *d, int64_t now_ms)
 {
 	char text[TEXT_MAX];
-	unsigned running;
+	unsigned running, queued;
 
 	memcpy(d->why, scoreboard_worker(d->g->board, d->slot)->why,
 	    sizeof(d->why));
@@ -243,12 +268,14 @@ death_note(struct arbiter *a, struct death *d, int64_t now_ms)
 	describe(a, d, now_ms, text);
 	log_at(level_of(d), "%s", text);
 	running = log_requests(d, now_ms);
+	queued = log_rest(d, running);
 	/* Only its own words are better than ours. */
 	snprintf(a->last_death, sizeof(a->last_death), "%.*s",
 	    (int)sizeof(a->last_death) - 1,
 	    d->why[0] != '\0' ? d->why : text);
 	count(a, d, running, now_ms);
-	account_death(a, d->g, d->slot, reason_of(a, d), running);
+	account_death(a, d->g, d->slot, reason_of(a, d),
+	    running + queued);
 }
 
 /* --- consequences --------------------------------------------------------- */

@@ -42,7 +42,7 @@ struct ledger {
 	_Alignas(64) _Atomic uint32_t sequence;
 	struct score_counts past;
 	_Atomic uint64_t restarts[RESTART_COUNT];
-	_Atomic uint64_t lost;     /* requests that died with their worker */
+	_Atomic uint64_t lost;     /* requests that ended with their worker */
 	_Atomic uint64_t reloads;  /* that succeeded */
 	_Atomic uint64_t failed_reloads;
 	_Atomic uint64_t forks;
