@@ -142,7 +142,8 @@ def test_a_quick_end(bicorn, work, connect, tmp_path, number):
         got = 0
         for n, c in enumerate(conns):
             try:
-                assert c.response().body == answer(n, 10)
+                r = c.response()
+                assert r.status == 503 or r.body == answer(n, 10)
                 got += 1
             except (harness.Closed, OSError):
                 pass

@@ -13,6 +13,7 @@ import pytest
 import harness
 import tlskit
 from harness import request, wait_for
+from test_deadline import STUCK
 from tlskit import HAS_1_3, V1_2, V1_3, VERSIONS
 
 tlskit.require()
@@ -65,6 +66,21 @@ def context(pki, kind="ec", least=None, most=None):
     return c
 
 
+
+
+def test_stuck(bicorn, compile_app, pki):
+    """Answered in place of a thread that does not come back."""
+    cert, key = pki["ec"]
+    server = bicorn("--certfile", cert, "--keyfile", key, "--threads", "2",
+                    "--request-timeout", "0.3", "--interrupt-timeout", "0.3",
+                    compile_app(STUCK))
+    with server.connect(tls=context(pki)) as c:
+        assert c.get("/").status == 200
+        c.send(harness.request(target="/stuck"))
+        assert c.response().status == 504
+        assert c.rest() == b""
+    with server.connect(tls=context(pki)) as c:
+        assert c.get("/").status == 200
 
 
 def alive(server, pki, kind="ec", seconds=5):

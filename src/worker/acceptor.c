@@ -547,15 +547,17 @@ acceptor_has_to_act(const struct acceptor *a, int64_t now_ms)
 		    memory_order_relaxed) == WORKER_READY);
 }
 
-/* Nothing is left but requests that nothing ends. */
+/*
+ * Nothing is left but requests that nothing ends.  In this order: one that
+ * did end is no longer stuck before its connection is closed.
+ */
 static bool
 only_stuck_left(const struct acceptor *a)
 {
+	size_t open = atomic_load(&a->w->score->connections);
 	size_t stuck = watchdog_stuck(a->w->watchdog);
 
-	return stuck > 0 &&
-	    atomic_load_explicit(&a->w->score->connections,
-		memory_order_relaxed) <= stuck;
+	return stuck > 0 && open <= stuck;
 }
 
 /* True when it is time to go. */
@@ -723,6 +725,41 @@ cut_off(struct worker *w, struct client *c, int64_t now_us)
 	record_sent(w, c, false);
 }
 
+/* The process ends before a thread could take these. */
+static void
+turn_away(struct acceptor *a)
+{
+	struct client *c = queue_expire(a->w->queue, INT64_MAX), *next;
+
+	for (; c != NULL; c = next) {
+		next = c->next;
+		/* QUEUE to ACCEPTOR. */
+		client_take_events(c, atomic_exchange_explicit(&c->owner, 0,
+		    memory_order_acquire));
+		c->in->refusal = 503;
+		c->in->reason = "the server stops";
+		c->in->overload = COUNT_REFUSED_OTHER;
+		refuse_client(a->w, c, a->now_ms);
+	}
+}
+
+/* ... and before the application has begun to answer these. */
+static void
+give_up(struct acceptor *a)
+{
+	const struct heritage *h = a->w->heritage;
+
+	for (size_t i = 0; i < scoreboard_threads(h->board); i++) {
+		struct score_thread *line = scoreboard_thread(h->board,
+		    h->slot, i);
+
+		if (atomic_load(&line->started_ms) != 0)
+			serve_given_up(pool_exchange(a->w->pool, i),
+			    atomic_load(&line->requests), 503,
+			    "the server stops");
+	}
+}
+
 /*
  * The process ends under clients that have not taken all of an answer, which
  * is told of them as of others.  What the pool has is the pool's.
@@ -772,6 +809,8 @@ acceptor_run(struct acceptor *a)
 		acceptor_round(a, led ? ROUND_LOOK : ROUND_WAIT);
 	}
 	be_modest(false);
+	turn_away(a);
+	give_up(a);
 	cut_all_off(a);
 	return a->open == NULL;
 }

@@ -158,6 +158,7 @@ exchange_begin(struct exchange *x, struct client *c)
 	x->pub.number = atomic_load_explicit(&x->score->requests,
 	    memory_order_relaxed);
 	x->head_only = bicorn_str_eq(v->method, "HEAD");
+	turn_begin(&x->turn, x->pub.number);
 	score_begin(x->score, v->method.ptr, v->method.len, v->target.ptr,
 	    v->target.len, x->started_us / 1000);
 	return filled;
@@ -201,16 +202,12 @@ body_left(const struct exchange *x)
  * when body_left() stays 0.
  */
 static int
-await_body(struct exchange *x)
+receive_more(struct exchange *x)
 {
 	struct client *c = x->c;
 	int64_t wait;
 	int ready;
 
-	if (x->w->forked) { /* the rest is its parent's to read */
-		x->broken_body = true;
-		return BICORN_GONE;
-	}
 	if (x->head_sent) /* no 100 within a response */
 		c->in->continue_due = false;
 	while (!c->in->complete) {
@@ -248,6 +245,24 @@ await_body(struct exchange *x)
 		c->readable = true;
 	}
 	return BICORN_OK;
+}
+
+/* The connection is this thread's meanwhile, whoever may answer. */
+static int
+await_body(struct exchange *x)
+{
+	bool offered = turn_state(&x->turn) == TURN_OFFERED;
+	int rc;
+
+	/* In a child the rest is its parent's to read. */
+	if (x->w->forked || !exchange_take_turn(x)) {
+		x->broken_body = true;
+		return BICORN_GONE;
+	}
+	rc = receive_more(x);
+	if (offered && !x->c->lent && outbound_empty(&x->c->out))
+		turn_offer(&x->turn, x->pub.number);
+	return rc;
 }
 
 static int64_t
@@ -359,7 +374,8 @@ lent_gone(struct bicorn_exchange *pub)
 {
 	struct exchange *x = of(pub);
 
-	return x->broken || client_gone(x->c);
+	return x->broken || turn_state(&x->turn) == TURN_SEIZED ||
+	    client_gone(x->c);
 }
 
 /* --- the response --------------------------------------------------------- */

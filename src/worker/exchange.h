@@ -19,6 +19,7 @@
 #include "http/response.h"
 #include "worker/ident.h"
 #include "worker/later.h"
+#include "worker/turn.h"
 
 struct client;
 struct score_counts;
@@ -48,6 +49,8 @@ struct exchange {
 	struct score_thread *score;
 	struct score_counts *counts;
 	unsigned number; /* of the thread */
+
+	turn_word turn; /* who answers: worker/turn.h */
 
 	/* A client with loan_hold(); set by the thread, for the acceptor. */
 	_Atomic(struct client *) held;
@@ -119,6 +122,19 @@ bool exchange_begin(struct exchange *x, struct client *c);
  * hand, if one is there: nobody else waits, or it was quick so far.
  */
 bool exchange_may_go_on(const struct exchange *x);
+
+/*
+ * Before the connection is touched for a request whose turn was offered.
+ * False when that was seized: the client is as good as gone, x is broken.
+ */
+static inline bool
+exchange_take_turn(struct exchange *x)
+{
+	if (turn_take(&x->turn, x->pub.number))
+		return true;
+	x->broken = true;
+	return false;
+}
 
 /* Frees what belongs to the one request. */
 void exchange_end(struct exchange *x);

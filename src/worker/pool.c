@@ -302,6 +302,12 @@ pool_app_thread(const struct pool *p, size_t i)
 	return p->threads[i].x.pub.thread;
 }
 
+struct exchange *
+pool_exchange(struct pool *p, size_t i)
+{
+	return &p->threads[i].x;
+}
+
 struct client *
 pool_held(const struct pool *p, size_t i)
 {

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 struct err;
+struct exchange;
 struct later;
 struct pool;
 struct worker;
@@ -24,6 +25,9 @@ int pool_start(struct worker *w, struct pool **out, struct err *err);
 /* A running thread, and what the application left for it. */
 pthread_t pool_thread_id(const struct pool *p, size_t i);
 void *pool_app_thread(const struct pool *p, size_t i);
+
+/* What that thread works on: worker/turn.h says what may be touched. */
+struct exchange *pool_exchange(struct pool *p, size_t i);
 
 /* The client whose answer that thread holds, or NULL.  The acceptor. */
 struct client *pool_held(const struct pool *p, size_t i);

@@ -22,6 +22,7 @@
 struct source_of_fields {
 	struct client *c;
 	const struct exchange *x; /* NULL for a refused request */
+	bool given_up;            /* there is no response of x */
 	char scratch[16];         /* of a number as text */
 };
 
@@ -92,7 +93,7 @@ response_field(const struct exchange *x, struct span name)
 {
 	struct span rest, line, key;
 
-	if (x == NULL || !x->head_sent)
+	if (!x->head_sent)
 		return SPAN_NONE;
 	rest = (struct span){ x->out.data + x->fields_at,
 		x->gather_at - x->fields_at };
@@ -198,7 +199,7 @@ variable(struct source_of_fields *s, struct span name)
 {
 	struct span found = SPAN_NONE;
 
-	if (s->x != NULL && s->x->notes.len > 0)
+	if (s->x != NULL && !s->given_up && s->x->notes.len > 0)
 		found = find_note(s->x, name);
 	if (found.ptr != NULL)
 		return found;
@@ -220,7 +221,9 @@ lookup(void *arg, char kind, struct span name)
 	case 'i':
 		return request_field(s->c->in, name);
 	case 'o':
-		return response_field(s->x, name);
+		return s->x == NULL || s->given_up
+		    ? SPAN_NONE
+		    : response_field(s->x, name);
 	case 'v':
 		return tls_fact(&s->c->conn, "SSL_PROTOCOL");
 	case 'c':
@@ -334,6 +337,38 @@ record_exchange(const struct exchange *x, bool left)
 		leave_line(x, &r);
 	else
 		access_write(x->w->heritage->access, &r);
+}
+
+void
+record_given_up(const struct exchange *x, unsigned status,
+    uint64_t body_bytes)
+{
+	const struct bicorn_request *v = &x->request.view;
+	struct source_of_fields from = { x->c, x, .given_up = true };
+	int64_t us = clock_us() - x->started_us;
+	struct access_record r = {
+		.remote = remote_of(x->c, x),
+		.status = status,
+		.body_bytes = body_bytes,
+		.started_wall = x->started_wall,
+		.us = (uint64_t)us,
+		.id = ident_span(&x->id),
+		.scheme = { v->scheme.ptr, v->scheme.len },
+		.queue_us = x->queue_us,
+		.app_us = us,
+		.send_us = 0,
+		.thread = x->number,
+		.lookup = lookup,
+		.lookup_arg = &from,
+	};
+
+	tally(x->w, counts_class(status));
+	statsd_request(x->w->statsd, status, r.us);
+	if (x->w->heritage->access == NULL)
+		return;
+	fill_line(&r, x->c->in);
+	r.path = (struct span){ v->path.ptr, v->path.len };
+	access_write(x->w->heritage->access, &r);
 }
 
 void

@@ -26,6 +26,10 @@ void record_sent(struct worker *w, struct client *c, bool complete);
 void record_refusal(struct worker *w, struct client *c,
     unsigned status, uint64_t body_bytes, struct span id);
 
+/* For one that is answered in place of the application.  Who has its turn. */
+void record_given_up(const struct exchange *x, unsigned status,
+    uint64_t body_bytes);
+
 /* What {name}e stands for in the line of x; copied.  False: no memory. */
 bool record_note(struct exchange *x, struct span name, struct span value);
 

@@ -86,7 +86,7 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	uint64_t size = gathered(x) + part.len + announced;
 	int n = 0;
 
-	if (x->broken)
+	if (x->broken || (!x->head_sent && !exchange_take_turn(x)))
 		return false;
 	if (!x->head_sent)
 		iov_add(iov, &n, x->out.data + x->fields_at,

@@ -60,6 +60,13 @@ is_head(const struct inbound *in)
 	    span_eq(http_span(in->in.data, in->head.method), SPAN("HEAD"));
 }
 
+/* So much of it is sent. */
+static size_t
+body_len(const struct inbound *in, struct span body)
+{
+	return is_head(in) ? 0 : body.len;
+}
+
 /* What the socket does not take is left in c->out. */
 static void
 send_parts(struct worker *w, struct client *c, const struct iovec *iov,
@@ -84,7 +91,7 @@ send_parts(struct worker *w, struct client *c, const struct iovec *iov,
 	c->slow = (struct slow){ 0 };
 }
 
-/* Sends a response made here: the head, then body. */
+/* Sends a response made here: the head, then body.  Its line is written. */
 static void
 send_own(struct worker *w, struct client *c, unsigned status,
     struct span type, struct span body, struct span id)
@@ -107,15 +114,12 @@ send_own(struct worker *w, struct client *c, unsigned status,
 	    status == 503 ? "Retry-After: 2\r\n" : "", (int)type.len, type.ptr,
 	    body.len);
 	must(n > 0 && (size_t)n < sizeof(head)); /* by the settings' rules */
-	if (is_head(c->in))
-		body.len = 0;
-	record_refusal(w, c, status, body.len, id);
 	if ((status != 301 && status != 308) || redirect_field(c, &fields)) {
 		struct iovec iov[] = {
 			{ head, (size_t)n },
 			{ fields.data, fields.len },
 			{ (void *)"\r\n", 2 },
-			{ (void *)body.ptr, body.len },
+			{ (void *)body.ptr, body_len(c->in, body) },
 		};
 
 		send_parts(w, c, iov, 4);
@@ -139,6 +143,8 @@ refuse_client(struct worker *w, struct client *c, int64_t now_ms)
 	    in->refusal, why);
 	tally_refusal(w, c);
 	c->keep = false;
+	record_refusal(w, c, in->refusal, body_len(in, page.body),
+	    ident_span(&id));
 	send_own(w, c, in->refusal, page.type, page.body, ident_span(&id));
 	inbound_drop(w, c);
 	if (outbound_empty(&c->out))
@@ -185,6 +191,8 @@ answer_health(struct worker *w, struct client *c, int64_t now_ms)
 	c->keep = !stopping && !worker_draining(w) &&
 	    c->in->head.keep_alive && c->in->complete &&
 	    w->settings->keepalive_ms > 0;
+	record_refusal(w, c, stopping ? 503 : 200,
+	    body_len(c->in, span_of(text)), SPAN_NONE);
 	send_own(w, c, stopping ? 503 : 200, SPAN("text/plain"),
 	    span_of(text), SPAN_NONE);
 	if (c->keep)
@@ -199,6 +207,25 @@ answer_health(struct worker *w, struct client *c, int64_t now_ms)
 	} else {
 		linger_client(c, now_ms);
 	}
+}
+
+bool
+serve_given_up(struct exchange *x, uint64_t number, unsigned status,
+    const char *why)
+{
+	struct client *c;
+	struct page page;
+
+	if (!turn_seize(&x->turn, number))
+		return false;
+	c = x->c;
+	pages_make(x->w->pages, status, why, record_field(c, SPAN("accept")),
+	    ident_span(&x->id), &page);
+	c->keep = false;
+	record_given_up(x, status, body_len(c->in, page.body));
+	send_own(x->w, c, status, page.type, page.body, ident_span(&x->id));
+	c->conn.transport->shutdown(&c->conn);
+	return true;
 }
 
 /* --- one request ---------------------------------------------------------- */
@@ -242,6 +269,8 @@ run_application(struct exchange *x)
 	if (x->w->forked)
 		forked_leave();
 	x->ended_us = 0;
+	if (!exchange_take_turn(x)) /* it has its answer */
+		x->state = RESPONSE_ABORTED;
 	switch (x->state) {
 	case RESPONSE_NONE:
 		if (!x->broken_body)
@@ -286,6 +315,8 @@ serve_one(struct exchange *x, struct client *c)
 	if (!outbound_empty(&c->out)) {
 		atomic_store(&x->held, c);
 		loan_hold(x->w, c);
+	} else if (begun) {
+		turn_offer(&x->turn, x->pub.number);
 	}
 	if (begun)
 		run_application(x);
@@ -296,11 +327,13 @@ serve_one(struct exchange *x, struct client *c)
 		atomic_store(&x->held, NULL);
 	if (x->ended_us <= 0)
 		x->ended_us = clock_us();
-	tally_exchange(x);
 	tally_slow(x);
-	record_exchange(x,
-	    !c->holding && !outbound_empty(&c->out) && !x->broken &&
-		!is_cut(x));
+	if (turn_state(&x->turn) != TURN_SEIZED) {
+		tally_exchange(x);
+		record_exchange(x,
+		    !c->holding && !outbound_empty(&c->out) && !x->broken &&
+			!is_cut(x));
+	}
 	if (x->w->hears_requests)
 		tell_request(x, BICORN_POST_REQUEST);
 	exchange_end(x);

@@ -32,6 +32,14 @@ void refuse_client(struct worker *w, struct client *c, int64_t now_ms);
  */
 bool refuse_plain(struct worker *w, struct client *c, int64_t now_ms);
 
+/*
+ * Answers request `number` of that thread, which is in the application and
+ * will not be waited for, with that status.  False when it answers itself, or
+ * is over.  Who leads; the client stays the thread's.
+ */
+bool serve_given_up(struct exchange *x, uint64_t number, unsigned status,
+    const char *why);
+
 /* Ends c, which vanished before its request ran.  The owner of c. */
 void finish_vanished(struct worker *w, struct client *c);
 

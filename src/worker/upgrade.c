@@ -68,7 +68,7 @@ response_inform(struct exchange *x, unsigned status,
 	rc = add_checked(x, headers, count, false);
 	if (rc != BICORN_OK || x->c->in->head.minor == 0)
 		return rc;
-	return send_buf(x) ? BICORN_OK : BICORN_GONE;
+	return exchange_take_turn(x) && send_buf(x) ? BICORN_OK : BICORN_GONE;
 }
 
 /* Whether all that there is to read and to write goes through the socket. */
@@ -103,7 +103,7 @@ response_take_over(struct exchange *x, unsigned status,
 
 	if (x->state != RESPONSE_NONE)
 		return BICORN_STATE;
-	if (x->broken)
+	if (x->broken || !exchange_take_turn(x))
 		return BICORN_GONE;
 	if (status == 0)
 		return give_socket(x);

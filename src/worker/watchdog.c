@@ -21,6 +21,7 @@
 #include "worker/heritage.h"
 #include "worker/pool.h"
 #include "worker/scoreboard.h"
+#include "worker/serve.h"
 #include "worker/tally.h"
 #include "worker/worker.h"
 #include "worker/worker_private.h"
@@ -57,7 +58,6 @@ struct watchdog {
 	_Atomic bool leave;
 	_Atomic bool aborts;
 
-	size_t stuck; /* the acceptor's */
 	struct watched threads[];
 };
 
@@ -253,23 +253,15 @@ take_stuck(struct watchdog *d, size_t i, int64_t now_ms)
 		waits = waits || atomic_load(&d->threads[j].in_interrupt);
 	t->step = STEP_STUCK;
 	t->step_ms = now_ms;
-	d->stuck++;
 	log_step(d, i, LEVEL_CRITICAL,
 	    waits ? "it did not end, and the interpreter's lock is not given "
 		    "up; replacing the worker"
 		  : "it did not end; replacing the worker",
 	    now_ms);
+	serve_given_up(pool_exchange(d->w->pool, i), t->number, 504,
+	    "the application did not answer in time");
 	atomic_store(&d->w->score->stuck, true);
 	worker_retire(d->w);
-}
-
-/* The request that a step was about has come to its end. */
-static void
-forget(struct watchdog *d, struct watched *t)
-{
-	if (t->step == STEP_STUCK)
-		d->stuck--;
-	t->step = STEP_NONE;
 }
 
 static void
@@ -305,7 +297,7 @@ look_at(struct watchdog *d, size_t i, int64_t now_ms)
 	    memory_order_acquire);
 
 	if (t->step != STEP_NONE && (started == 0 || t->number != number))
-		forget(d, t);
+		t->step = STEP_NONE; /* it has come to its end */
 	if (started == 0)
 		return false;
 	look_for_slow(d, i, number, now_ms - started);
@@ -347,7 +339,15 @@ watchdog_dump_board(struct watchdog *d, uint32_t asked)
 size_t
 watchdog_stuck(const struct watchdog *d)
 {
-	return d->stuck;
+	size_t stuck = 0;
+
+	for (size_t i = 0; i < d->count; i++) {
+		const struct watched *t = &d->threads[i];
+
+		stuck += t->step == STEP_STUCK &&
+		    t->number == atomic_load(&line_of(d, i)->requests);
+	}
+	return stuck;
 }
 
 int

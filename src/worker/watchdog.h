@@ -53,7 +53,7 @@ void watchdog_dump_board(struct watchdog *d, uint32_t asked);
  */
 void watchdog_abort(void *arg);
 
-/* Requests that no interruption has ended. */
+/* Requests that no interruption has ended, as of now.  The acceptor. */
 size_t watchdog_stuck(const struct watchdog *d);
 
 /* Ends the thread, unless the application holds it.  The pool has ended. */
