@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """listen in the settings file: listeners with settings of their own."""
+import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 
@@ -64,6 +66,45 @@ def name_of_certificate(address, folder):
         assert c.get().status == 200
         subject = dict(x[0] for x in c.sock.getpeercert()["subject"])
         return subject["commonName"]
+
+
+# --- port 0 --------------------------------------------------------------------
+
+
+def test_port_0_is_another_each_time(serve, tmp_path):
+    """Through reloads and upgrades each keeps its port and its settings."""
+    bind, group = 'bind = ["127.0.0.1:0", "127.0.0.1:0"];', \
+        'listen = ( { bind = "127.0.0.1:0"; redirect_https = true; } );'
+    server = serve(bind + group)
+
+    def statuses():
+        return [ask(x, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").status
+                for x in server.addresses]
+    assert len(set(server.addresses)) == 3
+    assert statuses() == [200, 200, 301]
+    mark = server.log.count()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Ready", since=mark)
+    assert statuses() == [200, 200, 301]
+
+    server.signal(signal.SIGUSR2)
+    new = int(server.wait_log(r"Upgrade: the new arbiter is pid (\d+)")
+              .group(1))
+    server.wait_log(r"\[%d\] \[INFO\] Ready" % new)
+    os.kill(server.pid, signal.SIGTERM)
+    server.wait_log("Master has been promoted")
+    server.wait()
+    assert statuses() == [200, 200, 301]
+
+    mark = server.log.count()
+    (tmp_path / "groups.conf").write_text('bind = "127.0.0.1:0";')
+    os.kill(new, signal.SIGHUP)
+    server.wait_log("Ready", since=mark)
+    harness.wait_for(lambda: harness.refused(server.addresses[1]), "the end")
+    assert harness.refused(server.addresses[2])
+    assert not harness.refused(server.addresses[0])
+    os.kill(new, signal.SIGTERM)
+    server.wait_log(r"\[%d\] \[INFO\] Shutting down: Master" % new)
 
 
 # --- what a group means --------------------------------------------------------

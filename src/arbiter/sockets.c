@@ -14,21 +14,33 @@
 #include "log/log.h"
 #include "net/listen.h"
 
+/* How many there are of that spec, which may be more where a port is 0. */
+static size_t
+count(const struct sockets *k, const char *spec)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->count; i++)
+		n += strcmp(k->items[i]->spec, spec) == 0;
+	return n;
+}
+
+/* The one in front of which there are nth of the same spec. */
 static struct listener *
-find(const struct sockets *k, const char *spec)
+find(const struct sockets *k, const char *spec, size_t nth)
 {
 	for (size_t i = 0; k != NULL && i < k->count; i++)
-		if (strcmp(k->items[i]->spec, spec) == 0)
+		if (strcmp(k->items[i]->spec, spec) == 0 && nth-- == 0)
 			return k->items[i];
 	return NULL;
 }
 
 /* A path that was made again is that of the candidate. */
 static struct listener *
-find_peer(const struct sockets_peers *peers, const char *spec)
+find_peer(const struct sockets_peers *peers, const char *spec, size_t nth)
 {
-	struct listener *l = find(peers->sets[0], spec);
-	struct listener *newer = find(peers->sets[1], spec);
+	struct listener *l = find(peers->sets[0], spec, nth);
+	struct listener *newer = find(peers->sets[1], spec, nth);
 
 	if (l == NULL || (newer != NULL && newer->ino != l->ino))
 		return newer;
@@ -208,12 +220,10 @@ add(struct sockets *k, const struct listen_at *at,
     const struct listen_options *options, const struct sockets_peers *peers,
     struct err *err)
 {
-	const struct listener *like;
+	const struct listener *like = unless_lost(
+	    find_peer(peers, at->spec, count(k, at->spec)));
 	struct listener *l = NULL;
 
-	if (find(k, at->spec) != NULL)
-		return 0;
-	like = unless_lost(find_peer(peers, at->spec));
 	if (like != NULL ?
 		share(like, at->spec, options, &l, err) != 0 :
 		open_one(at->spec, options, peers, &l, err) != 0)
@@ -310,9 +320,12 @@ sockets_open(struct sockets *out, const struct strlist *inherited,
 	if (inherited->count > 0)
 		look_for_missing(s, inherited);
 	for (size_t i = 0; i < specs->count; i++) {
-		struct listen_at at = settings_for(s, specs->items[i]);
+		struct listen_at at = inherited->count > 0 ?
+			settings_for(s, specs->items[i]) : s->listens[i];
 		struct listen_options options = options_of(s, &at, specs);
 
+		if (inherited->count > 0 && count(out, at.spec) > 0)
+			continue;
 		if (add(out, &at, &options, peers, err) == 0)
 			continue;
 		saved = errno;
@@ -337,12 +350,18 @@ sockets_give(const struct sockets *k, const struct settings *s)
 	}
 }
 
+static bool
+goes_on(const struct sockets_peers *peers, const struct listener *l)
+{
+	return l->is_unix ? find_peer(peers, l->spec, 0) != NULL :
+			    same_address(peers, l) != NULL;
+}
+
 void
 sockets_quiet(const struct sockets *k, const struct sockets_peers *peers)
 {
 	for (size_t i = 0; i < k->count; i++)
-		if (find_peer(peers, k->items[i]->spec) == NULL &&
-		    same_address(peers, k->items[i]) == NULL)
+		if (!goes_on(peers, k->items[i]))
 			listen_quiet(k->items[i]);
 }
 
@@ -350,7 +369,7 @@ sockets_quiet(const struct sockets *k, const struct sockets_peers *peers)
 static bool
 is_last(const struct listener *l, const struct sockets_peers *peers)
 {
-	const struct listener *other = find_peer(peers, l->spec);
+	const struct listener *other = find_peer(peers, l->spec, 0);
 
 	return other == NULL || other->ino != l->ino;
 }

@@ -225,6 +225,17 @@ check_directory(struct store *st, enum setting_id id, const char *path,
 
 /* --- two settings at once ------------------------------------------------ */
 
+bool
+derive_is_twice(const char *one, const char *other)
+{
+	size_t len = strlen(one);
+
+	if (strcmp(one, other) != 0)
+		return false;
+	return strncmp(one, "unix:", 5) == 0 || len < 2 ||
+	    strcmp(one + len - 2, ":0") != 0;
+}
+
 static int
 check_bind(struct store *st, struct err *err)
 {
@@ -236,7 +247,7 @@ check_bind(struct store *st, struct err *err)
 	}
 	for (size_t i = 1; i < bind->count; i++)
 		for (size_t j = 0; j < i; j++)
-			if (strcmp(bind->items[i], bind->items[j]) == 0) {
+			if (derive_is_twice(bind->items[i], bind->items[j])) {
 				err_set(err, "%s is there twice",
 				    bind->items[i]);
 				return blame(st, SETTING_bind, err);

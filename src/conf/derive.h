@@ -2,6 +2,8 @@
 #ifndef BICORN_CONF_DERIVE_H
 #define BICORN_CONF_DERIVE_H
 
+#include <stdbool.h>
+
 struct err;
 struct store;
 
@@ -11,6 +13,9 @@ struct store;
  * May read the user database.  0, or -1.
  */
 int derive(struct store *st, struct err *err);
+
+/* Whether two addresses of bind are one: port 0 is another each time. */
+bool derive_is_twice(const char *one, const char *other);
 
 /* That part of it which is about TLS: of a group of listen, too. */
 int derive_tls(struct store *st, struct err *err);

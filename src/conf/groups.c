@@ -174,7 +174,7 @@ check_twice(const struct settings *s, struct err *err)
 
 	for (size_t i = 1; i < s->addresses.count; i++)
 		for (size_t j = 0; j < i; j++)
-			if (strcmp(items[i], items[j]) == 0) {
+			if (derive_is_twice(items[i], items[j])) {
 				err_set(err, "bind = %s: is there twice, in "
 					"listen or in bind and listen",
 				    items[i]);
