@@ -809,3 +809,20 @@ def test_idle_connections_make_room(watched):
         c.until(b"event: status")
     for c in held:
         c.close()
+
+
+def test_clients_that_do_not_read_make_room(watched):
+    """Who asks for much and takes none of it, or little, keeps nobody out."""
+    _, admin = watched()
+    asked = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 300
+    held = []
+    for _ in range(64):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(admin.address)
+        s.sendall(asked)
+        held.append(s)
+    for _ in range(3):
+        assert admin.get("/health").status == 200
+    for s in held:
+        s.close()

@@ -64,9 +64,7 @@ free_peer(struct admin *a)
 }
 
 /*
- * The one whose silence is the longest, of those that wait for nothing.  With
- * each new connection one of them goes: who keeps all of them open keeps
- * nobody out.
+ * The one whose silence is the longest, of those that wait for nothing.
  */
 static struct peer *
 idle_peer(struct admin *a)
@@ -84,14 +82,38 @@ idle_peer(struct admin *a)
 	return found;
 }
 
-static void
-make_room(struct admin *a)
+/* The one that takes the longest to take what it has asked for. */
+static struct peer *
+stuck_peer(struct admin *a)
 {
-	struct peer *p = count_peers(a, false) >= PEERS_HTTP ? idle_peer(a)
-							     : NULL;
+	struct peer *found = NULL;
 
-	if (p != NULL)
-		peer_free(p);
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		struct peer *p = &a->peers[i];
+
+		if (p->fd >= 0 && p->kind != PEER_CONTROL && p->owed_ms != 0 &&
+		    (found == NULL || p->owed_ms < found->owed_ms))
+			found = p;
+	}
+	return found != NULL && a->now_ms - found->owed_ms >= PEER_STUCK_MS ?
+	    found : NULL;
+}
+
+/*
+ * For each new connection one of these goes: who keeps all of them open keeps
+ * nobody out, whether it asks for nothing or does not read.  Until one may go
+ * the new one waits in the backlog.
+ */
+static bool
+has_room(struct admin *a, struct peer **goes_out)
+{
+	*goes_out = NULL;
+	if (count_peers(a, false) < PEERS_HTTP)
+		return true;
+	*goes_out = idle_peer(a);
+	if (*goes_out == NULL)
+		*goes_out = stuck_peer(a);
+	return *goes_out != NULL;
 }
 
 static void
@@ -99,13 +121,16 @@ accept_peer(struct admin *a, const struct listener *l, enum peer_kind kind)
 {
 	bool control = kind == PEER_CONTROL;
 	size_t room = control ? PEERS_MAX - PEERS_HTTP : PEERS_HTTP;
-	int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct peer *p;
+	struct peer *p = NULL;
+	int fd;
 
+	if (!control && !has_room(a, &p))
+		return;
+	fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	if (!control)
-		make_room(a);
+	if (p != NULL)
+		peer_free(p);
 	p = free_peer(a);
 	if (p == NULL || count_peers(a, control) >= room ||
 	    (control && !control_admits(a, fd))) {
@@ -131,12 +156,16 @@ send_some(struct admin *a, struct peer *p)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n < 0) {
+			if (p->owed_ms == 0)
+				p->owed_ms = a->now_ms;
 			return errno == EAGAIN || errno == EWOULDBLOCK;
+		}
 		p->sent += (size_t)n;
 		p->deadline_ms = a->now_ms + PEER_SEND_MS;
 	}
 	p->out.len = p->sent = 0;
+	p->owed_ms = 0;
 	buf_trim(&p->out, REQUEST_MAX);
 	return !p->close || p->wait != WAIT_NOTHING;
 }
@@ -401,13 +430,15 @@ static void
 one_round(struct admin *a)
 {
 	struct pollfd fds[1 + LISTENERS_MAX + 1 + PEERS_MAX];
-	struct peer *of[PEERS_MAX];
+	struct peer *of[PEERS_MAX], *goes;
+	bool room = has_room(a, &goes);
 	size_t n = 0, first, peers = 0, listeners = a->o->listener_count;
 
 	fds[n++] = (struct pollfd){ a->o->channel, POLLIN, 0 };
 	for (size_t i = 0; i < listeners; i++)
-		fds[n++] =
-		    (struct pollfd){ a->o->listeners[i]->fd, POLLIN, 0 };
+		fds[n++] = (struct pollfd){
+			room ? a->o->listeners[i]->fd : -1, POLLIN, 0
+		};
 	fds[n++] = (struct pollfd){
 		a->o->control != NULL ? a->o->control->fd : -1, POLLIN, 0
 	};

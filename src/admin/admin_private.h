@@ -65,6 +65,7 @@ struct peer {
 	struct http_head head;
 	int64_t deadline_ms; /* of what it has to do next */
 	int64_t heard_ms;    /* when it last sent something */
+	int64_t owed_ms;     /* since when it has not taken all; 0: it has */
 
 	enum peer_wait wait;
 	uint64_t id;     /* of the command that waits */
@@ -88,6 +89,9 @@ struct admin {
 #define PEER_REQUEST_MS 10000
 #define PEER_IDLE_MS 120000
 #define PEER_SEND_MS 10000
+
+/* The same when others want its place. */
+#define PEER_STUCK_MS 1000
 
 /* --- http.c --------------------------------------------------------------- */
 
