@@ -12,12 +12,13 @@
 #include "base/fd.h"
 #include "base/title.h"
 #include "conf/conf.h"
+#include "log/log.h"
 #include "worker/helper.h"
 
 static int
 complain(const char *text)
 {
-	fprintf(stderr, "bicorn: error: %s\n", text);
+	log_complain("error", text);
 	return 1;
 }
 
@@ -45,7 +46,7 @@ check(const struct settings *s, FILE *out)
 		return complain(err.text);
 	/* What a start would say to the log. */
 	for (size_t i = 0; i < s->warnings.count; i++)
-		fprintf(stderr, "bicorn: warning: %s\n", s->warnings.items[i]);
+		log_complain("warning", s->warnings.items[i]);
 	fprintf(out, "bicorn: %s: the application and its settings are fine\n",
 	    s->app);
 	return 0;

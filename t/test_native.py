@@ -187,6 +187,24 @@ def refused(run, app, code, *words, **kw):
     assert all(w in r.stderr for w in words), r.stderr
 
 
+def test_load_error_of_any_bytes(run, compile_app):
+    """It is shown in one line, and does not speak to the terminal."""
+    app = compile_app(r'''
+        #include <bicorn/app.h>
+        #include <stdio.h>
+        static int load(struct bicorn_load *l)
+        {
+            snprintf(l->error, l->error_size, "one\ntwo \033[31mred\001");
+            return BICORN_LOAD_FAILED;
+        }
+        static void handle(struct bicorn_exchange *e) { (void)e; }
+        BICORN_APP(.handle = handle, .load = load)
+    ''')
+    for args in ([], ["--check-config"]):
+        r = run("--bind", "127.0.0.1:0", *args, app)
+        assert r"one\x0atwo \x1b[31mred\x01" in r.stderr
+
+
 def test_missing_file(run, tmp_path):
     refused(run, "./none.so", 4, "./none.so", "No such file", cwd=tmp_path)
 

@@ -592,6 +592,12 @@ def test_near_the_end(run, site, tmp_path):
 @pytest.mark.parametrize("kind, right, said", [
     (("ed25519",), False, "must be RSA, or ECDSA with a common curve"),
     (("rsa-pss",), False, "must be RSA, or ECDSA with a common curve"),
+    (("ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"), False,
+     "k.pem: its key is on a curve that clients do not take; must be P-256"),
+    (("ec", "-pkeyopt", "ec_paramgen_curve:secp224r1"), False,
+     "k.pem: its key is on a curve that clients do not take; must be P-256"),
+    (("ec", "-pkeyopt", "ec_paramgen_curve:secp521r1"), True, ""),
+    (("ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"), True, ""),
     (("rsa:1024",), True, "k.pem: its RSA key has only 1024 bits; clients"),
 ])
 def test_kinds_of_keys(run, site, tmp_path, kind, right, said):

@@ -371,7 +371,7 @@ say_why(const struct arbiter *a, const char *text)
 {
 	log_error("%s", text);
 	if (a->log_elsewhere)
-		fprintf(stderr, "bicorn: error: %s\n", text);
+		log_complain("error", text);
 }
 
 static void

@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "log/log.h"
 
 /* What goes through the pipe: the exit code, then the text. */
 struct report {
@@ -36,7 +37,7 @@ wait_for_daemon(int fd, pid_t middle)
 		    "the daemon died while it started");
 	}
 	if (r.code != 0)
-		fprintf(stderr, "bicorn: error: %s\n", r.text);
+		log_complain("error", r.text);
 	fflush(NULL);
 	_exit(r.code);
 }

@@ -393,3 +393,18 @@ log_plain(enum log_level level, const char *text, size_t len)
 	put_entry(level, text, len, ESCAPE_LINES, false);
 	errno = saved;
 }
+
+void
+log_complain(const char *what, const char *text)
+{
+	char part[512];
+	size_t len = strlen(text);
+
+	fprintf(stderr, "bicorn: %s: ", what);
+	while (len > 0) {
+		size_t n = escape_put(part, sizeof(part), &text, &len, 0);
+
+		fwrite(part, 1, n, stderr);
+	}
+	fputc('\n', stderr);
+}

@@ -69,6 +69,12 @@ void log_text(enum log_level level, const char *text, size_t len);
  */
 void log_plain(enum log_level level, const char *text, size_t len);
 
+/*
+ * Not to the log: "bicorn: WHAT: TEXT" to the standard error of a command,
+ * where text is made fit for a line, as in the log.
+ */
+void log_complain(const char *what, const char *text);
+
 #define log_debug(...) log_at(LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...) log_at(LEVEL_INFO, __VA_ARGS__)
 #define log_warning(...) log_at(LEVEL_WARNING, __VA_ARGS__)

@@ -403,6 +403,17 @@ check_strength(const struct making *m, const struct cert *cert)
 		    RSA_BITS_LEAST);
 }
 
+/* The library can do more than clients do: none would get a connection. */
+static int
+check_curve(const struct making *m, struct cert *cert)
+{
+	if (!cert->is_ec || compat_is_usual_curve(&cert->chain.pk))
+		return 0;
+	err_set(m->err, "certfile = %s: its key is on a curve that clients do "
+	    "not take; must be P-256, P-384 or P-521, or RSA", cert->name);
+	return -1;
+}
+
 static int
 make_pair(struct making *m, const struct bundle_entry *cert,
     const struct bundle_entry *key)
@@ -422,6 +433,8 @@ make_pair(struct making *m, const struct bundle_entry *cert,
 		return -1;
 	}
 	new->is_ec = compat_is_ec(&new->chain.pk);
+	if (check_curve(m, new) != 0)
+		return -1;
 	check_strength(m, new);
 	check_dates(m, new);
 	return add_subjects(m, m->c->count - 1);

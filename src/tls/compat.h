@@ -175,6 +175,39 @@ compat_is_ec(mbedtls_pk_context *key)
 #endif
 }
 
+/*
+ * Of the curves for keys of certificates those that clients still take: TLS
+ * 1.3 has the first three, and 1.2 Brainpool's as well (RFC 8422, 7027).
+ */
+static inline bool
+compat_is_usual_curve(mbedtls_pk_context *key)
+{
+#if MBEDTLS_VERSION_NUMBER < 0x04000000 && !defined(MBEDTLS_PK_USE_PSA_EC_DATA)
+	switch (mbedtls_pk_ec(*key)->MBEDTLS_PRIVATE(grp).id) {
+	case MBEDTLS_ECP_DP_SECP256R1:
+	case MBEDTLS_ECP_DP_SECP384R1:
+	case MBEDTLS_ECP_DP_SECP521R1:
+	case MBEDTLS_ECP_DP_BP256R1:
+	case MBEDTLS_ECP_DP_BP384R1:
+	case MBEDTLS_ECP_DP_BP512R1:
+		return true;
+	default:
+		return false;
+	}
+#else
+#if MBEDTLS_VERSION_NUMBER < 0x04000000
+	psa_ecc_family_t family = key->MBEDTLS_PRIVATE(ec_family);
+#else
+	psa_ecc_family_t family = PSA_KEY_TYPE_ECC_GET_FAMILY(
+	    mbedtls_pk_get_key_type(key));
+#endif
+
+	return mbedtls_pk_get_bitlen(key) >= 256 &&
+	    (family == PSA_ECC_FAMILY_SECP_R1 ||
+		family == PSA_ECC_FAMILY_BRAINPOOL_P_R1);
+#endif
+}
+
 /* What hangs off a connection: the argument of our own calls. */
 static inline void
 compat_set_session(mbedtls_ssl_context *ssl, void *session)
