@@ -29,8 +29,8 @@ enum state {
 
 /*
  * A client that wraps every byte into a chunk with a long extension makes
- * much work for little content.  Each chunk is granted its frame and as
- * much again as it carries; what all chunks use beyond may not pass this.
+ * much work for little content.  Each chunk is granted its frame and twice
+ * what it carries; what all chunks use beyond may not pass this.
  */
 #define OVERHEAD_MAX (16 * 1024)
 #define OVERHEAD_GRANT 16

@@ -66,8 +66,6 @@ reserve_field(struct http_head *h, uint32_t limit)
 	if (h->field_count < room)
 		return HTTP_DONE;
 	room = room == 0 ? FIELDS_FIRST : room * 2;
-	if (room > limit)
-		room = limit;
 	fields = realloc(h->fields, room * sizeof(*fields));
 	if (fields == NULL)
 		return http_head_fail(h, 503, "no memory");

@@ -12,8 +12,6 @@
 #include "http/head_private.h"
 #include "http/uri.h"
 
-#define METHOD_MIN 3
-#define METHOD_MAX 20
 #define VERSION_LEN 10 /* "HTTP/1.1" CR LF */
 #define VERSION_CR 8
 
@@ -152,7 +150,7 @@ static enum http_verdict
 take_method(struct http_head *h, const struct http_window *w, uint32_t *at,
     uint32_t limit)
 {
-	uint32_t i = *at, end = h->line_at + METHOD_MAX;
+	uint32_t i = *at, end = h->line_at + HTTP_METHOD_MAX;
 
 	if (end > w->end)
 		end = w->end;
@@ -167,7 +165,7 @@ take_method(struct http_head *h, const struct http_window *w, uint32_t *at,
 	if (w->data[i] != ' ')
 		return http_head_fail(h, 400, "invalid method");
 	h->method = http_part(h->line_at, i);
-	if (h->method.len < METHOD_MIN)
+	if (h->method.len < HTTP_METHOD_MIN)
 		return http_head_fail(h, 400, "invalid method");
 	*at = i + 1;
 	return http_next_phase(h, HTTP_PHASE_TARGET, i + 1);

@@ -39,6 +39,10 @@ enum http_wish {
 
 #define HTTP_EMPTY_LINES_MAX 2
 
+/* The length of a method, unless any is permitted. */
+#define HTTP_METHOD_MIN 3
+#define HTTP_METHOD_MAX 20
+
 /* The bytes in hand: data[base..end), and what they are. */
 struct http_window {
 	const char *data;

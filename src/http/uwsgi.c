@@ -16,8 +16,6 @@
 #include "http/response.h"
 
 #define PACKET_HEAD 4
-#define METHOD_MIN 3
-#define METHOD_MAX 20
 
 /* The second one means that SCRIPT_NAME is to be taken off PATH_INFO. */
 #define MODIFIER_WSGI 0
@@ -311,7 +309,8 @@ obey_method(struct packet *p)
 		if (!(http_bytes[(unsigned char)method.ptr[i]] &
 			HTTP_B_METHOD))
 			return bad(p, "invalid method");
-	if (!any && (method.len < METHOD_MIN || method.len > METHOD_MAX))
+	if (!any && (method.len < HTTP_METHOD_MIN ||
+		method.len > HTTP_METHOD_MAX))
 		return bad(p, "invalid method");
 	p->h->method = p->values[N_METHOD];
 	return HTTP_DONE;
@@ -344,15 +343,6 @@ obey_target(struct packet *p)
 
 /* --- the path ------------------------------------------------------------- */
 
-static int
-hex(char c)
-{
-	if (HTTP_IS_DIGIT(c))
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Whether s, percent-decoded, is a and b behind it. */
 static bool
 decodes_to(struct span s, struct span a, struct span b)
@@ -360,12 +350,15 @@ decodes_to(struct span s, struct span a, struct span b)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.len; i++, n++) {
+		int high = -1, low = -1;
 		char c = s.ptr[i];
 
-		if (c == '%' && s.len - i > 2 && hex(s.ptr[i + 1]) >= 0 &&
-		    hex(s.ptr[i + 2]) >= 0) {
-			c = (char)(hex(s.ptr[i + 1]) << 4 |
-			    hex(s.ptr[i + 2]));
+		if (c == '%' && s.len - i > 2) {
+			high = http_hex((unsigned char)s.ptr[i + 1]);
+			low = http_hex((unsigned char)s.ptr[i + 2]);
+		}
+		if (high >= 0 && low >= 0) {
+			c = (char)(high << 4 | low);
 			i += 2;
 		}
 		if (n >= a.len + b.len ||

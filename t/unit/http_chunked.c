@@ -306,9 +306,12 @@ bounded(void **state)
 	static const struct http_limits limits = { 100, 3, 20, 0 };
 
 	(void)state;
-	expect("5;", 1000, 'a', "\r\nhello\r\n0\r\n\r\n", 0, &limits);
-	expect("5;", 1025, 'a', "\r\nhello\r\n0\r\n\r\n", 400, &limits);
-	expect("5;", 1025, 'a', "", 400, &limits);
+	/* 1024 bytes of a line with the size. */
+	expect("5;", 1022, 'a', "\r\nhello\r\n0\r\n\r\n", 0, &limits);
+	expect("5;", 1023, 'a', "\r\nhello\r\n0\r\n\r\n", 400, &limits);
+	expect("5;", 1023, 'a', "", 400, &limits);
+	expect("5", 1022, ' ', ";\r\nhello\r\n0\r\n\r\n", 0, &limits);
+	expect("5", 1024, ' ', "", 400, &limits);
 	expect("0\r\nX:", 18, 'a', "\r\n\r\n", 0, &limits);
 	expect("0\r\nX:", 19, 'a', "\r\n\r\n", 431, &limits);
 	expect("0\r\nX:", 18, 'a', "", 1, &limits);
@@ -339,6 +342,39 @@ overhead(void **state)
 	assert_int_equal(o.c.status, 400);
 	outcome_fini(&o);
 	buf_fini(&b);
+}
+
+/* So many chunks, with lines of that length in front of them. */
+static enum http_verdict
+wordy(unsigned count, unsigned size, int line)
+{
+	struct buf b = { 0 };
+	struct outcome o;
+	enum http_verdict v;
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t at = b.len;
+
+		assert_true(buf_fmt(&b, "%x;", size));
+		assert_true(buf_fmt(&b, "%0*d\r\n%0*d\r\n",
+		    line - (int)(b.len - at), 0, (int)size, 0));
+	}
+	feed_cut(&o, (struct span){ b.data, b.len }, 1000, &usual);
+	v = o.verdict;
+	outcome_fini(&o);
+	buf_fini(&b);
+	return v;
+}
+
+/* 16 KiB beyond 16 bytes and twice the content of each. */
+static void
+overhead_exactly(void **state)
+{
+	(void)state;
+	assert_int_equal(wordy(32, 1, 16 + 2 + 512), HTTP_MORE);
+	assert_int_equal(wordy(33, 1, 16 + 2 + 512), HTTP_BAD);
+	assert_int_equal(wordy(33, 256, 16 + 512 + 496), HTTP_MORE);
+	assert_int_equal(wordy(34, 256, 16 + 512 + 496), HTTP_BAD);
 }
 
 static void
@@ -452,6 +488,7 @@ main(void)
 		cmocka_unit_test(bad_bodies),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(overhead),
+		cmocka_unit_test(overhead_exactly),
 		cmocka_unit_test(random_bodies),
 		cmocka_unit_test(trailers),
 		cmocka_unit_test(bad_trailers),

@@ -487,6 +487,20 @@ field_lines(void **state)
 	expect_all(cases, COUNT(cases));
 }
 
+/* No other byte makes of LF the end of a line. */
+static void
+ends_of_lines(void **state)
+{
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		char data[] = "GET / HTTP/1.1\r\nHost: a\r\nX: y?\n\r\n";
+		struct text t = { data, sizeof(data) - 1 };
+
+		*strchr(data, '?') = (char)c;
+		expect(t, c == '\r' ? 0 : 400, &usual);
+	}
+}
+
 static void
 hosts(void **state)
 {
@@ -983,6 +997,8 @@ static void
 long_lines(void **state)
 {
 	static const struct http_limits limits = { 50, 3, 40, 0 };
+	static const struct http_limits any_method = { 50, 3, 40,
+		HTTP_PERMIT_METHOD };
 	char out[400];
 
 	(void)state;
@@ -994,6 +1010,10 @@ long_lines(void **state)
 		    &limits);
 		expect(repeat(out, "GET /", 'a', n, " HTTP/1.1\r"),
 		    n + 14 > 50 ? 414 : 1, &limits);
+		expect(repeat(out, "GET /", 'a', n, " HTTP/1"),
+		    n + 12 > 50 ? 414 : 1, &limits);
+		expect(repeat(out, "", 'A', n, ""), n > 50 ? 414 : 1,
+		    &any_method);
 		/* Beyond the limit nothing else matters. */
 		expect(repeat(out, "GET /", 'a', n, "\x01"),
 		    n + 5 > 50 ? 414 : 400, &limits);
@@ -1199,6 +1219,7 @@ main(void)
 		cmocka_unit_test(targets),
 		cmocka_unit_test(before_the_line),
 		cmocka_unit_test(field_lines),
+		cmocka_unit_test(ends_of_lines),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(framing),
 		cmocka_unit_test(other_fields),

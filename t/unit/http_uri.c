@@ -37,6 +37,9 @@ decodes(void **state)
 		{ S("%zz%41%"), S("%zzA%") },
 		{ S("a+b"), S("a+b") },
 		{ S("%ff\xff"), S("\xff\xff") },
+		/* What follows is not a part of it. */
+		{ { "%41", 2 }, S("%4") },
+		{ { "%41", 1 }, S("%") },
 	};
 
 	(void)state;
@@ -108,6 +111,7 @@ no_authorities(void **state)
 		S("a?b"),
 		S("a#b"),
 		S("a\0b"),
+		{ "a%41", 3 },
 		S("a\x7f"),
 		S("\x80"),
 		S("%"),

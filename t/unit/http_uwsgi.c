@@ -184,6 +184,8 @@ test_refused(void **state)
 	refused(TEXTS(BASIC, "HTTP_HOST", "a b"), 400);
 	refused(TEXTS(BASIC, "HTTP_A", "a\r\nb"), 400);
 	refused(TEXTS(BASIC, "REMOTE_ADDR", "a\nb"), 400);
+	refused(TEXTS("REQUEST_METHOD", "GET", "PATH_INFO", "/",
+		"QUERY_STRING", "a\r\nb"), 400);
 	refused(TEXTS(BASIC, "HTTP_A:", "a"), 400);
 	refused(TEXTS(BASIC, "", "a"), 400);
 	refused(TEXTS(BASIC, "A B", "a"), 400);
@@ -228,6 +230,48 @@ test_sizes(void **state)
 	http_cgi_fini(&p.cgi);
 }
 
+/* What is just short enough, and a byte more. */
+static void
+test_lengths(void **state)
+{
+	const struct http_limits limits = { 20, 3, 8, 0 };
+	static struct packet p;
+
+	(void)state;
+	make(&p, TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", "/234567",
+	    "HTTP_ABC", "12345"));
+	assert_int_equal(parse(&p, &limits), HTTP_DONE);
+	make(&p, TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", "/2345678"));
+	assert_int_equal(parse(&p, &limits), HTTP_BAD);
+	assert_int_equal(p.head.status, 414);
+	make(&p, TEXTS("REQUEST_METHOD", "GET", "REQUEST_URI", "/",
+	    "HTTP_ABC", "123456"));
+	assert_int_equal(parse(&p, &limits), HTTP_BAD);
+	assert_int_equal(p.head.status, 431);
+	http_head_fini(&p.head);
+	http_cgi_fini(&p.cgi);
+}
+
+/* Modifier 30: the proxy left SCRIPT_NAME in the path. */
+static void
+test_split(void **state)
+{
+	const char *const *texts = TEXTS("REQUEST_METHOD", "GET",
+	    "SCRIPT_NAME", "/app", "PATH_INFO", "/app/a");
+	static struct packet p;
+
+	(void)state;
+	make(&p, texts);
+	assert_int_equal(parse(&p, &usual), HTTP_DONE);
+	is(&p, p.head.path, "/app/a");
+	make(&p, texts);
+	p.data[0] = 30;
+	assert_int_equal(parse(&p, &usual), HTTP_DONE);
+	is(&p, p.head.path, "/a");
+	http_head_fini(&p.head);
+	http_cgi_fini(&p.cgi);
+}
+
 static void
 test_many(void **state)
 {
@@ -243,10 +287,15 @@ test_many(void **state)
 	make(&p, texts);
 	assert_int_equal(parse(&p, &usual), HTTP_BAD);
 	assert_int_equal(p.head.status, 431);
-	texts[2000] = NULL;
+	texts[2 * HTTP_UWSGI_VARIABLES_MAX] = NULL;
 	make(&p, texts);
 	assert_int_equal(parse(&p, &usual), HTTP_DONE);
-	assert_int_equal(p.cgi.variable_count, 996);
+	assert_int_equal(p.cgi.variable_count, HTTP_UWSGI_VARIABLES_MAX - 4);
+	texts[2 * HTTP_UWSGI_VARIABLES_MAX] = "A";
+	texts[2 * HTTP_UWSGI_VARIABLES_MAX + 2] = NULL;
+	make(&p, texts);
+	assert_int_equal(parse(&p, &usual), HTTP_BAD);
+	assert_int_equal(p.head.status, 431);
 	make(&p, TEXTS(BASIC, "HTTP_A", "", "HTTP_B", "", "HTTP_C", "",
 	    "HTTP_D", ""));
 	assert_int_equal(parse(&p, &few), HTTP_BAD);
@@ -263,6 +312,8 @@ main(void)
 		cmocka_unit_test(test_script_name),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_many),
 	};
 
