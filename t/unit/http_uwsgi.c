@@ -121,6 +121,42 @@ test_nginx(void **state)
 	http_cgi_fini(&p.cgi);
 }
 
+/* One variable more; parsed by then. */
+static void
+with(struct packet *p, const char *name, const char *value)
+{
+	make(p, TEXTS(BASIC, name, value));
+	assert_int_equal(parse(p, &usual), HTTP_DONE);
+}
+
+static void
+test_values(void **state)
+{
+	static struct packet p;
+
+	(void)state;
+	with(&p, "REMOTE_PORT", "65535");
+	assert_int_equal(p.cgi.remote_port, 65535);
+	with(&p, "REMOTE_PORT", "65537");
+	assert_int_equal(p.cgi.remote_port, 0);
+	with(&p, "SERVER_PROTOCOL", "HTTP/12345678901");
+	is(&p, p.cgi.protocol, "HTTP/12345678901");
+	with(&p, "SERVER_PROTOCOL", "HTTP/123456789012");
+	is(&p, p.cgi.protocol, "");
+	with(&p, "SERVER_PROTOCOL", "HTTP/");
+	is(&p, p.cgi.protocol, "");
+	with(&p, "HTTPS", "1");
+	assert_true(p.cgi.https);
+	with(&p, "HTTPS", "off");
+	assert_false(p.cgi.https);
+	with(&p, "REQUEST_SCHEME", "HTTPS");
+	assert_true(p.cgi.https);
+	with(&p, "REQUEST_SCHEME", "on");
+	assert_false(p.cgi.https);
+	http_head_fini(&p.head);
+	http_cgi_fini(&p.cgi);
+}
+
 static void
 paths(const char *script, const char *path, const char *uri,
     const char *expected_script, const char *expected)
@@ -309,6 +345,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nginx),
+		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_script_name),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_sizes),
