@@ -625,15 +625,266 @@ def test_logconfig_that_is_wrong(wsgi):
     assert server.process.wait(harness.DEADLINE) == 3
 
 
-def test_logger_class(wsgi):
-    server = wsgi(APP, "--logger-class", "mine.Logger")
-    assert re.search(r"--logger-class mine\.Logger .*access_log_format",
-                     server.log.text())
+def test_logger_class_of_gunicorn(wsgi):
     server = wsgi(APP, "--logger-class", "gunicorn.glogging.Logger")
     assert "logger_class" not in server.log.text()
 
 
+def test_logger_class_that_is_not_there(wsgi):
+    server = wsgi(APP, "--logger-class", "mine.Logger", "--access-logfile",
+                  "-", "--access-logformat", "%(U)s")
+    assert re.search(r"WARNING\] logger_class = mine\.Logger cannot be used.*"
+                     r"No module named 'mine'", server.log.text())
+    server.get("/still")
+    server.wait_out("^/still$")
+
+
+ROUTES = '''
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/boom":
+            raise ValueError("of the application")
+        start_response("200 OK", [("X-Mine", "7"), ("Content-Length", "2")])
+        return [b"hi"]
+'''
+
+FILTER = '''
+import logging
+
+class Health(logging.Filter):
+    def filter(self, record):
+        return record.args["U"] != "/health" and \\
+            "GET /quiet" not in record.getMessage()
+
+def add(logger="gunicorn.access"):
+    logging.getLogger(logger).addFilter(Health())
+'''
+
+
+def visit(server, *paths):
+    for path in paths:
+        server.get(path)
+
+
+@pytest.mark.parametrize("where", ["import", "top", "post_fork",
+                                   "post_worker_init"])
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_filter_of_requests(wsgi, tmp_path, where, options):
+    (tmp_path / "health.py").write_text(FILTER)
+    conf = tmp_path / "gunicorn.conf.py"
+    conf.write_text("def when_ready(server): pass\n" + {
+        "import": "",
+        "top": "import health\nhealth.add()\n",
+        "post_fork": "def post_fork(server, worker):\n"
+                     "    import health\n    health.add()\n",
+        "post_worker_init": "import health\n"
+                            "def post_worker_init(worker):\n"
+                            "    worker.log.access_log.addFilter("
+                            "health.Health())\n"}[where])
+    text = ("    import health\n    health.add()\n" if where == "import"
+            else "") + ROUTES
+    server = wsgi(text, "-c", conf, "--access-logfile", "-",
+                  "--access-logformat", "%(m)s %(U)s %(s)s %(b)s %(id)s"
+                  " %({x-mine}o)s 100%%", "--threads", "1", *options)
+    visit(server, "/", "/health", "/quiet", "/boom", "/a%0Ab%22", "/end")
+    server.wait_out("/end")
+    server.raw("GET / HTTP/9.0\r\n\r\n")
+    server.wait_out("505 ")
+    lines = [line for line in server.out.text().splitlines()]
+    assert lines[0] == "GET / 200 2 - 7 100%"
+    assert lines[1].startswith("GET /boom 500 ")
+    assert lines[2] == 'GET /a\\x0ab\\" 200 2 - 7 100%'
+    assert lines[3] == "GET /end 200 2 - 7 100%"
+    assert len(lines) == 5
+
+
+def test_filter_in_a_helper_is_told(wsgi, tmp_path):
+    (tmp_path / "health.py").write_text(FILTER)
+    (tmp_path / "gunicorn.conf.py").write_text(
+        "import health\ndef on_starting(server):\n    health.add()\n"
+        "def when_ready(server):\n    server.log.info('still ready')\n")
+    server = wsgi(ROUTES, "--access-logfile", "-")
+    server.wait_log("still ready")
+    told = re.findall(r"WARNING\] (.*)", server.log.text())
+    assert len(told) == 1
+    assert told[0].startswith("on_starting touches the logger gunicorn.access")
+    visit(server, "/health")
+    server.wait_out("/health")
+
+
+PYTHON_LOG = '''
+logconfig_dict = {
+    "version": 1, "root": {"handlers": []},
+    "disable_existing_loggers": False,
+    "filters": {"health": {"()": "health.Health"}},
+    "formatters": {"plain": {"format": "%(name)s %(levelname)s %(message)s"}},
+    "handlers": {"file": {"class": "logging.FileHandler",
+                          "filename": "py.log", "formatter": "plain"}},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": ["file"],
+                           "propagate": False},
+        "gunicorn.access": {"level": "INFO", "handlers": ["file"],
+                            "filters": ["health"], "propagate": False}}}
+access_log_format = "%(m)s %(U)s %(s)s"
+
+def post_fork(server, worker):
+    server.log.info("of a %s", "hook")
+'''
+
+
+def test_logconfig_of_requests(wsgi, tmp_path):
+    """They come without accesslog, and exceptions with their traceback."""
+    (tmp_path / "health.py").write_text(FILTER)
+    (tmp_path / "gunicorn.conf.py").write_text(PYTHON_LOG)
+    path = tmp_path / "py.log"
+    server = wsgi(ROUTES)
+    visit(server, "/", "/health", "/boom")
+
+    def has(text):
+        return path.exists() and text in path.read_text()
+    harness.wait_for(lambda: has("access INFO GET /boom 500\n"), "the lines")
+    text = path.read_text()
+    assert text.startswith("gunicorn.error INFO of a hook\n"
+                           "gunicorn.access INFO GET / 200\n"
+                           "gunicorn.error ERROR Error handling request GET "
+                           "/boom\nTraceback (most recent call last):\n")
+    assert "/health" not in text
+    assert "Traceback" not in server.log.text()
+    assert server.out.text() == ""
+
+    path.rename(tmp_path / "old.log")
+    os.kill(server.pid, signal.SIGUSR1)
+
+    def moved():
+        visit(server, "/later")
+        return has("GET /later 200\n")
+    harness.wait_for(moved, "a line in the new file")
+
+
+def test_handler_beside_the_log(wsgi, tmp_path):
+    """One that is added gets what the log itself has as well."""
+    server = wsgi("""
+    import logging, sys
+    for name in "gunicorn.access", "gunicorn.error":
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("mine: %(message)s"))
+        logging.getLogger(name).addHandler(handler)
+""" + ROUTES, "--access-logfile", "a.log", "--access-logformat", "%(U)s")
+    visit(server, "/boom")
+    server.wait_out("^mine: /boom$")
+    assert "mine: Error handling request GET /boom\n" in server.out.text()
+    assert (tmp_path / "a.log").read_text() == "/boom\n"
+    server.wait_log(r"\[ERROR\] Error handling request GET /boom$")
+
+
+def test_disabled_loggers_change_nothing(wsgi):
+    """Configurations of applications disable what they do not name."""
+    server = wsgi("""
+    import logging.config
+    logging.config.dictConfig({"version": 1})
+    assert logging.getLogger("gunicorn.access").disabled
+""" + ROUTES, "--access-logfile", "-", "--access-logformat", "%(U)s")
+    visit(server, "/boom")
+    server.wait_out("^/boom$")
+    server.wait_log("ValueError: of the application")
+
+
+GLOGGING = '''
+from gunicorn import glogging
+import logging
+
+class Mine(glogging.Logger):
+    def setup(self, cfg):
+        super().setup(cfg)
+        self._set_handler(self.error_log, cfg.errorlog,
+                          logging.Formatter("mine: %(message)s"))
+
+    def atoms(self, *args):
+        return {**super().atoms(*args), "x": "more"}
+
+    def access(self, resp, req, environ, request_time):
+        if req.path != "/health":
+            super().access(resp, req, environ, request_time)
+
+accesslog = "a.log"
+access_log_format = "%(m)s %(U)s %(s)s %(x)s %({x-mine}o)s %({host}i)s"
+logger_class = Mine
+
+def post_worker_init(worker):
+    worker.log.warning("by %s", type(worker.log).__name__)
+'''
+
+
+def test_logger_class(wsgi, tmp_path):
+    if subprocess.run([harness.PYTHON, "-c", "import gunicorn.glogging"],
+                      capture_output=True).returncode != 0:
+        pytest.skip("no gunicorn to make a class of")
+    (tmp_path / "gunicorn.conf.py").write_text(GLOGGING)
+    server = wsgi(ROUTES)
+    visit(server, "/", "/health", "/boom")
+    path = tmp_path / "a.log"
+    harness.wait_for(lambda: "/boom" in path.read_text(), "the lines")
+    assert path.read_text() == ("GET / 200 more 7 localhost\n"
+                                "GET /boom 500 more - localhost\n")
+    server.wait_log("^mine: by Mine$")
+    server.wait_log("^mine: Error handling request GET /boom$")
+    assert server.log.text().count("Error handling request") == 1
+
+    path.rename(tmp_path / "old.log")
+    os.kill(server.pid, signal.SIGUSR1)
+    harness.wait_for(lambda: visit(server, "/later") or path.exists() and
+                     "/later" in path.read_text(), "a line in the new file")
+
+
 # --- applications in C ------------------------------------------------------------
+
+def test_access_line_in_c(bicorn, compile_app):
+    """An application writes its line itself, or leaves it out."""
+    module = compile_app(r'''
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	char line[BICORN_ACCESS_LINE_MAX], all[BICORN_ACCESS_LINE_MAX + 8];
+	size_t len;
+
+	bicorn_reply(x, 200, NULL, "hi", 2);
+	if (bicorn_str_eq(x->request->path, "/plain"))
+		return;
+	bicorn_finish(x);
+	len = bicorn_access_line(x, line, sizeof(line));
+	if (bicorn_str_eq(x->request->path, "/health"))
+		return;
+	snprintf(all, sizeof(all), "mine\n: %.*s", (int)len, line);
+	bicorn_log(x->server, BICORN_LOG_ACCESS, all);
+	if (bicorn_access_line(x, line, 3) != 3)
+		bicorn_log(x->server, BICORN_LOG_ERROR, "too long");
+}
+
+static int
+event(void *app, const struct bicorn_event *e)
+{
+	(void)app;
+	bicorn_log(e->server, BICORN_LOG_INFO, "opened again");
+	return 0;
+}
+
+BICORN_APP(.handle = handle, .event = event,
+    .events = BICORN_MOMENT(BICORN_REOPEN))
+''')
+    server = bicorn("--access-logfile", "-", "--access-logformat",
+                    "%(r)s %(s)s %(b)s", "--threads", "1", module)
+    visit(server, "/plain", "/health", "/x")
+    server.wait_out("/x")
+    assert server.out.text().split("\n") == [
+        "GET /plain HTTP/1.1 200 2", r"mine\x0a: GET /x HTTP/1.1 200 2"]
+    os.kill(server.pid, signal.SIGUSR1)
+    server.wait_log("opened again")
+    server = bicorn(module)
+    visit(server, "/x", "/plain")
+    assert server.out.text() == ""
+    assert "too long" in server.log.text()
+
 
 def test_notes_and_pages_in_c(bicorn, compile_app):
     module = compile_app(r'''

@@ -38,7 +38,8 @@
  *	1.1 (2026-11)  bicorn_tls(), bicorn_error(), bicorn_status(),
  *	               bicorn_note(), bicorn_notes(), bicorn_variables(),
  *	               bicorn_waited(), bicorn_listener_at(),
- *	               bicorn_request.id, BICORN_LOG_PLAIN;
+ *	               bicorn_access_line(),
+ *	               bicorn_request.id, BICORN_LOG_PLAIN, BICORN_LOG_ACCESS;
  *	               moments: events, event(), helper();
  *	               settings(), files();
  *	               bicorn_load.flags, .number and .arbiter;
@@ -90,8 +91,16 @@ enum bicorn_log_level {
 	 * Since 1.1, added to one of these: the text as it is, without time,
 	 * process and level in front of it, whatever loglevel says.
 	 */
-	BICORN_LOG_PLAIN = 16
+	BICORN_LOG_PLAIN = 16,
+	/*
+	 * Since 1.1, in place of a level: a line of the access log, where
+	 * there is one.
+	 */
+	BICORN_LOG_ACCESS = 32
 };
+
+/* The longest line of the access log. */
+#define BICORN_ACCESS_LINE_MAX 16384
 
 /* Bytes, not terminated. */
 struct bicorn_str {
@@ -215,7 +224,10 @@ enum bicorn_moment {
 	BICORN_NWORKERS_CHANGED, /* another number of workers is wanted */
 	BICORN_PRE_EXEC,         /* a new executable is about to be started */
 	BICORN_ON_EXIT,          /* the arbiter is about to leave */
-	BICORN_FORKED            /* a worker was forked, see worker */
+	BICORN_FORKED,           /* a worker was forked, see worker */
+
+	/* In the worker, on a thread of the server's own; must not wait. */
+	BICORN_REOPEN            /* USR1: log files are opened again */
 };
 
 /* The bit of a moment in bicorn_app.events. */
@@ -437,6 +449,8 @@ struct bicorn_server {
 	int (*listener)(const struct bicorn_server *server, size_t number,
 	    struct bicorn_listener *out);
 	unsigned (*status)(struct bicorn_exchange *x);
+	size_t (*access_line)(struct bicorn_exchange *x, char *buf,
+	    size_t size);
 };
 
 /* Defines the exported struct: BICORN_APP(.handle = f, .load = g) */
@@ -799,6 +813,20 @@ static inline size_t
 bicorn_notes(const struct bicorn_server *server, const struct bicorn_str **out)
 {
 	return server->notes(server, out);
+}
+
+/*
+ * Copies what access_log_format makes of this request as it is now, best
+ * after bicorn_finish(), without an end of line and not terminated, and
+ * returns its length.  The server then
+ * logs no line for it: that is left to the application, which may do it by
+ * BICORN_LOG_ACCESS.  size of BICORN_ACCESS_LINE_MAX is enough; 0 when nobody
+ * wants an access log.  Since 1.1.
+ */
+static inline size_t
+bicorn_access_line(struct bicorn_exchange *x, char *buf, size_t size)
+{
+	return x->server->access_line(x, buf, size);
 }
 
 /* --- taking the connection over (RFC 9110, 7.8) --------------------------- */

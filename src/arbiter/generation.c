@@ -18,6 +18,14 @@
 #define SPARE_SLOTS 64
 #define SPARE_LIMIT 48
 
+/* Python's logging may want lines that nobody else does. */
+static bool
+python_logs(const struct settings *s)
+{
+	return s->logger_class != NULL || s->logconfig != NULL ||
+	    s->logconfig_dict != NULL || s->logconfig_json != NULL;
+}
+
 static int
 open_parts(struct generation *g, struct err *err)
 {
@@ -33,7 +41,7 @@ open_parts(struct generation *g, struct err *err)
 	if (g->board == NULL)
 		return -1;
 	to_syslog = s->syslog && !s->disable_redirect_access_to_syslog;
-	if (s->accesslog == NULL && !to_syslog)
+	if (s->accesslog == NULL && !to_syslog && !python_logs(s))
 		return 0;
 	return access_open(s->accesslog, to_syslog, s->access_log_format,
 	    s->uid, s->gid, &g->access, err);

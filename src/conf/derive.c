@@ -367,22 +367,6 @@ check_worker_class(struct store *st, struct err *err)
 	return 0;
 }
 
-/* Those of gunicorn write what bicorn writes. */
-static int
-check_logger(struct store *st, struct err *err)
-{
-	static const char *const same[] = { "gunicorn.glogging.Logger",
-		"gunicorn.instrument.statsd.Statsd" };
-	const char *class = st->settings.logger_class;
-
-	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
-		if (class == NULL || strcmp(class, same[i]) == 0)
-			return 0;
-	return warn(st, SETTING_logger_class,
-	    "bicorn writes its logs itself: choose access_log_format (json, "
-	    "for one) instead", err);
-}
-
 static int
 check_request_id(struct store *st, struct err *err)
 {
@@ -443,7 +427,7 @@ derive(struct store *st, struct err *err)
 	if (foreign_check(st, err) != 0 || check_worker_class(st, err) != 0 ||
 	    check_bind(st, err) != 0 || check_connections(st, err) != 0 ||
 	    derive_tls(st, err) != 0 ||
-	    check_logger(st, err) != 0 || check_request_id(st, err) != 0 ||
+	    check_request_id(st, err) != 0 ||
 	    derive_user(st, err) != 0 || derive_socket(st, err) != 0 ||
 	    check_directory(st, SETTING_chdir, s->chdir, err) != 0 ||
 	    check_error_pages(st, err) != 0 ||

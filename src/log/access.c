@@ -615,8 +615,31 @@ access_write(struct access_log *a, const struct access_record *r)
 {
 	char buf[ACCESS_LINE_MAX];
 
-	if (a != NULL)
+	if (a != NULL && (a->to_sink || a->to_syslog))
 		deliver(a, buf, make_line(a, r, false, buf));
+}
+
+size_t
+access_text(const struct access_log *a, const struct access_record *r,
+    char *out, size_t room)
+{
+	char buf[ACCESS_LINE_MAX];
+	size_t len = a != NULL ? make_line(a, r, false, buf) : 0;
+
+	if (len > room)
+		len = room;
+	memcpy(out, buf, len);
+	return len;
+}
+
+void
+access_put(struct access_log *a, const char *text, size_t len)
+{
+	char buf[ACCESS_LINE_MAX];
+
+	if (a != NULL)
+		deliver(a, buf, escape_put(buf, sizeof(buf) - 1, &text, &len,
+		    0));
 }
 
 char *

@@ -87,6 +87,19 @@ char *access_begin(const struct access_log *a, const struct access_record *r,
 void access_finish(struct access_log *a, char *line, size_t len,
     const struct access_record *r);
 
+/*
+ * The line itself, for somebody who writes it elsewhere: as much of it as has
+ * room in out; returns its length.  a may be NULL.
+ */
+size_t access_text(const struct access_log *a, const struct access_record *r,
+    char *out, size_t room);
+
+/*
+ * Writes a line that somebody has made, with what does not belong into one
+ * escaped.  Any thread.  a may be NULL.
+ */
+void access_put(struct access_log *a, const char *text, size_t len);
+
 /* Writes the line.  Any thread.  a may be NULL: then nothing is done. */
 void access_write(struct access_log *a, const struct access_record *r);
 

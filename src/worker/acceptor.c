@@ -516,6 +516,7 @@ reopen_logs(struct acceptor *a)
 	if (a->w->heritage->access != NULL &&
 	    access_reopen(a->w->heritage->access, &err) != 0)
 		log_error("%s", err.text);
+	worker_tell(a->w, BICORN_REOPEN);
 }
 
 static bool

@@ -11,11 +11,13 @@
 #include "base/fd.h"
 #include "base/probe.h"
 #include "conf/conf.h"
+#include "log/access.h"
 #include "log/log.h"
 #include "log/patience.h"
 #include "net/listen.h"
 #include "tls/tls.h"
 #include "worker/client.h"
+#include "worker/heritage.h"
 #include "worker/inbound.h"
 #include "worker/loan.h"
 #include "worker/output.h"
@@ -118,6 +120,7 @@ fresh_response(struct exchange *x)
 	x->no_body = x->chunked = x->keep_open = x->until_close = false;
 	x->bare = false;
 	x->broken = x->head_sent = x->ending = x->later_put = false;
+	x->logged = false;
 	x->length = -1;
 	x->taken = x->put = 0;
 	x->out.len = x->gather_at = 0;
@@ -486,6 +489,12 @@ lent_status(struct bicorn_exchange *pub)
 	return x->state != RESPONSE_NONE ? x->status : 0;
 }
 
+static size_t
+lent_access_line(struct bicorn_exchange *pub, char *buf, size_t size)
+{
+	return record_hand_over(of(pub), buf, size);
+}
+
 /* --- the raw connection --------------------------------------------------- */
 
 static int
@@ -587,9 +596,15 @@ static void
 lent_log(const struct bicorn_server *server, int level, const char *text,
     size_t len)
 {
+	const struct lent *lent = (const struct lent *)(const void *)server;
 	bool plain = (level & BICORN_LOG_PLAIN) != 0;
 
-	(void)server;
+	if (level == BICORN_LOG_ACCESS) {
+		/* The helper has none. */
+		if (lent->worker->heritage != NULL)
+			access_put(lent->worker->heritage->access, text, len);
+		return;
+	}
 	level &= ~BICORN_LOG_PLAIN;
 	if (level < BICORN_LOG_DEBUG || level > BICORN_LOG_CRITICAL)
 		level = BICORN_LOG_INFO;
@@ -634,5 +649,6 @@ lent_init(struct worker *w)
 		.waited = lent_waited,
 		.listener = exchange_listener,
 		.status = lent_status,
+		.access_line = lent_access_line,
 	};
 }

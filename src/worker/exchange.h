@@ -92,6 +92,7 @@ struct exchange {
 	bool ending;       /* what is emitted now is the end of it */
 	bool head_sent;    /* given to the socket or to client.out */
 	bool later_put;    /* the end of it is in `later` */
+	bool logged;       /* the application logs it */
 	int64_t length;    /* of the whole body; -1: not known */
 	uint64_t taken;    /* body bytes the application gave, cut at length */
 	uint64_t put;      /* body bytes given to socket or client.out */

@@ -305,38 +305,61 @@ record_sent(struct worker *w, struct client *c, bool complete)
 	free(l);
 }
 
-void
-record_exchange(const struct exchange *x, bool left)
+static struct access_record
+record_of(const struct exchange *x, struct source_of_fields *from,
+    int64_t ended_us)
 {
 	const struct bicorn_request *v = &x->request.view;
-	struct source_of_fields from = { .c = x->c, .x = x };
 	struct access_record r = {
 		.remote = remote_of(x->c, x),
 		/* 499: the client did not take all of the response. */
 		.status = x->broken ? 499 : x->status,
 		.body_bytes = x->put,
 		.started_wall = x->started_wall,
-		.us = (uint64_t)(x->ended_us - x->started_us),
+		.us = (uint64_t)(ended_us - x->started_us),
 		.id = ident_span(&x->id),
 		.scheme = { v->scheme.ptr, v->scheme.len },
 		.queue_us = x->queue_us,
-		.app_us = x->ended_us - x->started_us - x->send_us,
+		.app_us = ended_us - x->started_us - x->send_us,
 		.send_us = x->send_us,
 		.thread = x->number,
 		.lookup = lookup,
-		.lookup_arg = &from,
+		.lookup_arg = from,
 	};
 
-	statsd_request(x->w->statsd, r.status, r.us);
-	if (x->w->heritage->access == NULL)
-		return;
+	*from = (struct source_of_fields){ .c = x->c, .x = x };
 	fill_line(&r, x->c->in);
 	/* As the application sees it: decoded. */
 	r.path = (struct span){ v->path.ptr, v->path.len };
+	return r;
+}
+
+void
+record_exchange(const struct exchange *x, bool left)
+{
+	struct access_log *a = x->w->heritage->access;
+	struct source_of_fields from;
+	struct access_record r;
+
+	statsd_request(x->w->statsd, x->broken ? 499 : x->status,
+	    (uint64_t)(x->ended_us - x->started_us));
+	if (a == NULL || x->logged)
+		return;
+	r = record_of(x, &from, x->ended_us);
 	if (left)
 		leave_line(x, &r);
 	else
-		access_write(x->w->heritage->access, &r);
+		access_write(a, &r);
+}
+
+size_t
+record_hand_over(struct exchange *x, char *out, size_t room)
+{
+	struct source_of_fields from;
+	struct access_record r = record_of(x, &from, clock_us());
+
+	x->logged = true;
+	return access_text(x->w->heritage->access, &r, out, room);
 }
 
 void

@@ -5,6 +5,7 @@
 /* The line of the access log for one request. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/span.h"
@@ -18,6 +19,12 @@ struct worker;
  * is left for the acceptor, and record_sent() completes the line.
  */
 void record_exchange(const struct exchange *x, bool left);
+
+/*
+ * The line of that request as it is by now, left to the application: there
+ * will be none by record_exchange().
+ */
+size_t record_hand_over(struct exchange *x, char *out, size_t room);
 
 /* The output of c is all sent, or will not be.  The owner of c. */
 void record_sent(struct worker *w, struct client *c, bool complete);

@@ -18,6 +18,7 @@
 #include "fork.h"
 #include "hooks.h"
 #include "input.h"
+#include "logconfig.h"
 #include "report.h"
 #include "response.h"
 #include "thread.h"
@@ -91,6 +92,9 @@ serve(struct wsgi_thread *t, struct bicorn_exchange *x)
 	PyObject *env = NULL;
 	int rc = -1;
 
+	if (atomic_load_explicit(&t->wsgi->reopen, memory_order_relaxed) &&
+	    atomic_exchange(&t->wsgi->reopen, false))
+		logconfig_reopen(t->wsgi);
 	response_clear(&t->response);
 	response_begin(&t->response, x->request);
 	if (thread_begin(t, x) == 0)

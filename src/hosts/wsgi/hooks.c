@@ -29,10 +29,13 @@ wants_file(const struct bicorn_server *server)
 }
 
 static PyObject *
-make_hooks(PyObject *module, const char *file, int arbiter, int worker,
+make_hooks(struct wsgi *w, const char *file, int arbiter, int worker,
     unsigned number)
 {
-	return PyObject_CallMethod(module, "Hooks", "siiI", file, arbiter,
+	if (support_of(w) == NULL ||
+	    PyObject_SetAttrString(w->support, "_loggers", w->loggers) < 0)
+		return NULL;
+	return PyObject_CallMethod(w->support, "Hooks", "ziiI", file, arbiter,
 	    worker, number);
 }
 
@@ -60,25 +63,44 @@ post_fork(struct wsgi *w, const struct bicorn_load *l)
 }
 
 int
-hooks_start(struct wsgi *w, const struct bicorn_load *l)
+hooks_read(struct wsgi *w, const struct bicorn_load *l)
 {
 	const char *file = bicorn_setting(w->server, "config");
-	PyObject *has;
+	bool class = logconfig_class(w->server) != NULL;
 
-	if (file != NULL && wants_file(w->server)) {
-		if (support_of(w) == NULL)
-			return -1;
-		w->hooks = make_hooks(w->support, file, l->arbiter,
-		    (int)getpid(), l->number);
-		if (w->hooks == NULL)
-			return -1;
-		has = PyObject_CallMethod(w->hooks, "has_requests", NULL);
-		w->request_hooks = has == Py_True;
-		Py_XDECREF(has);
-		if (post_fork(w, l) < 0)
-			return -1;
-	}
-	return 0;
+	if ((file == NULL || !wants_file(w->server)) && !class)
+		return 0;
+	w->hooks = make_hooks(w, file, l->arbiter, (int)getpid(), l->number);
+	return w->hooks != NULL ? 0 : -1;
+}
+
+static int
+make_log(struct wsgi *w)
+{
+	PyObject *done = PyObject_CallMethod(w->hooks, "make_log", NULL);
+
+	Py_XDECREF(done);
+	return done != NULL ? 0 : -1;
+}
+
+static int
+has_requests(struct wsgi *w)
+{
+	PyObject *has = PyObject_CallMethod(w->hooks, "has_requests", NULL);
+
+	w->request_hooks = has == Py_True;
+	Py_XDECREF(has);
+	return has != NULL ? 0 : -1;
+}
+
+int
+hooks_start(struct wsgi *w, const struct bicorn_load *l)
+{
+	if (w->hooks == NULL)
+		return 0;
+	if (make_log(w) < 0 || has_requests(w) < 0)
+		return -1;
+	return post_fork(w, l);
 }
 
 void
@@ -112,6 +134,36 @@ take_wrapped(struct wsgi *w)
 	return -1;
 }
 
+/*
+ * All is loaded: what Python logs is known.  Of requests it is told as the
+ * hooks are.
+ */
+static int
+look_at_loggers(struct wsgi *w, const struct bicorn_event *e)
+{
+	if (logconfig_look(w) < 0)
+		return -1;
+	if (!w->logs_access && !w->logs_error)
+		return 0;
+	if (w->hooks == NULL)
+		w->hooks = make_hooks(w, NULL, e->arbiter, e->worker,
+		    e->number);
+	if (w->hooks == NULL)
+		return -1;
+	w->request_hooks = w->request_hooks || w->logs_access;
+	return 0;
+}
+
+static int
+worker_is_made(struct wsgi *w, const struct bicorn_event *e)
+{
+	if (w->hooks != NULL &&
+	    (call(w->hooks, "post_worker_init", w->application) < 0 ||
+		take_wrapped(w) < 0))
+		return -1;
+	return look_at_loggers(w, e);
+}
+
 /* With the interpreter lock. */
 static int
 tell_worker(struct wsgi *w, const struct bicorn_event *e)
@@ -127,9 +179,7 @@ tell_worker(struct wsgi *w, const struct bicorn_event *e)
 		rc = done != NULL ? call(w->hooks, "post_fork", NULL) : -1;
 		break;
 	case BICORN_POST_WORKER_INIT:
-		rc = call(w->hooks, "post_worker_init", w->application);
-		if (rc == 0)
-			rc = take_wrapped(w);
+		rc = worker_is_made(w, e);
 		break;
 	case BICORN_WORKER_INT:
 		rc = call(w->hooks, "worker_int", NULL);
@@ -154,7 +204,12 @@ worker_event(struct wsgi *w, const struct bicorn_event *e)
 	PyGILState_STATE gil;
 	int rc;
 
-	if (w->hooks == NULL)
+	if (e->moment == BICORN_REOPEN) {
+		/* The thread of the next request does it. */
+		atomic_store(&w->reopen, true);
+		return 0;
+	}
+	if (w->hooks == NULL && e->moment != BICORN_POST_WORKER_INIT)
 		return 0;
 	if (e->moment == BICORN_WORKER_ABORT) {
 		gil = PyGILState_Ensure();
@@ -232,6 +287,15 @@ hooks_event(void *app, const struct bicorn_event *e)
 	return worker_event(w, e);
 }
 
+/* What is wrong with that is for the workers to say. */
+static void
+prepare_logging(struct wsgi *w)
+{
+	if ((logconfig_class(w->server) == NULL &&
+		logconfig_apply(w->server) < 0) || make_log(w) < 0)
+		PyErr_Clear();
+}
+
 int
 hooks_helper(struct bicorn_load *l)
 {
@@ -246,11 +310,13 @@ hooks_helper(struct bicorn_load *l)
 	if (interpreter_start(l->server, l->error, l->error_size) < 0)
 		return BICORN_LOAD_FAILED;
 	if (interpreter_files() == 0 && interpreter_path(l->server) == 0 &&
-	    logconfig_loggers(l->server) == 0 && support_of(w) != NULL)
-		w->hooks = make_hooks(w->support,
-		    bicorn_setting(l->server, "config"), l->arbiter, 0, 0);
+	    logconfig_loggers(w) == 0)
+		w->hooks = make_hooks(w, bicorn_setting(l->server, "config"),
+		    l->arbiter, 0, 0);
 	if (w->hooks == NULL)
 		report_line(l->error, l->error_size);
+	else
+		prepare_logging(w);
 	w->state = PyEval_SaveThread();
 	return w->hooks != NULL ? BICORN_LOADED : BICORN_LOAD_FAILED;
 }
@@ -363,22 +429,36 @@ status_of(const struct wsgi_response *r, struct bicorn_exchange *x)
 	return status;
 }
 
+/* What would be in the access log, which is Python's business then. */
+static PyObject *
+line_of(struct bicorn_exchange *x)
+{
+	char line[BICORN_ACCESS_LINE_MAX];
+	size_t len = bicorn_access_line(x, line, sizeof(line));
+
+	return PyUnicode_DecodeUTF8(line, (Py_ssize_t)len, "replace");
+}
+
 void
 hooks_after(struct wsgi_thread *t, struct bicorn_exchange *x)
 {
 	struct wsgi_response *r = &t->response;
-	PyObject *done, *length = Py_None;
+	PyObject *done, *length = Py_None, *line = Py_None;
 
 	if (t->hook_request == NULL)
 		goto out;
+	if (t->wsgi->logs_access)
+		line = line_of(x);
+	else
+		Py_INCREF(line);
 	if (r->length >= 0)
 		length = PyLong_FromLongLong((long long)r->length);
 	else
 		Py_INCREF(length);
-	done = PyObject_CallMethod(t->wsgi->hooks, "answered", "OONNLN",
+	done = PyObject_CallMethod(t->wsgi->hooks, "answered", "OONNLNN",
 	    t->hook_request, t->hook_environ, status_of(r, x),
 	    fields_of(r->headers, r->count, false), (long long)r->sent,
-	    length);
+	    length, line);
 	if (done == NULL)
 		report_exception(t->wsgi, "Exception in post_request hook");
 	Py_XDECREF(done);

@@ -24,12 +24,18 @@
 	    BICORN_MOMENT(BICORN_FORKED) | \
 	    BICORN_MOMENT(BICORN_NWORKERS_CHANGED) | \
 	    BICORN_MOMENT(BICORN_PRE_EXEC) | \
-	    BICORN_MOMENT(BICORN_ON_EXIT))
+	    BICORN_MOMENT(BICORN_ON_EXIT) | \
+	    BICORN_MOMENT(BICORN_REOPEN))
 
 /*
- * Runs the settings file in this worker, if it has hooks for one, and
- * post_fork.  Before the application is imported.  -1 with an exception, or
- * when a hook failed, and that is told.
+ * Runs the settings file in this worker, if it has hooks for one.  -1 with an
+ * exception.
+ */
+int hooks_read(struct wsgi *w, const struct bicorn_load *l);
+
+/*
+ * Runs logger_class, and post_fork.  Before the application is imported.  -1
+ * with an exception, or when a hook failed, and that is told.
  */
 int hooks_start(struct wsgi *w, const struct bicorn_load *l);
 
@@ -42,7 +48,8 @@ int hooks_helper(struct bicorn_load *l);
 
 /*
  * With w->request_hooks: pre_request, and what post_request will need, -1
- * with an exception; then post_request, when the response was sent.
+ * with an exception; then, when the response was sent, what Python logs of it
+ * and post_request.
  */
 int hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
     PyObject *env);

@@ -152,6 +152,7 @@ drop(struct wsgi *w)
 	Py_CLEAR(w->failure);
 	Py_CLEAR(w->page_files);
 	Py_CLEAR(w->support);
+	Py_CLEAR(w->loggers);
 	Py_CLEAR(w->close);
 	Py_CLEAR(w->call_type);
 	Py_CLEAR(w->input_type);
@@ -284,15 +285,20 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 	int rc;
 
 	if (prepare(w) < 0 || prepare_reload(l) < 0 || start_spew(w) < 0 ||
-	    logconfig_loggers(w->server) < 0 ||
-	    hooks_start(w, l) < 0) {
+	    logconfig_loggers(w) < 0 || hooks_read(w, l) < 0) {
 		report_line(l->error, l->error_size);
 		return BICORN_LOAD_FAILED;
 	}
-	if (logconfig_apply(w->server) < 0) {
+	/* A class of loggers does it by itself. */
+	if (logconfig_class(w->server) == NULL &&
+	    logconfig_apply(w->server) < 0) {
 		report_exception(w, "Error in the configuration of logging");
 		snprintf(l->error, l->error_size,
 		    "logconfig: Python could not apply it");
+		return BICORN_LOAD_FAILED;
+	}
+	if (hooks_start(w, l) < 0) {
+		report_line(l->error, l->error_size);
 		return BICORN_LOAD_FAILED;
 	}
 	rc = target_load(w, l->target, l->error, l->error_size);

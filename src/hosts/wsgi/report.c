@@ -115,10 +115,26 @@ format_plain(PyObject *type, PyObject *value, PyObject *tb)
 	return text;
 }
 
+/* By Python's logging; false: not there. */
+static bool
+log_by_python(const struct wsgi *w, const char *heading, PyObject *type,
+    PyObject *value, PyObject *tb)
+{
+	PyObject *done = NULL;
+
+	if (w->logs_error)
+		done = PyObject_CallMethod(w->hooks, "failed", "sOOO",
+		    heading, type, value != NULL ? value : Py_None,
+		    tb != NULL ? tb : Py_None);
+	PyErr_Clear();
+	Py_XDECREF(done);
+	return done == Py_True;
+}
+
 void
 report_exception(const struct wsgi *w, const char *heading)
 {
-	PyObject *type, *value, *tb, *text, *whole = NULL;
+	PyObject *type, *value, *tb, *text = NULL, *whole = NULL;
 
 	PyErr_Fetch(&type, &value, &tb);
 	if (type == NULL) {
@@ -128,6 +144,8 @@ report_exception(const struct wsgi *w, const char *heading)
 	PyErr_NormalizeException(&type, &value, &tb);
 	if (tb != NULL && value != NULL)
 		PyException_SetTraceback(value, tb);
+	if (log_by_python(w, heading, type, value, tb))
+		goto out;
 	text = format(type, value, tb);
 	if (text == NULL) {
 		PyErr_Clear();
@@ -140,6 +158,7 @@ report_exception(const struct wsgi *w, const char *heading)
 	else
 		bicorn_log(w->server, BICORN_LOG_ERROR, heading);
 	PyErr_Clear();
+out:
 	Py_XDECREF(whole);
 	Py_XDECREF(text);
 	Py_XDECREF(tb);

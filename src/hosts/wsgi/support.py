@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import types
+from datetime import timedelta
 
 DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
 
@@ -17,6 +18,7 @@ DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)
 NONE, TRUTH, NUMBER, TEXT, LIST, HOOK, VARIABLE, OTHER, SOURCE = range(9)
 
 config = None  # the settings file of this process, once it was read
+_loggers = None  # what logconfig.c keeps of Python's logging
 
 
 # ---- settings files ---------------------------------------------------------
@@ -210,7 +212,22 @@ def evaluate(name):
         if isinstance(e, SyntaxError) and e.filename:
             place = where(e, e.filename)
         raise Failed("%s: %s" % (place, describe(e))) from None
+    if has_touched_loggers() and not any(r[0] == "post_fork" for r in rows):
+        # As if it were done there: workers run the file as well then.
+        rows.append(("post_fork", 0, HOOK, ["own"]))
     return rows + list(changed_environment(before))
+
+
+def has_touched_loggers():
+    """Whether a settings file has given gunicorn's loggers filters or
+    handlers while it was read."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return False
+    known = logging.root.manager.loggerDict
+    return any(getattr(known.get(name), "filters", None) or
+               getattr(known.get(name), "handlers", None)
+               for name in LOGGERS)
 
 
 def settled(seconds):
@@ -326,8 +343,57 @@ def split_list(text):
     return items + [item] if item or items else items
 
 
+LOGGERS = "gunicorn.error", "gunicorn.access"
+
+
+def make_log(cfg):
+    """server.log: what logger_class says, where that is of somebody's own."""
+    name = _setting("logger_class")
+    where, _, attribute = (name or "").rpartition(".")
+    if not where or where in ("gunicorn.glogging",
+                              "gunicorn.instrument.statsd"):
+        return Log(cfg)
+    try:
+        log = getattr(importlib.import_module(where), attribute)(cfg)
+        _loggers["adopt"]()
+    except Exception as e:
+        _log(WARNING, "logger_class = %s cannot be used, and bicorn logs as "
+             "without it: %s" % (name, describe(e)))
+        return Log(cfg)
+    return log
+
+
+class Atoms(dict):
+    """What an access line is made of: record.args of its record."""
+
+    def __missing__(self, name):
+        lower = name.lower()
+        if name.startswith("{") and lower != name:
+            return self[lower]
+        return "-"
+
+
+# Nothing that a client sends begins a line, or speaks to a terminal.
+ESCAPES = {c: "\\x%02x" % c for c in (*range(32), *range(127, 160))}
+ESCAPES[ord('"')] = '\\"'
+
+
+def user_of(environ):
+    scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    import base64
+    try:
+        return base64.b64decode(text.strip()).decode().split(":", 1)[0]
+    except ValueError:
+        return None
+
+
 class Log:
     """server.log and worker.log: into the log of bicorn."""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
 
     @property
     def error_log(self):
@@ -340,6 +406,9 @@ class Log:
         return logging.getLogger("gunicorn.access")
 
     def _write(self, level, text, args, kw):
+        if _loggers and _loggers["touched"]("gunicorn.error"):
+            self.error_log.log((level + 1) * 10, text, *args, **kw)
+            return
         text = str(text)
         if args:
             if len(args) == 1 and isinstance(args[0], dict) and args[0]:
@@ -386,8 +455,36 @@ class Log:
                      "critical": 50}.get(level.lower(), 20)
         self._write(min(max(level // 10 - 1, DEBUG), CRITICAL), text, args, kw)
 
-    def access(self, *args, **kw):
-        pass
+    def atoms(self, resp, req, environ, request_time):
+        us = request_time // timedelta(microseconds=1)
+        atoms = {
+            "h": environ.get("REMOTE_ADDR", "-"), "l": "-",
+            "u": user_of(environ) or "-",
+            "t": time.strftime("[%d/%b/%Y:%H:%M:%S %z]"),
+            "r": "%s %s %s" % (req.method, req.uri,
+                               environ.get("SERVER_PROTOCOL", "-")),
+            "s": str(resp.status_code), "m": req.method,
+            "U": environ.get("PATH_INFO", "-"),
+            "q": environ.get("QUERY_STRING", ""),
+            "H": environ.get("SERVER_PROTOCOL", "-"),
+            "b": str(resp.sent), "B": resp.sent,
+            "f": environ.get("HTTP_REFERER", "-"),
+            "a": environ.get("HTTP_USER_AGENT", "-"),
+            "T": us // 1000000, "M": us // 1000, "D": us,
+            "L": "%d.%06d" % divmod(us, 1000000), "p": "<%d>" % os.getpid()}
+        for kind, pairs in (("i", req.headers), ("o", resp.headers),
+                            ("e", environ.items())):
+            for name, value in pairs:
+                atoms["{%s}%s" % (name.lower(), kind)] = value
+        return atoms
+
+    def access(self, resp, req, environ, request_time):
+        """The text is what access_log_format makes; a filter sees the atoms,
+        as gunicorn has them, in record.args."""
+        atoms = self.atoms(resp, req, environ, request_time)
+        self.access_log.info(resp.line.replace("%", "%%"), Atoms(
+            (k, v.translate(ESCAPES) if isinstance(v, str) else v)
+            for k, v in atoms.items()))
 
     def reopen_files(self):
         pass
@@ -437,6 +534,11 @@ class Settings:
     def secure_scheme_headers(self):
         return dict(item.partition("=")[::2] for item in
                     split_list(_setting("secure_scheme_headers")))
+
+    @property
+    def logconfig_dict(self):
+        import json
+        return json.loads(_setting("logconfig_dict") or "{}")
 
     @property
     def uid(self):
@@ -650,8 +752,8 @@ class Server:
 
     def __init__(self, pid):
         self.pid = pid
-        self.log = Log()
         self.cfg = Settings(vars(config) if config is not None else {})
+        self.log = Log(self.cfg)
         self.app = App(self.cfg)
         self.address = self.cfg.address
         self.proc_name = _setting("proc_name") or _setting("wsgi_app") or ""
@@ -743,6 +845,13 @@ class Hooks:
         value = getattr(config, name, None) if config is not None else None
         return value if callable(value) else None
 
+    def make_log(self):
+        """When logging is configured, unless logger_class is to do that."""
+        self.server.log = make_log(self.server.cfg)
+        if self.worker is not None:
+            self.worker.log = self.server.log
+        self.warned = any(map(_loggers["touched"], LOGGERS))
+
     def has_requests(self):
         return self.pre is not None or self.post is not None
 
@@ -789,19 +898,35 @@ class Hooks:
 
     def request(self, *args):
         req = Request(*args)
+        req._began = time.monotonic()
         self.worker.nr += 1
         if self.pre is not None:
             self.pre(self.worker, req)
         return req
 
-    def answered(self, req, environ, status, headers, sent, length):
+    def answered(self, req, environ, status, headers, sent, length, line):
+        resp = Response(req, status, headers, sent, length)
+        if line is not None:
+            resp.line = line
+            took = timedelta(seconds=time.monotonic() - req._began)
+            try:
+                self.server.log.access(resp, req, environ, took)
+            except Exception as e:
+                report(e, "Error in the access log")
         if self.post is None:
             return
         try:
-            self.post(self.worker, req, environ,
-                      Response(req, status, headers, sent, length))
+            self.post(self.worker, req, environ, resp)
         except Exception as e:
             report(e, "Exception in post_request hook")
+
+    def failed(self, heading, kind, error, tb):
+        """True when Python's logging has taken that exception."""
+        logger = sys.modules["logging"].getLogger("gunicorn.error")
+        if logger.disabled:  # by a configuration that does not name it
+            return False
+        self.server.log.error(heading, exc_info=(kind, error, without_ours(tb)))
+        return True
 
     # In the helper.
 
@@ -811,7 +936,18 @@ class Hooks:
             worker = Worker(self.server, pid or None, age, self.server.pid)
         return worker
 
-    def event(self, name, pid, age, status, workers, before):
+    def event(self, *args):
+        rc = self._event(*args)
+        for name in LOGGERS:
+            if not self.warned and _loggers["touched"](name):
+                self.warned = True
+                _log(WARNING, "%s touches the logger %s, but workers are not "
+                     "forked from the process it runs in and do not see that: "
+                     "do it in post_fork, or outside of hooks" %
+                     (args[0], name))
+        return rc
+
+    def _event(self, name, pid, age, status, workers, before):
         server = self.server
         if workers:
             server.num_workers = workers

@@ -16,6 +16,7 @@
 #include <Python.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -106,18 +107,24 @@ struct wsgi {
 	PyTypeObject *socket_type;
 	const struct bicorn_str *notes; /* what the access log asks for */
 	size_t note_count;
+	PyObject *loggers;    /* dict: what logconfig.c runs */
 	PyObject *support;    /* support.py, where it is in use, or NULL */
 	PyObject *hooks;      /* support.Hooks, or NULL: there are none */
 	PyObject *spew;       /* the trace function of --spew, or NULL */
 	PyObject *failure;    /* why the application did not load, or NULL */
 	PyObject *page_files; /* list: what that was about, with --reload */
-	bool request_hooks;   /* pre_request or post_request is there */
+	bool request_hooks;   /* pre_request or post_request is there, or: */
+	bool logs_access;     /* Python logs requests */
+	bool logs_error;      /* ... and exceptions */
 	struct bicorn_str script_name; /* SCRIPT_NAME of the process */
 	struct bicorn_str root_path;   /* without a slash at its end */
 	int64_t body_buffer;  /* bodies up to this are in memory */
 	bool sendfile;
 	bool forked;          /* workers were forked from this process */
 	bool child;           /* this is a process that a view forked */
+
+	/* Any thread. */
+	atomic_bool reopen;   /* log files of Python's handlers were moved */
 };
 
 /* Parts of a body on their way to the server, with their owners. */
