@@ -148,6 +148,27 @@ def test_directory(bicorn, site, pki, tmp_path):
                        "unknown"), pki, "deep")
 
 
+def test_thousand_new_ones_hold_nobody_up(bicorn, site, pki, tmp_path):
+    """While they are read, clients get the certificate in use."""
+    d = tmp_path / "many"
+    d.mkdir()
+
+    def put(name, at):
+        (d / "new").write_text("".join(p.read_text() for p in pki[name]))
+        (d / "new").rename(d / (at + ".pem"))
+    for i in range(200 if harness.SANITIZERS else 1000):
+        put("wild", "w%d" % i)
+    put("a", "default")
+    server = bicorn("--certdir", d, site)
+    assert is_of(shown(server, "unknown"), pki, "a")
+    mark = server.log.count()
+    put("deep", "default")
+    server.wait_log("New certificates are in use", since=mark)
+    assert is_of(shown(server, "unknown"), pki, "a")
+    harness.wait_for(lambda: is_of(shown(server, "unknown"), pki, "deep"),
+                     "the new certificate")
+
+
 def test_bad_directories(run, site, pki, tmp_path):
     def says(text):
         p = run("--bind", "127.0.0.1:0", "--certdir", d, "--check-config",

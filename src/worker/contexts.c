@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/contexts.h"
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/bulletin.h"
 #include "base/err.h"
@@ -13,10 +15,26 @@
 #include "tls/vault.h"
 #include "worker/heritage.h"
 
+/* So long a connection waits for certificates that are new. */
+#define WAIT_NS (100 * 1000 * 1000)
+
+/*
+ * What is made of that which the vault holds now.  It is the maker's, which
+ * may be a thread of its own, until that was joined.
+ */
+struct making {
+	const struct heritage *heritage;
+	pthread_t id;
+	struct tls **items; /* NULL: it failed, and err says why */
+	uint64_t version;
+	struct err err;
+};
+
 struct contexts {
 	const struct heritage *heritage;
 	uint64_t version; /* of the vault, when we looked last */
 	struct tls **items; /* by listener.number; NULL: plain, or as before */
+	struct making *making; /* NULL: no thread makes any */
 };
 
 /*
@@ -35,20 +53,17 @@ first_alike(const struct heritage *h, size_t number)
 }
 
 static void
-free_items(const struct contexts *x, struct tls **items)
+free_items(const struct heritage *h, struct tls **items)
 {
-	for (size_t i = 0; items != NULL && i < x->heritage->listener_count;
-	     i++)
+	for (size_t i = 0; items != NULL && i < h->listener_count; i++)
 		tls_free(&items[i]);
 	free(items);
 }
 
 static int
-make_items(const struct contexts *x, struct tls_bundle *const *bundles,
+make_items(const struct heritage *h, struct tls_bundle *const *bundles,
     struct tls **items, struct err *err)
 {
-	const struct heritage *h = x->heritage;
-
 	for (size_t i = 0; i < h->listener_count; i++) {
 		struct tls_config config;
 
@@ -64,37 +79,115 @@ make_items(const struct contexts *x, struct tls_bundle *const *bundles,
 	return 0;
 }
 
-/* In the place of those that are there, if all goes well. */
-static int
-renew(struct contexts *x, struct err *err)
+static void
+make(struct making *m)
 {
-	size_t count = x->heritage->listener_count;
+	size_t count = m->heritage->listener_count;
 	struct tls_bundle **bundles = calloc(count, sizeof(*bundles));
 	struct tls **items = calloc(count, sizeof(*items));
 	int rc = -1;
 
 	if (bundles == NULL || items == NULL)
-		err_set(err, "TLS: out of memory");
+		err_set(&m->err, "TLS: out of memory");
 	else
-		rc = vault_get(x->heritage->vault, bundles, count,
-		    &x->version, err);
+		rc = vault_get(m->heritage->vault, bundles, count, &m->version,
+		    &m->err);
 	if (rc == 0)
-		rc = make_items(x, bundles, items, err);
+		rc = make_items(m->heritage, bundles, items, &m->err);
 	for (size_t i = 0; bundles != NULL && i < count; i++)
 		tls_bundle_free(&bundles[i]);
 	free(bundles);
-	if (rc == 0) {
-		free_items(x, x->items);
-		x->items = items;
-	} else {
-		free_items(x, items);
-	}
-	return rc;
+	if (rc == 0)
+		m->items = items;
+	else
+		free_items(m->heritage, items);
 }
+
+/* In the place of those that are there, if all went well. */
+static int
+take(struct contexts *x, const struct making *m)
+{
+	if (m->items == NULL)
+		return -1;
+	free_items(x->heritage, x->items);
+	x->items = m->items;
+	x->version = m->version;
+	return 0;
+}
+
+/* --- while others are served ---------------------------------------------- */
+
+static void *
+making_main(void *arg)
+{
+	pthread_setname_np(pthread_self(), "certificates");
+	make(arg);
+	return NULL;
+}
+
+/* The thread has ended. */
+static void
+finish(struct contexts *x)
+{
+	struct making *m = x->making;
+
+	x->making = NULL;
+	if (take(x, m) != 0) {
+		x->version = m->version; /* until there are others again */
+		log_error("%s; the certificates in use stay", m->err.text);
+	}
+	free(m);
+}
+
+/* Without a thread it is done here. */
+static void
+begin(struct contexts *x, uint64_t version)
+{
+	struct making *m = calloc(1, sizeof(*m));
+
+	if (m == NULL) {
+		log_error("TLS: out of memory; the certificates in use stay");
+		x->version = version;
+		return;
+	}
+	m->heritage = x->heritage;
+	m->version = version;
+	x->making = m;
+	if (pthread_create(&m->id, NULL, making_main, m) == 0)
+		return;
+	make(m);
+	finish(x);
+}
+
+/*
+ * Thousands of certificates take seconds.  Whoever comes meanwhile gets the
+ * ones in use; the first one waits a little, so that as a rule nobody does.
+ */
+static void
+renew(struct contexts *x, uint64_t version)
+{
+	struct timespec until;
+	bool begun = x->making == NULL;
+
+	if (begun)
+		begin(x, version);
+	if (x->making == NULL)
+		return;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += WAIT_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	if ((begun ? pthread_timedjoin_np(x->making->id, NULL, &until) :
+		     pthread_tryjoin_np(x->making->id, NULL)) == 0)
+		finish(x);
+}
+
+/* --- all of it ------------------------------------------------------------ */
 
 int
 contexts_new(const struct heritage *h, struct contexts **out, struct err *err)
 {
+	struct making m = { .heritage = h };
 	struct contexts *x;
 	bool any = false;
 
@@ -109,7 +202,9 @@ contexts_new(const struct heritage *h, struct contexts **out, struct err *err)
 		return -1;
 	}
 	x->heritage = h;
-	if (renew(x, err) != 0) {
+	make(&m);
+	if (take(x, &m) != 0) {
+		*err = m.err;
 		contexts_free(&x);
 		return -1;
 	}
@@ -125,7 +220,11 @@ contexts_free(struct contexts **xp)
 	*xp = NULL;
 	if (x == NULL)
 		return;
-	free_items(x, x->items);
+	if (x->making != NULL) {
+		pthread_join(x->making->id, NULL);
+		finish(x);
+	}
+	free_items(x->heritage, x->items);
 	free(x);
 }
 
@@ -133,12 +232,9 @@ bool
 contexts_attach(struct contexts *x, struct conn *c)
 {
 	uint64_t version = bulletin_version(x->heritage->vault);
-	struct err err;
 
-	if (version != x->version && renew(x, &err) != 0) {
-		x->version = version; /* until there are others again */
-		log_error("%s; the certificates in use stay", err.text);
-	}
+	if (version != x->version)
+		renew(x, version);
 	return tls_attach(
 	    x->items[first_alike(x->heritage, c->listener->number)], c);
 }

@@ -5,8 +5,9 @@
 /*
  * What the listeners of a worker need to speak TLS: certificates, keys and
  * how to use them, as the arbiter has left them in the vault.  When it puts
- * new ones there, the next connection gets them; those that are open keep
- * the ones that they began with.
+ * new ones there, the next connection has them made by a thread of their own,
+ * and gets them unless they are so many that this takes long; those that are
+ * open keep the ones that they began with.
  *
  * Owned by the thread for handshakes, once that runs.
  */
