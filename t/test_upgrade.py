@@ -190,6 +190,27 @@ def test_one_at_a_time(served, tmp_path):
                     r"one is still there" % new)
 
 
+def test_another_one_at_once(served, tmp_path):
+    """The old one is gone, of which the new one may not have heard yet."""
+    server, pidfile = served(), tmp_path / "pid"
+    new = upgrade(server, pidfile)
+    os.kill(new, signal.SIGSTOP)
+    server.signal(signal.SIGKILL)
+    server.process.wait(harness.DEADLINE)
+    mark = server.mark()
+    os.kill(new, signal.SIGUSR2)
+    os.kill(new, signal.SIGCONT)
+    server.pid = new
+    newest = int(server.wait_log(r"the new arbiter is pid (\d+)", since=mark)
+                 .group(1))
+    server.wait_log(r"\[%d\] \[INFO\] Ready" % newest, since=mark)
+    server.signal(signal.SIGTERM)
+    server.wait_log(r"\[%d\] .*Master has been promoted" % newest, since=mark)
+    wait_for(lambda: pid_in(pidfile) == newest, "the pid file of the newest")
+    server.pid = newest
+    assert server.get("/").status == 200
+
+
 def test_long_request_is_finished_by_the_old(served, tmp_path):
     server = served()
     with server.connect() as c:

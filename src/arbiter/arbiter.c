@@ -336,7 +336,6 @@ do_what_is_due(struct arbiter *a)
 		children_maintain(a, a->candidate, now_ms);
 	certificates_due(a, now_ms);
 	stop_continue(a, now_ms);
-	upgrade_continue(a);
 	free_retired(a);
 	account_state(a);
 	control_maintain(a, now_ms);
@@ -356,6 +355,8 @@ loop(struct arbiter *a)
 	do_what_is_due(a);
 	while (!is_over(a)) {
 		sleep_until(a, next_deadline(a));
+		/* Who ended the old arbiter may ask for an upgrade at once. */
+		upgrade_continue(a);
 		take_signals(a);
 		control_obey(a);
 		children_reap(a, clock_ms());
