@@ -120,7 +120,11 @@ main(int argc, char **argv)
 	struct err err;
 	int status = 1;
 
-	if (open_standard() != 0 || title_init(&title, argc, argv) != 0)
+	if (open_standard() != 0) {
+		err_sys(&err, "/dev/null");
+		return complain(err.text);
+	}
+	if (title_init(&title, argc, argv) != 0)
 		return complain(strerror(errno));
 	if (settings_load(argc, title.argv, &python, &s, &action,
 		&status, &err) == 0)

@@ -747,8 +747,26 @@ def test_upload_directory_that_is_none(server, tmp_path):
             c.send(request("POST", "/sum", body=b"x" * 100000))
             assert c.response().status == 500
             c.rest()
-    server.wait_log("Cannot keep the body of a request in a file: No such")
+    server.wait_log("Cannot keep the body of a request in a file of %s: No such"
+                    % folder)
     assert server.get("/sum", method="POST", body=b"a").body == b"1 97 0"
+
+
+def test_no_folder_for_large_bodies(server, work, tmp_path):
+    """As in a container without /tmp: said at the start, and only once."""
+    said = (r"tmp_upload_dir: no file can be made in %s/none \(No such file or "
+            r"directory\), so requests with bodies of more than body_buffer, "
+            r"65536 bytes, will be answered with 500" % tmp_path)
+    env = {"TMPDIR": tmp_path / "none"}
+    s = server("-w", "3", env=env)
+    assert len(re.findall(r"\[WARNING\] " + said, s.log.text())) == 1
+    assert s.get("/sum", method="POST", body=b"a").body == b"1 97 0"
+    for settings in (("--stream-body",), ("--body-buffer", "1M",
+                                          "--limit-request-body", "1M"),
+                     ("--env", "TMPDIR=%s" % tmp_path)):
+        assert "WARNING" not in server(*settings, env=env).log.text()
+    done = harness.run("--check-config", work, env=env)
+    assert re.search(said, done.stderr) and done.returncode == 0
 
 
 def test_full_disk(server, tmp_path):

@@ -222,12 +222,12 @@ refuse(struct inbound *in, unsigned status, const char *reason)
 }
 
 static enum inbound_verdict
-spool_failed(struct inbound *in)
+spool_failed(const struct worker *w, struct inbound *in)
 {
 	bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
 
-	log_error("Cannot keep the body of a request in a file: %s",
-	    strerror(errno));
+	log_error("Cannot keep the body of a request in a file of %s: %s",
+	    spool_directory(w->settings->tmp_upload_dir), strerror(errno));
 	return full ? refuse(in, 507, "no space left for the body")
 		    : refuse(in, 500, "the body could not be stored");
 }
@@ -247,7 +247,7 @@ spool_memory(struct worker *w, struct inbound *in)
 	if (in->spool < 0 ||
 	    fd_pwrite_all(in->spool, body, len,
 		(off_t)(in->body_total - len)) != 0)
-		return spool_failed(in);
+		return spool_failed(w, in);
 	memmove(body, body + len, in->in.len - in->head.length - len);
 	in->in.len -= len;
 	in->body_len = 0;
@@ -362,7 +362,7 @@ body_in_file(struct worker *w, struct inbound *in, char *data, size_t len)
 	if (v == INBOUND_REFUSE)
 		return v;
 	if (fd_pwrite_all(in->spool, data, kept, (off_t)at) != 0)
-		return spool_failed(in);
+		return spool_failed(w, in);
 	if (!buf_add(&in->in, data + used, len - used))
 		return refuse(in, 503, "out of memory");
 	return v;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char *
-directory(const char *dir)
+const char *
+spool_directory(const char *dir)
 {
 	if (dir == NULL)
 		dir = getenv("TMPDIR");
@@ -22,7 +22,7 @@ spool_open(const char *dir)
 	char path[PATH_MAX];
 	int fd;
 
-	dir = directory(dir);
+	dir = spool_directory(dir);
 	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return fd;

@@ -7,7 +7,10 @@
  * nothing is left of them whatever happens to the process.
  */
 
-/* A file in dir, open for reading and writing; -1 with errno. */
+/* Where they are: dir, or what takes its place when it is NULL. */
+const char *spool_directory(const char *dir);
+
+/* A file there, open for reading and writing; -1 with errno. */
 int spool_open(const char *dir);
 
 #endif

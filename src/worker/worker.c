@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 #include "worker/reloader.h"
 #include "worker/scoreboard.h"
 #include "worker/signals.h"
+#include "worker/spool.h"
 #include "worker/watchdog.h"
 #include "worker/worker_private.h"
 
@@ -232,6 +234,23 @@ processors(const struct settings *s)
 	    workers;
 }
 
+/* As in a container whose root cannot be written and that has no /tmp. */
+static void
+check_spool(const struct settings *s)
+{
+	int64_t limit = s->limit_request_body_bytes;
+	int fd = spool_open(s->tmp_upload_dir);
+
+	if (fd < 0 && !s->stream_body &&
+	    (limit == 0 || limit > s->body_buffer_bytes))
+		log_warning("tmp_upload_dir: no file can be made in %s (%s), "
+		    "so requests with bodies of more than body_buffer, %lld "
+		    "bytes, will be answered with 500",
+		    spool_directory(s->tmp_upload_dir), strerror(errno),
+		    (long long)s->body_buffer_bytes);
+	fd_close(&fd);
+}
+
 /* Everything up to the application; the slot says that we live. */
 static int
 boot(struct worker *w, const struct heritage *h, struct acceptor **a,
@@ -243,6 +262,8 @@ boot(struct worker *w, const struct heritage *h, struct acceptor **a,
 
 	if (!loaded && worker_init(w, h->settings, err) != 0)
 		return WORKER_EXIT_BOOT;
+	if (h->slot == 0) /* one of them says it for all */
+		check_spool(h->settings);
 	w->max_requests = draw_max_requests(h->settings);
 	w->heritage = h;
 	w->listeners = h->listeners;
@@ -405,6 +426,7 @@ worker_check(const struct settings *s, struct err *err)
 
 	if (worker_init(&w, s, err) != 0 || contexts_check(s, err) != 0)
 		return WORKER_EXIT_BOOT;
+	check_spool(s);
 	rc = app_load(s, &w.lent.table, &start, &w.app, err);
 	if (rc == 0)
 		app_unload(&w.app);
