@@ -914,3 +914,86 @@ def test_a_worker_that_ends_first_logs_it(server):
         assert s.get("/hello").status == 200  # what is left waits
         s.signal(signal.SIGTERM)
         s.wait_out(r'"GET /big HTTP/1.1" 499 ', timeout=10)
+
+
+EARLY = r"""
+    #include <bicorn/app.h>
+    #include <string.h>
+
+    /* Does not read what it is sent. */
+    static void
+    handle(struct bicorn_exchange *x)
+    {
+        static char text[128 << 10];
+
+        memset(text, 'x', sizeof(text));
+        bicorn_reply(x, 200, "text/plain", text, sizeof(text));
+    }
+
+    BICORN_APP(.handle = handle)
+"""
+
+
+def read_while_sending(s, flood):
+    """All that comes of a response, 2 KiB at a time, while the client goes on
+    with its request."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(harness.DEADLINE)
+    sock.connect(s.address)
+    sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000"
+                 b"\r\n\r\n")
+    got = b""
+    sock.setblocking(False)
+    while True:
+        time.sleep(0.1)  # what is measured: a client that takes its time
+        try:
+            sock.send(flood)
+        except BlockingIOError:
+            pass
+        try:
+            data = sock.recv(1800)
+        except BlockingIOError:
+            continue
+        if not data:
+            sock.close()
+            return got
+        got += data
+
+
+@pytest.mark.parametrize("flood", [b"x", b"x" * (1 << 20)],
+                         ids=["drops", "megabytes"])
+def test_lingers_while_the_response_is_read(bicorn, compile_app, flood):
+    """More than 5 s, or 8 MiB of a body that nobody reads: the response is
+    not cut by a reset while its client makes progress."""
+    s = bicorn("--stream-body", "--limit-request-body", "0",
+               compile_app(EARLY))
+    got = read_while_sending(s, flood)
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert len(got.partition(b"\r\n\r\n")[2]) == 128 << 10
+    s.stop()
+
+
+def test_lingers_not_for_ever(bicorn, compile_app):
+    """Whoever does not read is cut off after send_timeout."""
+    s = bicorn("--stream-body", "--send-timeout", "1", compile_app(EARLY))
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(s.address)
+    sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+    worker, = s.workers()
+    path = "/proc/%d/fd" % worker
+    harness.wait_for(lambda: held(path) == 1, "the connection")
+    harness.wait_for(lambda: held(path) == 0, "the end of it")
+    sock.close()
+
+
+def held(path):
+    """Sockets that the process has, but for the one it listens on."""
+    count = 0
+    for name in os.listdir(path):
+        try:
+            count += os.readlink(path + "/" + name).startswith("socket:")
+        except OSError:
+            pass
+    return count - 1

@@ -84,6 +84,8 @@ struct client {
 	int64_t deadline_ms; /* of the state; the timer may be earlier */
 	uint64_t sent;       /* CLIENT_FLUSH: bytes given to the socket */
 	uint64_t drained;    /* CLIENT_LINGER: bytes read and dropped */
+	int unread;          /* ... and what the client has not yet got of the
+				response, when that was last looked at */
 	int64_t ready_us;    /* CLIENT_READY: since then; 0: it did not wait */
 	int64_t left_us;     /* output was left then; 0: it is all sent */
 	int64_t send_us;     /* ... and until then this went into sending ... */

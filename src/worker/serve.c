@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/serve.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,9 +30,6 @@
 #include "worker/tally.h"
 #include "worker/worker_private.h"
 
-/* How long a half-closed client may take to read to the end. */
-#define LINGER_MS 5000
-
 /* --- refusing, on either side --------------------------------------------- */
 
 void
@@ -41,6 +39,7 @@ linger_client(struct client *c, int64_t now_ms)
 	c->state = CLIENT_LINGER;
 	c->slow = (struct slow){ .since_ms = now_ms };
 	c->drained = 0;
+	c->unread = INT_MAX;
 	c->deadline_ms = now_ms + LINGER_MS;
 }
 

@@ -61,8 +61,10 @@ void flush_client(struct worker *w, struct client *c, int64_t now_ms);
 
 /*
  * Half-closes c, whose last response was given to the socket, so that the
- * client can read it: CLIENT_LINGER.  The owner of c.
+ * client can read it: CLIENT_LINGER.  It has so long for what it sends, longer
+ * while it receives the response.  The owner of c.
  */
+#define LINGER_MS 5000
 void linger_client(struct client *c, int64_t now_ms);
 
 /*

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients that the acceptor owns: events, deadlines, the end. */
+#include <limits.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 #include "base/must.h"
@@ -262,6 +266,56 @@ flush(struct acceptor *a, struct client *c)
 
 /* --- reading to the end --------------------------------------------------- */
 
+/* What the kernel has of the response and the client has not. */
+static int
+unread(const struct client *c)
+{
+	struct pollfd p = { .fd = c->conn.fd };
+	int waiting = 0;
+
+	poll(&p, 1, 0);
+	if ((p.revents & POLLERR) != 0 || /* it has gone */
+	    ioctl(c->conn.fd, SIOCOUTQ, &waiting) != 0)
+		return 0;
+	return waiting > 1 ? waiting : 0; /* the end counts as one */
+}
+
+/*
+ * The time to linger is over, and what the client sends from now on would be
+ * answered by a reset, with which it may lose what it has not read.  While it
+ * still receives, and not too slowly, it has more; and once more when it has
+ * received all.
+ */
+static void
+linger_on(struct acceptor *a, struct client *c)
+{
+	int before = c->unread;
+	int64_t left = LINGER_MS;
+
+	c->unread = unread(c);
+	if (before == 0 || (c->unread == 0 && before == INT_MAX)) {
+		tend_close(a, c);
+		return;
+	}
+	if (c->unread < before) {
+		c->slow.spent_ms += a->now_ms - c->slow.since_ms;
+		c->slow.since_ms = a->now_ms;
+		if (before != INT_MAX)
+			c->slow.bytes += (uint64_t)(before - c->unread);
+	}
+	if (c->unread > 0) /* from the last progress on */
+		left = slow_wait_ms(a->w->settings, &c->slow,
+			   c->slow.since_ms) -
+		    (a->now_ms - c->slow.since_ms);
+	if (left <= 0) {
+		tally(a->w, COUNT_TIMEOUT_SEND);
+		tend_close(a, c);
+		return;
+	}
+	c->deadline_ms = a->now_ms + (left < LINGER_MS ? left : LINGER_MS);
+	tend_timer(a, c);
+}
+
 static void
 linger(struct acceptor *a, struct client *c)
 {
@@ -271,6 +325,9 @@ linger(struct acceptor *a, struct client *c)
 	size_t got;
 
 	tend_timer(a, c);
+	/* Enough was read; the rest has to wait in the socket. */
+	if (c->drained > LINGER_BYTES)
+		return;
 	while (c->readable) {
 		enum io io = c->conn.transport->read(&c->conn, scratch,
 		    sizeof(scratch), &got, &drained);
@@ -280,10 +337,13 @@ linger(struct acceptor *a, struct client *c)
 			return;
 		}
 		c->drained += got;
-		if (io != IO_OK || c->drained > LINGER_BYTES) {
+		if (io != IO_OK ||
+		    (c->drained > LINGER_BYTES && unread(c) == 0)) {
 			tend_close(a, c);
 			return;
 		}
+		if (c->drained > LINGER_BYTES)
+			return;
 		c->readable = !drained || c->peer_closed;
 		if (c->readable && c->drained - before >= LINGER_TURN) {
 			tend_later(a, c);
@@ -392,6 +452,7 @@ tend_expired(struct acceptor *a, struct client *c)
 		}
 		/* A request may be on its way: let the client see the end. */
 		linger_client(c, a->now_ms);
+		c->unread = 0;
 		c->deadline_ms = a->now_ms + LINGER_IDLE_MS;
 		tend_client(a, c);
 		return;
@@ -410,6 +471,9 @@ tend_expired(struct acceptor *a, struct client *c)
 	case CLIENT_FLUSH:
 		tally(a->w, COUNT_TIMEOUT_SEND);
 		tend_close(a, c);
+		return;
+	case CLIENT_LINGER:
+		linger_on(a, c);
 		return;
 	default:
 		tend_close(a, c);
