@@ -1675,7 +1675,7 @@ def test_path_and_arguments(wsgi, tmp_path):
         "main = threading.main_thread() is threading.current_thread()\n"
         "def app(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
-        "    return [json.dumps({'path': sys.path[:3], 'argv': sys.argv,\n"
+        "    return [json.dumps({'path': sys.path[:4], 'argv': sys.argv,\n"
         "        'cwd': os.getcwd(), 'main': main, 'name':\n"
         "        threading.current_thread().name}).encode()]\n")
     (tmp_path / "one" / "first.py").write_text("")
@@ -1683,12 +1683,30 @@ def test_path_and_arguments(wsgi, tmp_path):
     server = wsgi("", "--chdir", "app", "--pythonpath",
                   "../one,%s" % (tmp_path / "two"))
     out = json.loads(server.get("/").body)
-    assert out["path"][0] == str(tmp_path / "app") == out["cwd"]
-    assert os.path.realpath(out["path"][1]) == str(tmp_path / "one")
-    assert out["path"][2] == str(tmp_path / "two")
+    assert out["cwd"] == str(tmp_path / "app")
+    # Those of gunicorn, in its order.
+    assert out["path"] == [str(tmp_path / name)
+                           for name in ("two", "one", "app", ".")]
     assert out["argv"] == ["bicorn"]
     assert out["main"] is True
     assert out["name"].startswith("bicorn-")
+
+
+def test_modules_of_the_first_directory(wsgi, tmp_path):
+    """chdir takes nothing away, and pythonpath goes before what is there."""
+    for name in ("shop", "src/shop"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "__init__.py").write_text("")
+        (tmp_path / name / "wsgi.py").write_text(
+            "def app(environ, start_response):\n"
+            "    start_response('200 OK', [])\n"
+            "    return [%r]\n" % name.encode())
+    for options, name in ((("--chdir", "src"), b"src/shop"),
+                          (("--chdir", "shop"), b"shop"),
+                          (("--pythonpath", "src"), b"src/shop"),
+                          (("--pythonpath", ".,src,."), b"src/shop")):
+        server = wsgi("", *options, target="shop.wsgi:app")
+        assert server.get("/").body == name
 
 
 def test_symlinked_working_directory(wsgi, tmp_path):

@@ -64,6 +64,7 @@ struct settings {
 	const char *file;        /* the file that was read, NULL: none */
 	bool tls;                /* there is a certificate: certfile, certdir */
 	const char *file_path;   /* absolute, where that is in Python; NULL */
+	const char *start_dir;   /* where the settings were read; NULL */
 	struct strlist file_env; /* what it changed in the environment:
 				    NAME=VALUE, or NAME */
 	bool workers_auto;       /* workers was "auto" */

@@ -2,8 +2,10 @@
 /* Where all sources of settings come together, in order of precedence. */
 #include "conf/conf.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -122,6 +124,21 @@ make_texts(struct store *st, struct err *err)
 	return ok ? 0 : -1;
 }
 
+/* Python finds modules there as well, wherever chdir leads. */
+static int
+note_start(struct store *st, struct err *err)
+{
+	char here[PATH_MAX];
+
+	if (getcwd(here, sizeof(here)) == NULL)
+		return 0;
+	st->settings.start_dir = arena_dup(&st->arena, span_of(here));
+	if (st->settings.start_dir != NULL)
+		return 0;
+	err_set(err, "out of memory");
+	return -1;
+}
+
 /*
  * The settings without those of the file, for the Python that reads it: it
  * runs in a virtual environment, and finds modules, as the workers will.
@@ -137,7 +154,7 @@ make_base(struct store *base, void *arg, struct err *err)
 	    env_fallback(base, err) != 0)
 		return -1;
 	base->settings.app = base->settings.wsgi_app;
-	return make_texts(base, err);
+	return note_start(base, err) != 0 ? -1 : make_texts(base, err);
 }
 
 /* All sources in rising precedence; *status_out says whose fault it is. */
@@ -170,6 +187,8 @@ other_text(const struct store *st, const char *name)
 
 	if (strcmp(name, "config") == 0)
 		return st->settings.file_path;
+	if (strcmp(name, "start_dir") == 0)
+		return st->settings.start_dir;
 	return f != NULL ? st->foreign[f - foreign_table].text : NULL;
 }
 
@@ -199,7 +218,8 @@ load(struct lines *l, enum conf_action action, struct settings **out,
 	}
 	*out = &st->settings;
 	st->explains = action == CONF_EXPLAIN;
-	if (apply_all(st, l, status_out, err) != 0 ||
+	if (note_start(st, err) != 0 ||
+	    apply_all(st, l, status_out, err) != 0 ||
 	    make_texts(st, err) != 0 ||
 	    need_app(*out, action, status_out, err) != 0) {
 		settings_free(out);

@@ -212,71 +212,80 @@ interpreter_start(const struct bicorn_server *server, char *error,
 	return -1;
 }
 
-/* The working directory by the name the user gave it, symlinks and all. */
+/* The directory dir by the name the user gave it, symlinks and all. */
 static const char *
-working_directory(const struct bicorn_server *server, char *buf, size_t size)
+logical(const struct bicorn_server *server, const char *dir)
 {
-	const char *names[2], *chdir_to = bicorn_setting(server, "chdir");
+	const char *names[2] = { bicorn_setting(server, "chdir"),
+		getenv("PWD") };
 	struct stat here, there;
 	size_t i;
 
-	names[0] = chdir_to;
-	names[1] = getenv("PWD");
-	for (i = 0; i < 2 && stat(".", &here) == 0; i++)
+	for (i = 0; i < 2 && stat(dir, &here) == 0; i++)
 		if (names[i] != NULL && names[i][0] == '/' &&
 		    stat(names[i], &there) == 0 &&
 		    there.st_dev == here.st_dev && there.st_ino == here.st_ino)
 			return names[i];
-	return getcwd(buf, size);
+	return dir;
 }
 
+/* Puts a directory in front of all others, if it is not among them. */
 static int
-insert(PyObject *path, Py_ssize_t at, const char *dir, size_t len)
+put_first(PyObject *path, PyObject *dir)
 {
-	PyObject *text = PyUnicode_DecodeFSDefaultAndSize(dir,
-	    (Py_ssize_t)len);
-	int rc = text != NULL ? PyList_Insert(path, at, text) : -1;
+	int there = dir != NULL ? PySequence_Contains(path, dir) : -1;
 
-	Py_XDECREF(text);
-	return rc;
+	if (there == 0)
+		there = PyList_Insert(path, 0, dir);
+	Py_XDECREF(dir);
+	return there < 0 ? -1 : 0;
 }
 
-/* Inserts one entry of pythonpath, made absolute. */
+/* The same for an entry of pythonpath, which counts from where we are. */
 static int
-insert_entry(PyObject *path, Py_ssize_t at, const char *cwd, const char *dir,
-    size_t len)
+put_entry(PyObject *path, const char *cwd, const char *dir, size_t len)
 {
-	char full[PATH_MAX];
+	PyObject *module = PyImport_ImportModule("os.path"), *full = NULL;
+	char text[PATH_MAX];
 
 	if (dir[0] == '/')
-		return insert(path, at, dir, len);
-	snprintf(full, sizeof(full), "%s/%.*s", cwd, (int)len, dir);
-	return insert(path, at, full, strlen(full));
+		snprintf(text, sizeof(text), "%.*s", (int)len, dir);
+	else
+		snprintf(text, sizeof(text), "%s/%.*s", cwd, (int)len, dir);
+	if (module != NULL)
+		full = PyObject_CallMethod(module, "normpath", "N",
+		    PyUnicode_DecodeFSDefault(text));
+	Py_XDECREF(module);
+	return put_first(path, full);
 }
 
+/* In the order of gunicorn: what is named last is looked at first. */
 int
 interpreter_path(const struct bicorn_server *server)
 {
 	PyObject *path = PySys_GetObject("path"); /* borrowed */
-	const char *list = bicorn_setting(server, "pythonpath"), *cwd;
+	const char *list = bicorn_setting(server, "pythonpath");
+	const char *start = bicorn_setting(server, "start_dir"), *cwd;
 	char buf[PATH_MAX];
-	Py_ssize_t at = 0;
 	size_t len;
 
 	if (path == NULL || !PyList_Check(path)) {
 		PyErr_SetString(PyExc_RuntimeError, "sys.path is lost");
 		return -1;
 	}
-	cwd = working_directory(server, buf, sizeof(buf));
-	if (cwd == NULL) {
+	if (getcwd(buf, sizeof(buf)) == NULL) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		return -1;
 	}
-	if (insert(path, at++, cwd, strlen(cwd)) < 0)
+	if (start != NULL && put_first(path,
+		PyUnicode_DecodeFSDefault(logical(server, start))) < 0)
+		return -1;
+	cwd = logical(server, buf);
+	if (put_first(path, PyUnicode_DecodeFSDefault(cwd)) < 0)
 		return -1;
 	while (list != NULL && *list != '\0') {
 		len = strcspn(list, ",");
-		if (len > 0 && insert_entry(path, at++, cwd, list, len) < 0)
+		if (len > 0 && put_entry(path, cwd, list, len) < 0)
 			return -1;
 		list += len + (list[len] == ',');
 	}
