@@ -247,6 +247,22 @@ def test_defaults_are_no_refusal(run, conf):
     assert "ignored" not in proc.stderr
 
 
+def test_no_text_is_nothing(run, conf):
+    """... as of a variable that is not set."""
+    proc = run("--print-config", "app:app", cwd=conf('''
+        import os
+        certfile = os.environ.get("NO_SUCH_CERT", "")
+        keyfile = os.environ.get("NO_SUCH_KEY", "")
+        ca_certs = pidfile = user = raw_env = ""
+        loglevel = "warn"
+    '''))
+    assert proc.returncode == 0, proc.stderr
+    assert 'certfile = [ ];' in proc.stdout or "certfile = [];" in proc.stdout
+    proc = run("--check-config", "--certfile", "", "-e", "", "app:app",
+               cwd=conf(""))
+    assert proc.returncode == 0, proc.stderr
+
+
 @pytest.mark.parametrize("text", [
     "import os\nworkers = os.cpu_count()\n", "bind = ':8000'\n",
     "def post_fork(server, worker):\n    pass\n", "accesslog = None\n"])
@@ -389,6 +405,21 @@ def test_hooks_that_fail(bicorn, conf):
     assert server.get("/bad").status == 500
     server.wait_log("ValueError: no")
     assert server.get("/good").status == 200
+
+
+def test_what_hooks_find(bicorn, conf):
+    """As gunicorn has it: what is off, and lines that do not fit."""
+    server = bicorn("app:app", cwd=conf('''
+        import sys
+        def pre_fork(server, worker):
+            server.log.info("H %s", worker.pid)
+        def post_fork(server, worker):
+            worker.log.info("H %d and %s", worker.pid)
+            worker.log.info("H %d", worker.nr < worker.max_requests)
+    '''))
+    text = server.log.text()
+    assert "H [booting]" in text and "H %d and %s (" in text
+    assert "H 1\n" in text
 
 
 def test_post_fork_that_fails(run, conf):

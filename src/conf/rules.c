@@ -136,6 +136,8 @@ bool
 rules_log_level(const char *text, unsigned *level_out)
 {
 	*level_out = 1;
+	if (span_ieq(span_of(text), span_of("warn"))) /* as in Python */
+		text = "warning";
 	for (unsigned i = 0; i < sizeof(log_levels) / sizeof(*log_levels); i++)
 		if (span_ieq(span_of(text), span_of(log_levels[i]))) {
 			*level_out = i;

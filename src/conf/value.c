@@ -246,7 +246,7 @@ value_parse(struct arena *a, const struct setting *s, const char *text,
 	case KIND_LIST:
 		if (commas)
 			return parse_list(a, s, text, out, err);
-		return value_list(a, s, &text, 1, out, err);
+		return value_list(a, s, &text, text[0] != '\0', out, err);
 	case KIND_GROUPS:
 		if (text[0] == '\0')
 			return 0;

@@ -83,7 +83,8 @@ test_words(void **state)
 	(void)state;
 	takes(SETTING_loglevel, "debug");
 	takes(SETTING_loglevel, "CRITICAL");
-	refuses(SETTING_loglevel, "warn");
+	takes(SETTING_loglevel, "warn");
+	refuses(SETTING_loglevel, "warned");
 	refuses(SETTING_loglevel, "");
 	takes(SETTING_header_map, "drop");
 	takes(SETTING_header_map, "refuse");

@@ -413,7 +413,10 @@ class Log:
         if args:
             if len(args) == 1 and isinstance(args[0], dict) and args[0]:
                 args = args[0]
-            text = text % args
+            try:
+                text = text % args
+            except Exception:  # as logging, which lets nobody fail by it
+                text = "%s %r" % (text, args)
         error = kw.get("exc_info")
         if error:
             import traceback
@@ -720,7 +723,7 @@ class Worker:
         self.app = server.app
         self.wsgi = None
         self.exitcode = None
-        self.max_requests = int(_setting("max_requests") or 0)
+        self.max_requests = int(_setting("max_requests") or 0) or sys.maxsize
 
     @property
     def sockets(self):
@@ -933,7 +936,8 @@ class Hooks:
     def _worker(self, pid, age):
         worker = self.server.WORKERS.get(pid)
         if worker is None or not pid:
-            worker = Worker(self.server, pid or None, age, self.server.pid)
+            worker = Worker(self.server, pid or "[booting]", age,
+                            self.server.pid)
         return worker
 
     def event(self, *args):
