@@ -377,7 +377,7 @@ lent_gone(struct bicorn_exchange *pub)
 {
 	struct exchange *x = of(pub);
 
-	return x->broken || turn_state(&x->turn) == TURN_SEIZED ||
+	return x->broken || turn_is_lost(&x->turn) ||
 	    client_gone(x->c);
 }
 

@@ -212,6 +212,13 @@ variable(struct source_of_fields *s, struct span name)
 	return found.ptr != NULL ? found : process_variable(name);
 }
 
+/* They are put together when they are first asked for, by the thread alone. */
+static struct span
+connection_fact(struct source_of_fields *s, const char *name)
+{
+	return s->given_up ? SPAN_NONE : tls_fact(&s->c->conn, name);
+}
+
 static struct span
 lookup(void *arg, char kind, struct span name)
 {
@@ -225,9 +232,9 @@ lookup(void *arg, char kind, struct span name)
 		    ? SPAN_NONE
 		    : response_field(s->x, name);
 	case 'v':
-		return tls_fact(&s->c->conn, "SSL_PROTOCOL");
+		return connection_fact(s, "SSL_PROTOCOL");
 	case 'c':
-		return tls_fact(&s->c->conn, "SSL_CIPHER");
+		return connection_fact(s, "SSL_CIPHER");
 	default:
 		return variable(s, name);
 	}

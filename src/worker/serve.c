@@ -224,6 +224,7 @@ serve_given_up(struct exchange *x, uint64_t number, unsigned status,
 	record_given_up(x, status, body_len(c->in, page.body));
 	send_own(x->w, c, status, page.type, page.body, ident_span(&x->id));
 	c->conn.transport->shutdown(&c->conn);
+	turn_answered(&x->turn, number);
 	return true;
 }
 
@@ -327,7 +328,7 @@ serve_one(struct exchange *x, struct client *c)
 	if (x->ended_us <= 0)
 		x->ended_us = clock_us();
 	tally_slow(x);
-	if (turn_state(&x->turn) != TURN_SEIZED) {
+	if (!turn_is_lost(&x->turn)) {
 		tally_exchange(x);
 		record_exchange(x,
 		    !c->holding && !outbound_empty(&c->out) && !x->broken &&

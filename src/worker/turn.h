@@ -16,23 +16,28 @@
  * Who has seized it may read the request, as it is constant while the
  * application runs, and write to the connection, which waits for nothing else
  * then.  The response in the making, and the client with all its memory, stay
- * the thread's: should it come back it finds the client gone, and closes it.
+ * the thread's: should it come back it waits until the answer is given, finds
+ * the client gone, and closes it.
  */
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 enum turn {
 	TURN_THREAD,
 	TURN_OFFERED,
-	TURN_SEIZED,
+	TURN_SEIZED,   /* the acceptor is at it */
+	TURN_ANSWERED, /* ... and has done it */
 };
 
 /* Of a thread: the number of its request, and an enum turn in the last bits. */
 typedef _Atomic uint64_t turn_word;
 
 #define TURN_BITS 2
+/* An answer takes some microseconds; more where a log lets it wait. */
+#define TURN_WAIT_NS 50000
 
 static inline uint64_t
 turn_of(uint64_t number, enum turn turn)
@@ -45,6 +50,13 @@ turn_state(const turn_word *t)
 {
 	return (enum turn)(atomic_load_explicit(t, memory_order_relaxed) &
 	    ((1 << TURN_BITS) - 1));
+}
+
+/* The thread: somebody else answers, or has done so. */
+static inline bool
+turn_is_lost(const turn_word *t)
+{
+	return turn_state(t) >= TURN_SEIZED;
 }
 
 /* The thread: of a request that begins. */
@@ -63,17 +75,22 @@ turn_offer(turn_word *t, uint64_t number)
 	    memory_order_release);
 }
 
-/* The thread: false when the turn was seized. */
+/* The thread: false when the turn was seized, and the answer is given. */
 static inline bool
 turn_take(turn_word *t, uint64_t number)
 {
+	const struct timespec pause = { .tv_nsec = TURN_WAIT_NS };
 	uint64_t seen = turn_of(number, TURN_OFFERED);
 
-	if (turn_state(t) == TURN_THREAD)
+	if (turn_state(t) == TURN_THREAD ||
+	    atomic_compare_exchange_strong_explicit(t, &seen,
+		turn_of(number, TURN_THREAD), memory_order_relaxed,
+		memory_order_relaxed))
 		return true;
-	return atomic_compare_exchange_strong_explicit(t, &seen,
-	    turn_of(number, TURN_THREAD), memory_order_relaxed,
-	    memory_order_relaxed);
+	while (atomic_load_explicit(t, memory_order_acquire) !=
+	    turn_of(number, TURN_ANSWERED))
+		nanosleep(&pause, NULL);
+	return false;
 }
 
 /* The acceptor: false when the request is over, or being answered. */
@@ -85,6 +102,14 @@ turn_seize(turn_word *t, uint64_t number)
 	return atomic_compare_exchange_strong_explicit(t, &seen,
 	    turn_of(number, TURN_SEIZED), memory_order_acquire,
 	    memory_order_relaxed);
+}
+
+/* The acceptor, which has seized it: the client is the thread's alone again. */
+static inline void
+turn_answered(turn_word *t, uint64_t number)
+{
+	atomic_store_explicit(t, turn_of(number, TURN_ANSWERED),
+	    memory_order_release);
 }
 
 #endif

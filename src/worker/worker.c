@@ -332,13 +332,16 @@ int
 worker_main(const struct heritage *h, struct worker *preloaded)
 {
 	struct acceptor *a = NULL;
-	struct worker own = { .app.ops = NULL };
-	struct worker *w = preloaded != NULL ? preloaded : &own;
+	/* Not on the stack, which threads may outlive. */
+	struct worker *w = preloaded != NULL ? preloaded : calloc(1, sizeof(*w));
 	struct err err;
-	int rc;
+	int rc = WORKER_EXIT_BOOT;
 
 	signals_boot();
-	rc = boot(w, h, &a, &err);
+	if (w == NULL)
+		err_sys(&err, "worker");
+	else
+		rc = boot(w, h, &a, &err);
 	if (rc != 0) {
 		log_error("%s", err.text);
 		scoreboard_why(h->board, h->slot, err.text);
