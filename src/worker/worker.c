@@ -332,12 +332,13 @@ int
 worker_main(const struct heritage *h, struct worker *preloaded)
 {
 	struct acceptor *a = NULL;
-	/* Not on the stack, which threads may outlive. */
-	struct worker *w = preloaded != NULL ? preloaded : calloc(1, sizeof(*w));
+	struct worker *w = preloaded;
 	struct err err;
 	int rc = WORKER_EXIT_BOOT;
 
 	signals_boot();
+	if (w == NULL) /* not on the stack, which threads may outlive */
+		w = calloc(1, sizeof(*w));
 	if (w == NULL)
 		err_sys(&err, "worker");
 	else
