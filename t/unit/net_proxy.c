@@ -88,6 +88,8 @@ test_v1_wrong(void **state)
 		"PROXY TCP4 192.0.2.1 10.0.0.1 01 2\r\n",
 		"PROXY TCP4 192.0.2.1 10.0.0.1 -1 2\r\n",
 		"PROXY TCP4 192.0.2.1 10.0.0.1 1 2\n",
+		"PROXY TCP4 192.0.2.1 10.0.0.1 1 22\n",
+		"PROXY UNKNOWN x\n",
 		"PROXY \n",
 	};
 	struct proxy_header h;
@@ -173,6 +175,7 @@ test_v2_wrong(void **state)
 	static const struct span wrong[] = {
 		REFUSED(MARK "\x11\x11\0\x0c" V4),   /* version 1 */
 		REFUSED(MARK "\x31\x11\0\x0c" V4),   /* version 3 */
+		REFUSED(MARK "\x31"),               /* ... is seen at once */
 		REFUSED(MARK "\x22\x11\0\x0c" V4),   /* command 2 */
 		REFUSED(MARK "\x21\x41\0\x0c" V4),   /* family 4 */
 		REFUSED(MARK "\x21\x13\0\x0c" V4),   /* transport 3 */
@@ -182,6 +185,7 @@ test_v2_wrong(void **state)
 		REFUSED(MARK "\x21\x11\0\x0d" V4 "\1"),      /* half a TLV */
 		REFUSED(MARK "\x21\x11\0\x0f" V4 "\1\0\1"),  /* longer */
 		REFUSED(MARK "\x21\x11\0\x11" V4 "\x20\0\2\1\1"), /* SSL */
+		REFUSED(MARK "\x21\x11\0\x13" V4 "\x20\0\4\1\0\0\0"),
 		REFUSED(MARK "\x21\x11\0\x15" V4 "\x20\0\6\1\0\0\0\0\x21"),
 		REFUSED(MARK "\x21\x11\0\x13" V4 "\3\0\4\0\0\0\0"), /* sum */
 		REFUSED(MARK "\x21\x11\0\x12" V4 "\3\0\3\0\0\0"),
@@ -194,6 +198,33 @@ test_v2_wrong(void **state)
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
 		assert_int_equal(parse(wrong[i].ptr, wrong[i].len, BOTH, &h),
 		    PROXY_BAD);
+}
+
+/* A header with that much behind its fixed part: one TLV from `at` on. */
+static enum proxy_verdict
+with_tlv(char family, size_t len, size_t at, char type)
+{
+	char data[16 + 300] = MARK "\x21";
+	struct proxy_header h;
+
+	data[13] = family;
+	data[14] = (char)(len >> 8);
+	data[15] = (char)len;
+	data[16 + at] = type;
+	data[16 + at + 2] = (char)(len - at - 3);
+	return parse(data, 16 + len, BOTH, &h);
+}
+
+static void
+test_v2_lengths(void **state)
+{
+	(void)state;
+	/* The paths of a unix socket take 216 bytes. */
+	assert_int_equal(with_tlv(0x31, 216 + 3, 216, 4), PROXY_DONE);
+	assert_int_equal(with_tlv(0x31, 215, 0, 4), PROXY_BAD);
+	/* A unique id has 128 at most. */
+	assert_int_equal(with_tlv(0x11, 12 + 3 + 128, 12, 5), PROXY_DONE);
+	assert_int_equal(with_tlv(0x11, 12 + 3 + 129, 12, 5), PROXY_BAD);
 }
 
 /* The sum was computed by another program. */
@@ -259,6 +290,31 @@ test_variables(void **state)
 	assert_string_equal(variable(info, "PROXY_TLV_E0"), "01ab");
 	assert_string_equal(variable(info, "PROXY_TLV_40"), "ff");
 	assert_null(variable(info, "PROXY_TLV_04"));
+	assert_int_equal(info->count, 15); /* the second "\2" is none */
+	free(info);
+}
+
+/* A client without TLS, whatever stands there; types mean what they do. */
+static void
+test_no_variables(void **state)
+{
+	static const char data[] = MARK "\x21\x11\0\x24" V4
+	    "\x20\0\x0c\0\0\0\0\0" "\x21\0\4TLSv"
+	    "\x21\0\1x" "\xea\0\2\2x";
+	struct proxy_header h;
+	struct proxy_info *info;
+	struct addr hop = { .v4.sin_family = AF_INET };
+
+	(void)state;
+	assert_int_equal(parse(data, sizeof(data) - 1, BOTH, &h), PROXY_DONE);
+	info = proxy_info_new(&h, &hop);
+	assert_non_null(info);
+	assert_false(info->ssl);
+	assert_null(variable(info, "PROXY_SSL"));
+	assert_null(variable(info, "PROXY_SSL_VERSION"));
+	assert_string_equal(variable(info, "PROXY_TLV_21"), "78");
+	assert_string_equal(variable(info, "PROXY_TLV_EA"), "0278");
+	assert_int_equal(info->count, 5);
 	free(info);
 }
 
@@ -271,8 +327,10 @@ main(void)
 		cmocka_unit_test(test_none),
 		cmocka_unit_test(test_v2),
 		cmocka_unit_test(test_v2_wrong),
+		cmocka_unit_test(test_v2_lengths),
 		cmocka_unit_test(test_checksum),
 		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_no_variables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
