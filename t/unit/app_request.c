@@ -47,6 +47,8 @@ fill(struct request *r, struct http_head *h, const char *text,
 	    HTTP_DONE);
 	assert_int_equal(trust_apply(t, &peers, h, text, &found), HTTP_DONE);
 	assert_true(request_fill(r, h, text, t, &found));
+	/* For the id of a request that brings none. */
+	assert_true(r->room > r->view.header_count);
 }
 
 static void

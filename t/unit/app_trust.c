@@ -107,6 +107,23 @@ apply(const struct settings *s, const char *from, const char *const *lines,
 	return verdict;
 }
 
+/* What one request came to is nothing to the next one. */
+static void
+test_again(void **state)
+{
+	const struct settings s = defaults();
+	struct trust_result r;
+
+	(void)state;
+	assert_int_equal(apply(&s, LOCAL,
+		FIELDS("SCRIPT_NAME: /a", "X-Forwarded-Proto: https"), &r),
+	    HTTP_DONE);
+	assert_true(r.peer_trusted && r.hides && r.said != 0);
+	assert_int_equal(apply(&s, STRANGER, FIELDS("A: b"), &r), HTTP_DONE);
+	assert_false(r.peer_trusted || r.hides || r.said != 0);
+	assert_int_equal(r.scheme, TRUST_SCHEME_NONE);
+}
+
 static void
 scheme_is(const char *from, const char *const *lines, enum trust_scheme scheme)
 {
@@ -314,6 +331,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_scheme),
 		cmocka_unit_test(test_scheme_clash),
 		cmocka_unit_test(test_underscores),

@@ -146,12 +146,24 @@ test_errors(void **state)
 	refuses("fd://", "number");
 	refuses("fd://x", "no socket of that name");
 	refuses("fd://-1", "no socket");
+	refuses("fd://1048577", "number");
+	refuses("fd://4294967296", "number");
+	memset(path + 6, 'x', 107);
+	refuses(path,
+	    "the path has 108 bytes; a unix socket's has 107 at most");
+	path[5 + 107] = '\0';
+	local(path, path + 5);
 	memset(path + 6, 'x', 120);
 	refuses(path,
 	    "the path has 121 bytes; a unix socket's has 107 at most");
 	memset(host, 'h', sizeof(host) - 1);
 	host[sizeof(host) - 1] = '\0';
 	refuses(host, "too long");
+	host[0] = '[';
+	strcpy(host + 1 + LISTEN_HOST_MAX, "]:80");
+	refuses(host, "no v6 address");
+	strcpy(host + 1 + LISTEN_HOST_MAX, "h]:80");
+	refuses(host, "[ADDRESS]:PORT");
 }
 
 int
