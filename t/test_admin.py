@@ -539,6 +539,19 @@ def test_public_addresses(run, app):
     assert "admin_bind = 0.0.0.0:0" in done.stderr
 
 
+@pytest.mark.parametrize("flag, address, setting", [
+    ("--admin-bind", "unix:/nonexistent/s", "admin_bind"),
+    ("--admin-bind", "192.0.2.77:0", "admin_bind"),
+    ("--control-socket", "/nonexistent/s", "control_socket"),
+])
+def test_what_cannot_be_opened(run, app, flag, address, setting):
+    """... is said of the setting that asked for it."""
+    done = run("--bind", "127.0.0.1:0", "--admin-public", flag, address, app)
+    assert done.returncode == 1
+    assert re.search(r"\[ERROR\] %s = (unix:)?%s: .*; "
+                     % (setting, address), done.stderr)
+
+
 @pytest.mark.parametrize("address, text", [
     ("0.0.0.0:9100", "admin_bind = 0.0.0.0:9100: others could read it"),
     (":9100", "others could read it"),

@@ -148,7 +148,8 @@ def test_wrong(run, hello, tmp_path, spec, part):
 @pytest.mark.parametrize("spec, part", [
     ("192.0.2.77:0", "no interface"),
     ("nowhere.invalid:1", "cannot find host nowhere.invalid"),
-    ("unix:/nonexistent/s", "No such file"),
+    ("unix:/nonexistent/s",
+     "No such file or directory; the directory of a unix socket has to be"),
     ("fd://77", "no such descriptor"),
 ])
 def test_cannot(run, hello, spec, part):

@@ -62,6 +62,19 @@ check_built_in(const struct settings *s, struct err *err)
 	return -1;
 }
 
+/* What is wrong with a listener is said of bind. */
+static void
+name_setting(struct err *err, const char *name)
+{
+	const struct err said = *err;
+	size_t len = strlen("bind = ");
+
+	if (strncmp(said.text, "bind = ", len) == 0)
+		err_set(err, "%s = %s", name, said.text + len);
+	else
+		err_prefix(err, "%s: ", name);
+}
+
 int
 control_check(const struct settings *s, struct err *err)
 {
@@ -71,7 +84,7 @@ control_check(const struct settings *s, struct err *err)
 		return -1;
 	for (size_t i = 0; i < s->admin_bind.count; i++) {
 		if (listen_check(s->admin_bind.items[i], &local, err) != 0) {
-			err_prefix(err, "admin_bind: ");
+			name_setting(err, "admin_bind");
 			return -1;
 		}
 		if (!local && !s->admin_public)
@@ -106,7 +119,7 @@ open_pages(struct control *c, const struct settings *s, struct err *err)
 		struct listener **l = &c->pages[c->page_count];
 
 		if (open_one(s, s->admin_bind.items[i], 0117, l, err) != 0) {
-			err_prefix(err, "admin_bind: ");
+			name_setting(err, "admin_bind");
 			return -1;
 		}
 		c->page_count++;
@@ -131,7 +144,7 @@ open_socket(struct control *c, const struct settings *s, struct err *err)
 	}
 	rc = open_one(s, spec, 0177, &c->socket, err);
 	if (rc != 0)
-		err_prefix(err, "control_socket: ");
+		name_setting(err, "control_socket");
 	free(spec);
 	return rc;
 }

@@ -51,6 +51,8 @@ listen_fail(const char *spec, struct err *err)
 		hint = "; is another server running there?";
 	else if (saved == EADDRNOTAVAIL)
 		hint = "; no interface of this machine has that address";
+	else if (saved == ENOENT)
+		hint = "; the directory of a unix socket has to be there";
 	err_set(err, "bind = %s: %s%s", spec, strerror(saved), hint);
 	errno = saved;
 	return -1;

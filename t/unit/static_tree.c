@@ -48,6 +48,19 @@ make_link(const char *name, const char *target)
 	assert_int_equal(symlink(target, name), 0);
 }
 
+/* "chainN" leads to a file by N links. */
+static void
+make_chain(void)
+{
+	char name[16], before[16] = "a.txt";
+
+	for (int i = 1; i <= 41; i++) {
+		snprintf(name, sizeof(name), "chain%d", i);
+		make_link(name, before);
+		strcpy(before, name);
+	}
+}
+
 static void
 make_tree(void)
 {
@@ -98,6 +111,9 @@ make_tree(void)
 	/* The root's name is the beginning of its neighbour's name. */
 	snprintf(absolute, sizeof(absolute), "%s-2/secret", site);
 	make_link("abs-next", absolute);
+	assert_int_equal(mkdir("-2", 0755), 0);
+	make_file("-2/secret", "not this one");
+	make_chain();
 }
 
 static int
@@ -206,6 +222,8 @@ check_links_inside(void)
 	resolve("abs-winding", TREE_FILE, "b");
 	resolve("abs-root", TREE_DIRECTORY, NULL);
 	resolve("abs-root/abs-root/a.txt", TREE_FILE, "a");
+	resolve("chain40", TREE_FILE, "a");
+	resolve("chain41", TREE_NOT_FOUND, NULL);
 	resolve("loop", TREE_NOT_FOUND, NULL);
 	resolve("loop1", TREE_NOT_FOUND, NULL);
 	resolve("loop1/x", TREE_NOT_FOUND, NULL);
