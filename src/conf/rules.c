@@ -478,7 +478,7 @@ check_printable(const char *text, struct err *err)
 	size_t len = 0;
 
 	for (; text[len] != '\0'; len++)
-		if (text[len] < ' ' || text[len] == 0x7f)
+		if (text[len] < ' ' || text[len] > '~') /* signed or not */
 			return must_be(err, "of printable ASCII characters");
 	return len <= 256 ? 0 : must_be(err, "256 bytes long at most");
 }

@@ -142,6 +142,72 @@ test_umask(void **state)
 		assert_false(rules_umask(bad[i], &mode));
 }
 
+/* Of a socket: octal, and no longer than it has to be. */
+static void
+test_mode(void **state)
+{
+	mode_t mode;
+
+	(void)state;
+	assert_true(rules_mode("660", &mode));
+	assert_int_equal(mode, 0660);
+	assert_true(rules_mode("0777", &mode));
+	assert_int_equal(mode, 0777);
+	assert_true(rules_mode("0", &mode));
+	assert_int_equal(mode, 0);
+	assert_false(rules_mode("", &mode));
+	assert_false(rules_mode("680", &mode));
+	assert_false(rules_mode("1000", &mode));
+	assert_false(rules_mode("00660", &mode));
+	assert_false(rules_mode("0000000000000000000000000000000660", &mode));
+}
+
+static void
+test_printable(void **state)
+{
+	char text[258];
+
+	(void)state;
+	takes(SETTING_server_header, "a ~");
+	refuses(SETTING_server_header, "\xc3\xa4");
+	refuses(SETTING_server_header, "a\tb");
+	refuses(SETTING_server_header, "a\x7f");
+	memset(text, 'x', sizeof(text));
+	text[256] = '\0';
+	takes(SETTING_server_header, text);
+	text[256] = 'x';
+	text[257] = '\0';
+	refuses(SETTING_server_header, text);
+}
+
+static void
+test_proxy_protocol(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned versions;
+		bool required;
+	} known[] = { { "off", 0, false }, { "false", 0, false },
+		{ "auto", 3, false }, { "true", 3, false }, { "v1", 1, false },
+		{ "v2", 2, false }, { "required", 3, true },
+		{ "required-v1", 1, true }, { "required-v2", 2, true } };
+	unsigned versions;
+	bool required;
+
+	(void)state;
+	assert_int_equal(RULES_PROXY_V1, 1);
+	assert_int_equal(RULES_PROXY_V2, 2);
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		assert_true(rules_proxy_protocol(known[i].text, &versions,
+		    &required));
+		assert_int_equal(versions, known[i].versions);
+		assert_int_equal(required, known[i].required);
+	}
+	assert_false(rules_proxy_protocol("V1", &versions, &required));
+	assert_false(rules_proxy_protocol("v3", &versions, &required));
+	refuses(SETTING_proxy_protocol, "yes");
+}
+
 int
 main(void)
 {
@@ -151,6 +217,9 @@ main(void)
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_names_and_values),
 		cmocka_unit_test(test_umask),
+		cmocka_unit_test(test_mode),
+		cmocka_unit_test(test_printable),
+		cmocka_unit_test(test_proxy_protocol),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
