@@ -23,13 +23,14 @@ struct said {
 static const struct said *the_values; /* ends with a name of NULL */
 
 static int
-evaluate(const struct settings *base, const char *name, conf_take_fn take,
-    void *arg, struct err *err)
+evaluate(void *own, const struct settings *base, const char *name,
+    conf_take_fn take, void *arg, struct err *err)
 {
 	static const char *const file[] = { "conf.py" };
 	struct conf_value v = { "", 0, CONF_SOURCE, { file, 1 } };
 	int rc = take(arg, &v, err);
 
+	assert_null(own);
 	assert_non_null(base);
 	assert_string_equal(name, "conf.py");
 	for (const struct said *s = the_values; rc == 0 && s->name; s++) {
@@ -50,7 +51,8 @@ make_base(struct store *base, void *arg, struct err *err)
 	return 0;
 }
 
-static const struct python python = { evaluate, make_base, NULL };
+static const struct conf_evaluator evaluator = { evaluate, NULL };
+static const struct python python = { &evaluator, make_base, NULL };
 
 /* The store after reading such a file, or NULL and err. */
 static struct store *
