@@ -58,7 +58,6 @@
 #define READ_SIZE 65536
 #define SWEEP_MS 3
 #define SAID_MAX 9000
-#define GIVE_UP_MS 200 /* the server: 250, behind a half-closed side */
 
 /* What one request asks for. */
 struct ask {
@@ -673,12 +672,6 @@ examine_end(struct checked *d, const struct link *k)
 		return; /* what was to be complete was not: examine() */
 	if (d->ends && k->answered == 0 && k->in_len == 0) {
 		d->unanswered += k->count;
-		return;
-	}
-	/* Who ended its side and had to wait for long may have left. */
-	if (k->manner == MANNER_HALF && k->last && k->in_len == 0 &&
-	    now_ms() - k->begun_ms >= GIVE_UP_MS) {
-		d->unanswered += k->count - k->answered;
 		return;
 	}
 	complain(d, k, "the end of the connection");

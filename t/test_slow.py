@@ -518,6 +518,31 @@ def test_vanished_leave_the_queue(server):
     assert s.log.text().count("slow: waits") == 1
 
 
+@pytest.mark.parametrize("fields, status", [
+    ((), 200),
+    (("X-Late: 1",), 503),  # it waits for longer than queue_timeout
+])
+def test_half_closed_wait_in_the_queue(server, fields, status):
+    """They have not left: who ended its side gets its answer, however long
+    that takes, and all of it."""
+    s = server("--threads", 1, "--queue-timeout", 1 if fields else 60)
+    with s.connect() as busy:
+        busy.send(get("/wait?2000"))
+        s.wait_log("slow: waits")
+        waiting = [s.connect() for _ in range(5)]
+        for i, c in enumerate(waiting):
+            c.send(get("/hello") if i else
+                   b"GET /hello HTTP/1.0\r\n\r\n").half_close()
+        for c in waiting:
+            r = c.response()
+            assert r.status == status
+            assert status != 200 or r.body == b"Hello, World!\n"
+            assert c.rest() == b""
+            c.close()
+        assert busy.response().status == 200
+    assert " 499 " not in s.out.text()
+
+
 def test_pipelined_flood(server):
     """Thousands of requests at once, and nothing is read: others do not
     notice, and in the end each is answered."""

@@ -83,6 +83,43 @@ def test_stuck(bicorn, compile_app, pki):
         assert c.get("/").status == 200
 
 
+def test_half_closed_waits_in_the_queue(bicorn, compile_app, pki):
+    """The beginning of its answer is a record of its own."""
+    cert, key = pki["ec"]
+    server = bicorn("--certfile", cert, "--keyfile", key, "--threads", "1",
+                    compile_app("""
+        #include <bicorn/app.h>
+        #include <unistd.h>
+
+        static void
+        handle(struct bicorn_exchange *x)
+        {
+            if (bicorn_str_eq(x->request->path, "/slow"))
+                sleep(1);
+            bicorn_reply(x, 200, "text/plain", "ok", 2);
+        }
+
+        BICORN_APP(.handle = handle)
+    """))
+    with server.connect(tls=context(pki)) as busy:
+        clients = [Raw(server, context(pki)) for _ in range(3)]
+        for c in clients:
+            c.handshake()
+        busy.send(request(target="/slow"))
+        for c in clients:
+            c.tls.write(request(target="/"))
+            c.flush()
+            c.sock.shutdown(socket.SHUT_WR)
+        for c in clients:
+            while c.receive():
+                pass
+            got = c.tls.read(65536) + c.tls.read(65536)
+            assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert got.endswith(b"\r\n\r\nok")
+            c.sock.close()
+        assert busy.response().status == 200
+
+
 def alive(server, pki, kind="ec", seconds=5):
     with server.connect(timeout=seconds * SLOW, tls=context(pki, kind)) as c:
         assert c.get().body == b"hello"

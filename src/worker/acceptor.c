@@ -236,6 +236,28 @@ expire_queue(struct acceptor *a)
 	}
 }
 
+/* Whether those are there that have ended their side, the next look tells. */
+static void
+sound_queue(struct acceptor *a)
+{
+	struct client *c, *next, *kept = NULL, **end = &kept;
+
+	for (c = queue_doubtful(a->w->queue, a->now_ms); c != NULL; c = next) {
+		next = c->next;
+		/* QUEUE to ACCEPTOR, and back. */
+		if (client_sound(c)) {
+			*end = c;
+			end = &c->next;
+		} else {
+			atomic_store_explicit(&c->owner, 0,
+			    memory_order_relaxed);
+			finish_vanished(a->w, c);
+		}
+	}
+	*end = NULL;
+	queue_put_back(a->w->queue, kept);
+}
+
 /*
  * Requests that wait for nobody make room for others at once.  Looked for
  * only after an event told that a client left, and now and then at most.
@@ -258,6 +280,7 @@ sweep_queue(struct acceptor *a)
 		atomic_store_explicit(&c->owner, 0, memory_order_relaxed);
 		finish_vanished(a->w, c);
 	}
+	sound_queue(a);
 }
 
 /*

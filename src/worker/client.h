@@ -74,6 +74,8 @@ struct client {
 	bool peer_closed; /* the peer ended its side */
 	bool keep;        /* after CLIENT_FLUSH: wait for another request */
 	bool fresh;       /* nothing was received yet */
+	bool sounded;     /* client_sound() was called, and sent ... */
+	uint8_t begun;    /* ... so many bytes of the next status line */
 	bool reprieved;   /* its time was over once, and bytes had come */
 	bool watches_output; /* epoll was asked about output, too */
 	struct inbound *in;  /* the request being received or answered */
@@ -114,5 +116,16 @@ struct client {
 	struct client *prev_open; /* all open clients of the worker */
 	struct client *next_open;
 };
+
+/* So much of the status line that is sent now was sent before. */
+static inline size_t
+client_begun(struct client *c)
+{
+	size_t begun = c->begun;
+
+	if (begun != 0)
+		c->begun = 0;
+	return begun;
+}
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client changes hands between the pool and the acceptor. */
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -118,24 +119,44 @@ client_finish(struct worker *w, struct client *c)
 		worker_wake(w);
 }
 
-/*
- * TCP does not tell a client that has left from one that ended its side and
- * waits for the answer.  The latter is rare, and is served where that does
- * not take long.
- */
-#define GIVE_UP_MS 250
-
 bool
 client_vanished(const struct client *c, int64_t now_ms)
 {
+	(void)now_ms;
+	return (atomic_load_explicit(&c->owner, memory_order_relaxed) &
+		   EVENT_LOST) != 0;
+}
+
+/*
+ * TCP does not tell a client that has left from one that ended its side and
+ * waits for the answer, until something is sent: who has left answers with a
+ * reset.  So one that has to wait gets what every answer begins with.
+ */
+#define DOUBT_MS 250
+
+bool
+client_doubtful(const struct client *c, int64_t now_ms)
+{
 	const struct inbound *in = c->in;
 
-	if (atomic_load_explicit(&c->owner, memory_order_relaxed) & EVENT_LOST)
-		return true;
-	return client_gone(c) &&
+	return client_gone(c) && !c->sounded &&
 	    now_ms - atomic_load_explicit(&c->queued_ms,
-		memory_order_relaxed) >= GIVE_UP_MS &&
-	    inbound_is_all(in);
+		memory_order_relaxed) >= DOUBT_MS &&
+	    in->complete && inbound_is_all(in) && !c->lent &&
+	    outbound_empty(&c->out);
+}
+
+bool
+client_sound(struct client *c)
+{
+	struct iovec iov = { (void *)ANSWER_FIRST, sizeof(ANSWER_FIRST) - 1 };
+	size_t put = 0;
+	enum io io;
+
+	c->sounded = true;
+	io = c->conn.transport->write(&c->conn, &iov, 1, false, &put);
+	c->begun = (uint8_t)put;
+	return io == IO_OK || io == IO_AGAIN;
 }
 
 bool

@@ -470,6 +470,56 @@ queue_vanished(struct queue *q, int64_t now_ms)
 	return taken;
 }
 
+struct client *
+queue_doubtful(struct queue *q, int64_t now_ms)
+{
+	struct client *taken, **end = &taken;
+
+	lock_take(&q->lock);
+	end = take_some(q, &q->first, client_doubtful, now_ms, false, end);
+	*end = NULL;
+	lock_drop(&q->lock);
+	return taken;
+}
+
+/* Both are in the order of their time. */
+static void
+merge(struct queue *q, struct line *l, struct client *chain)
+{
+	struct client **at = &l->head;
+
+	while (chain != NULL) {
+		struct client *c = chain;
+		int64_t when = atomic_load_explicit(&c->queued_ms,
+		    memory_order_relaxed);
+
+		while (*at != NULL && is_older(*at, when))
+			at = &(*at)->next;
+		chain = c->next;
+		if (*at == NULL)
+			l->tail = c;
+		c->next = *at;
+		*at = c;
+		at = &c->next;
+		length_set(q, length_of(q) + 1);
+	}
+}
+
+void
+queue_put_back(struct queue *q, struct client *chain)
+{
+	enum wake whom;
+
+	if (chain == NULL)
+		return;
+	lock_take(&q->lock);
+	must(!q->closed);
+	merge(q, &q->first, chain);
+	whom = claim_wake_locked(q, PATIENCE_US);
+	lock_drop(&q->lock);
+	wake(q, whom);
+}
+
 bool
 queue_is_patient(const struct queue *q)
 {

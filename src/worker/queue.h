@@ -132,6 +132,14 @@ struct client *queue_expire(struct queue *q, int64_t before_ms);
 /* The same with those that client_vanished().  Looks at all that wait. */
 struct client *queue_vanished(struct queue *q, int64_t now_ms);
 
+/*
+ * The same with those that client_doubtful() and that the acceptor brought;
+ * and how it puts them, or some of them in the same order, back where they
+ * were.
+ */
+struct client *queue_doubtful(struct queue *q, int64_t now_ms);
+void queue_put_back(struct queue *q, struct client *chain);
+
 /* How many wait, as of a moment ago.  Takes no lock. */
 size_t queue_length(const struct queue *q);
 

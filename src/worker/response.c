@@ -88,9 +88,11 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 
 	if (x->broken || (!x->head_sent && !exchange_take_turn(x)))
 		return false;
-	if (!x->head_sent)
-		iov_add(iov, &n, x->out.data + x->fields_at,
-		    x->gather_at - x->fields_at);
+	if (!x->head_sent) {
+		size_t at = x->fields_at + client_begun(x->c);
+
+		iov_add(iov, &n, x->out.data + at, x->gather_at - at);
+	}
 	if (x->chunked && size > 0)
 		iov_add(iov, &n, chunk, http_chunk_begin(chunk, size));
 	iov_add(iov, &n, x->out.data + x->gather_at, gathered(x));

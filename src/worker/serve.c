@@ -114,8 +114,9 @@ send_own(struct worker *w, struct client *c, unsigned status,
 	    body.len);
 	must(n > 0 && (size_t)n < sizeof(head)); /* by the settings' rules */
 	if ((status != 301 && status != 308) || redirect_field(c, &fields)) {
+		size_t at = client_begun(c);
 		struct iovec iov[] = {
-			{ head, (size_t)n },
+			{ head + at, (size_t)n - at },
 			{ fields.data, fields.len },
 			{ (void *)"\r\n", 2 },
 			{ (void *)body.ptr, body_len(c->in, body) },
@@ -525,7 +526,7 @@ keep_client(struct exchange *x, struct client *c, bool may_go_on)
 void
 serve_client(struct exchange *x, struct client *c)
 {
-	if (client_gone(c) && client_vanished(c, clock_coarse_ms())) {
+	if (client_vanished(c, 0)) {
 		finish_vanished(x->w, c);
 		return;
 	}

@@ -11,7 +11,8 @@
 static bool
 send_buf(struct exchange *x)
 {
-	struct iovec iov = { x->out.data, x->out.len };
+	size_t at = client_begun(x->c);
+	struct iovec iov = { x->out.data + at, x->out.len - at };
 
 	if (!output_write(x->w, x->c, &iov, 1, false))
 		x->broken = true;
@@ -78,7 +79,7 @@ is_bare(const struct client *c)
 	const struct inbound *in = c->in;
 
 	return c->conn.tls == NULL && in->cgi == NULL && in->complete &&
-	    inbound_is_all(in);
+	    inbound_is_all(in) && c->begun == 0;
 }
 
 /* The socket itself; the log says 101, as that is what it is for. */

@@ -144,11 +144,25 @@ void client_take_events(struct client *c, uint32_t bits);
 bool client_gone(const struct client *c);
 
 /*
- * True when nobody is left to read the answer to the request that waits:
- * the connection broke, or the client has ended its side, sent nothing
- * behind the request, and was not served for a while.  The owner in the
- * pool, or the queue.
+ * True when nobody is left to read the answer to the request that waits: the
+ * connection broke.  The owner in the pool, or the queue, for which the time
+ * is there.
  */
 bool client_vanished(const struct client *c, int64_t now_ms);
+
+/*
+ * True when the client has ended its side, sent nothing behind the request
+ * that waits, and was not served for a while: client_sound() will tell whether
+ * it has left.  The queue, and the owner.
+ */
+bool client_doubtful(const struct client *c, int64_t now_ms);
+
+/*
+ * Sends the first bytes of the answer, whatever that will be, and leaves in
+ * c->begun how many went.  False when the connection broke; or it will, a
+ * moment later.  The acceptor, as the owner.
+ */
+#define ANSWER_FIRST "HTTP/1.1 "
+bool client_sound(struct client *c);
 
 #endif

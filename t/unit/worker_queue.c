@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "worker/client.h"
+#include "worker/inbound.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 
@@ -201,6 +202,57 @@ test_vanished(void **state)
 			push_one(q, &c[7]);
 		while (queue_length(q) > 0)
 			assert_non_null(queue_pop(q));
+	}
+	close_and_free(q);
+}
+
+/* Those are taken out to be looked at, and come back to their places. */
+static void
+test_put_back(void **state)
+{
+	struct queue *q = queue_new(1, NULL);
+	struct inbound in = { .complete = true };
+	struct client c[8];
+
+	(void)state;
+	for (unsigned mask = 0; mask < 256 * 16; mask++) {
+		struct client *doubtful, *chain = NULL, **end = &chain;
+
+		for (size_t i = 0; i < 8; i++) {
+			c[i] = (struct client){ .in = &in };
+			c[i].owner = OWNED_BY_POOL |
+			    (mask >> i & 1 ? EVENT_GONE : 0);
+			c[i].queued_ms = (int64_t)(i / 2);
+			push_one(q, &c[i]);
+		}
+		assert_null(queue_doubtful(q, 200));
+		doubtful = queue_doubtful(q, 1000);
+		assert_int_equal(queue_length(q),
+		    8 - __builtin_popcount(mask & 255));
+		for (size_t i = 0; i < 8; i++)
+			if (mask >> i & 1) {
+				assert_ptr_equal(doubtful, &c[i]);
+				doubtful = doubtful->next;
+				if (i % 4 == 0 || (mask >> 8 >> i / 2 & 1)) {
+					*end = &c[i];
+					end = &c[i].next;
+				} else {
+					c[i].in = NULL; /* it has left */
+				}
+			}
+		assert_null(doubtful);
+		*end = NULL;
+		queue_put_back(q, chain);
+		for (size_t i = 0, t = 0; i < 8; i++)
+			if (c[i].in != NULL) {
+				struct client *next = queue_pop(q);
+
+				assert_true(next->queued_ms >= (int64_t)t);
+				t = (size_t)next->queued_ms;
+			}
+		assert_int_equal(queue_length(q), 0);
+		push_one(q, &c[0]); /* the end is where it was */
+		assert_ptr_equal(queue_pop(q), &c[0]);
 	}
 	close_and_free(q);
 }
@@ -645,6 +697,7 @@ main(void)
 		cmocka_unit_test(test_expire),
 		cmocka_unit_test(test_second_turns),
 		cmocka_unit_test(test_vanished),
+		cmocka_unit_test(test_put_back),
 		cmocka_unit_test(test_crowd),
 		cmocka_unit_test(test_rest),
 		cmocka_unit_test(test_rest_ends),
