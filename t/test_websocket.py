@@ -282,3 +282,6 @@ def test_not_under_tls(wsgi, tmp_path):
     server = wsgi(APP, "--certfile", cert, "--keyfile", key)
     with server.connect(tls=context({"ec": (cert, key)})) as c:
         assert c.send(upgrade("/has")).response().body == b"False"
+        assert c.send(upgrade("/has")).response().body == b"False"
+    server.wait_log("WARNING. A WebSocket was asked for over TLS")
+    assert server.log.text().count("asked for over TLS") == 1

@@ -423,6 +423,17 @@ add_socket(struct wsgi_thread *t, PyObject *env)
 	    socket_new(t->wsgi->socket_type, t->call));
 }
 
+/* Libraries say that there is no socket, and not why. */
+static void
+tell_of_tls(struct wsgi *w, struct bicorn_str protocol)
+{
+	if (bicorn_str_ieq(protocol, "websocket") &&
+	    !atomic_exchange(&w->told_of_tls, true))
+		bicorn_log(w->server, BICORN_LOG_WARNING,
+		    "A WebSocket was asked for over TLS, where environ has no "
+		    "gunicorn.socket: it needs a proxy that ends TLS in front");
+}
+
 static int
 add_fields(struct wsgi_thread *t, PyObject *env,
     const struct bicorn_request *r)
@@ -443,8 +454,9 @@ add_fields(struct wsgi_thread *t, PyObject *env,
 			recoded = true;
 			continue;
 		}
-		if (name->kind == NAME_UPGRADE && !r->tls &&
-		    add_socket(t, env) < 0)
+		if (name->kind == NAME_UPGRADE && r->tls)
+			tell_of_tls(t->wsgi, r->headers[i].value);
+		else if (name->kind == NAME_UPGRADE && add_socket(t, env) < 0)
 			return -1;
 		value = names_value(name, r->headers[i].value);
 		if (value == NULL)

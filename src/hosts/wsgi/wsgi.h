@@ -125,6 +125,7 @@ struct wsgi {
 
 	/* Any thread. */
 	atomic_bool reopen;   /* log files of Python's handlers were moved */
+	atomic_bool told_of_tls; /* ... and WebSockets: environ.c */
 };
 
 /* Parts of a body on their way to the server, with their owners. */
