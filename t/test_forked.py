@@ -264,3 +264,25 @@ def test_what_a_child_may_do(wsgi):
         assert r.body == b"4"
     server.wait_log("read b'xxxx'")
     assert "has to end" not in server.log.text()
+
+
+def test_multiprocessing_ends_well(wsgi):
+    """As from a thread that Python started: exit functions run, status 0."""
+    server = wsgi("""
+        import multiprocessing, threading
+
+        def work(queue):
+            queue.put(threading.current_thread()
+                      is threading.main_thread())
+
+        def app(environ, start_response):
+            fork = multiprocessing.get_context("fork")
+            queue = fork.Queue()
+            child = fork.Process(target=work, args=(queue,))
+            child.start()
+            answer = queue.get(timeout=20)
+            child.join(20)
+            start_response("200 OK", [])
+            return [b"%d %d" % (answer, child.exitcode)]
+    """)
+    assert server.get().body == b"1 0"

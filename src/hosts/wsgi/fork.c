@@ -39,6 +39,34 @@ reset_signals(void)
 	}
 }
 
+/*
+ * The thread that forked is the main one of the child, which only later
+ * Pythons know of one that Python did not start: the end of a process of
+ * multiprocessing is an AssertionError in threading, and its exit status 1.
+ * 2026: until Python 3.11.2 (Debian 12) is out of use.
+ */
+static const char become_main[] =
+    "import threading\n"
+    "thread = threading.current_thread()\n"
+    "if type(thread) is threading._DummyThread:\n"
+    "    thread.__class__ = threading._MainThread\n"
+    "    thread._name = 'MainThread'\n"
+    "    thread._daemon = False\n"
+    "    thread._set_tstate_lock()\n";
+
+static void
+take_main_thread(void)
+{
+	PyObject *names = Py_BuildValue("{s:O}", "__builtins__",
+	    PyEval_GetBuiltins()), *done = NULL;
+
+	if (names != NULL)
+		done = PyRun_String(become_main, Py_file_input, names, names);
+	PyErr_Clear();
+	Py_XDECREF(done);
+	Py_XDECREF(names);
+}
+
 /* The function that runs in the child; self is a capsule. */
 static PyObject *
 after_fork(PyObject *self, PyObject *unused)
@@ -48,6 +76,7 @@ after_fork(PyObject *self, PyObject *unused)
 	(void)unused;
 	w->child = true;
 	reset_signals();
+	take_main_thread();
 	Py_RETURN_NONE;
 }
 
