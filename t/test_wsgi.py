@@ -2377,3 +2377,21 @@ def test_streamed_body_that_does_not_come(wsgi, rest, half_close, status):
             assert raw == b"\r\n"
             server.wait_out(r'"POST /begun HTTP/1.1" 200 5 ')
     assert "Traceback" not in server.log.text()
+
+
+def test_signal_handlers_are_told(wsgi):
+    """They would be run by a thread that runs no Python."""
+    server = wsgi("""
+        import signal
+        signal.signal(signal.SIGHUP, lambda *args: print("never"))
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *args: print("never"))
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return []
+    """)
+    assert server.get().status == 200
+    told = re.findall(r"WARNING\] The application's handlers.*: (.*?)\. ",
+                      server.log.text())
+    assert told == ["SIGHUP, SIGTERM"]

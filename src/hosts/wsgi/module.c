@@ -278,6 +278,39 @@ has_lock(const struct bicorn_server *server)
 #endif
 }
 
+/* Python runs the handlers of signals on a thread that runs none here. */
+static const char find_handlers[] =
+    "import sys\n"
+    "signal, names = sys.modules.get('signal'), ''\n"
+    "if hasattr(signal, 'Signals'):\n"
+    "    known = (None, signal.SIG_DFL, signal.SIG_IGN,\n"
+    "             signal.default_int_handler)\n"
+    "    names = ', '.join(s.name for s in signal.Signals\n"
+    "                      if signal.getsignal(s) not in known)\n";
+
+static void
+warn_of_handlers(const struct wsgi *w)
+{
+	PyObject *space = Py_BuildValue("{s:O}", "__builtins__",
+	    PyEval_GetBuiltins()), *done = NULL, *names = NULL;
+	const char *text = NULL;
+
+	if (space != NULL)
+		done = PyRun_String(find_handlers, Py_file_input, space, space);
+	if (done != NULL)
+		names = PyDict_GetItemString(space, "names"); /* borrowed */
+	if (names != NULL)
+		text = PyUnicode_AsUTF8(names);
+	if (text != NULL && *text != '\0')
+		bicorn_logf(w->server, BICORN_LOG_WARNING,
+		    "The application's handlers of signals in Python do not "
+		    "run in workers: %s. For the end of a worker there are "
+		    "worker_exit, worker_int and atexit", text);
+	PyErr_Clear();
+	Py_XDECREF(done);
+	Py_XDECREF(space);
+}
+
 /* With the interpreter lock.  Returns enum bicorn_load_result. */
 static int
 load_application(struct wsgi *w, struct bicorn_load *l)
@@ -308,6 +341,8 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 		snprintf(l->error, l->error_size, "out of memory");
 		rc = BICORN_LOAD_FAILED;
 	}
+	if (rc == BICORN_LOADED)
+		warn_of_handlers(w);
 	if (rc == BICORN_LOADED && has_lock(w->server))
 		l->traits |= BICORN_TRAIT_SERIAL;
 	return rc;
