@@ -381,6 +381,35 @@ def test_hooks_of_the_worker(bicorn, conf):
     server.wait_log("H worker_exit %d nr=1" % pid)
 
 
+def test_request_that_a_hook_changes(bicorn, conf):
+    """The application gets it as pre_request left it."""
+    where = conf('''
+        def pre_request(worker, req):
+            req.headers.append(("X-FORWARDED-PROTO", "https"))
+            req.headers.append(("X-A", "2"))
+            req.headers = [h for h in req.headers if h[0] != "X-GONE"]
+            req.scheme = "https"
+            if req.path == "/old":
+                req.method, req.path, req.query = "POST", "/n%20w", "q=1"
+                req.uri = "/n%20w?q=1"
+    ''')
+    (where / "app.py").write_text(textwrap.dedent('''
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [repr([environ.get(key) for key in (
+                "HTTP_X_FORWARDED_PROTO", "HTTP_X_A", "HTTP_X_GONE",
+                "wsgi.url_scheme", "REQUEST_METHOD", "PATH_INFO",
+                "QUERY_STRING", "RAW_URI", "HTTP_X_B")]).encode()]
+    '''))
+    server = bicorn("app:app", cwd=where)
+    fields = {"X-A": "1", "X-Gone": "x", "X-B": "b"}
+    assert eval(server.get("/x", headers=fields).body) == [
+        "https", "1,2", None, "https", "GET", "/x", "", "/x", "b"]
+    assert eval(server.get("/old").body) == [
+        "https", "2", None, "https", "POST", "/n w", "q=1", "/n%20w?q=1",
+        None]
+
+
 def test_post_request_after_a_failure(bicorn, conf):
     where = conf('''
         def post_request(worker, req, environ):

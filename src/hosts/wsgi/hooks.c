@@ -383,7 +383,7 @@ hooks_before(struct wsgi_thread *t, struct bicorn_exchange *x,
 	Py_INCREF(env);
 	t->hook_environ = env;
 	t->hook_request = PyObject_CallMethod(t->wsgi->hooks, "request",
-	    "NNNNNNNNK", text_of(r->method), text_of(r->target),
+	    "ONNNNNNNNK", env, text_of(r->method), text_of(r->target),
 	    text_of(r->raw_path), text_of(r->query), text_of(r->protocol),
 	    text_of(r->scheme), fields_of(r->headers, r->header_count, true),
 	    peer_of(r), (unsigned long long)x->number + 1);

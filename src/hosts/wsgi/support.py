@@ -812,6 +812,53 @@ class Request:
         return self.version <= (1, 0)
 
 
+# What pre_request may change of a request, and where environ says it.
+IN_ENVIRON = {"method": ("REQUEST_METHOD",), "query": ("QUERY_STRING",),
+              "uri": ("RAW_URI", "REQUEST_URI"), "scheme": ("wsgi.url_scheme",)}
+
+
+def variable_of(name):
+    name = name.upper().replace("-", "_")
+    if name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        return name
+    return "HTTP_" + name
+
+
+def fields_by_variable(headers):
+    found = {}
+    for name, value in headers:
+        found.setdefault(variable_of(name), []).append(str(value))
+    return found
+
+
+def state_of(req):
+    return {name: getattr(req, name)
+            for name in ("method", "path", "query", "uri", "scheme")}
+
+
+def amend(environ, req, before, headers):
+    """What a hook changed in the request is what the application gets."""
+    for name, value in before.items():
+        new = getattr(req, name)
+        if new == value:
+            continue
+        for key in IN_ENVIRON.get(name, ()):
+            environ[key] = new
+        if name == "path":
+            from urllib.parse import unquote_to_bytes
+            environ["PATH_INFO"] = unquote_to_bytes(
+                new.removeprefix(environ["SCRIPT_NAME"])
+                .encode("latin-1", "replace")).decode("latin-1")
+    if req.headers == headers:
+        return
+    old, new = fields_by_variable(headers), fields_by_variable(req.headers)
+    for key in old.keys() - new.keys():
+        environ.pop(key, None)
+    for key, values in new.items():
+        if values != old.get(key):
+            environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+
+
 class Response:
     """resp: what was answered."""
 
@@ -899,12 +946,14 @@ class Hooks:
         self.worker.alive = False
         return self.call("worker_exit", self.server, self.worker)
 
-    def request(self, *args):
+    def request(self, environ, *args):
         req = Request(*args)
         req._began = time.monotonic()
         self.worker.nr += 1
         if self.pre is not None:
+            before, headers = state_of(req), list(req.headers)
             self.pre(self.worker, req)
+            amend(environ, req, before, headers)
         return req
 
     def answered(self, req, environ, status, headers, sent, length, line):
