@@ -1687,7 +1687,9 @@ def test_path_and_arguments(wsgi, tmp_path):
     # Those of gunicorn, in its order.
     assert out["path"] == [str(tmp_path / name)
                            for name in ("two", "one", "app", ".")]
-    assert out["argv"] == ["bicorn"]
+    assert out["argv"][0].endswith("bicorn")
+    assert out["argv"][1:] == [*map(str, server.process.args[1:])]
+    assert out["argv"][-1] == "webapp:app"
     assert out["main"] is True
     assert out["name"].startswith("bicorn-")
 
@@ -2291,7 +2293,10 @@ def test_daemon_threads_do_not_hold_the_end(wsgi):
     assert server.stop() == 0
 
 
-def test_settings_of_the_environment(wsgi):
+@pytest.mark.parametrize("options, shown", [
+    ((), b"yes bicorn/"),
+    (("-e", "SERVER_SOFTWARE=gunicorn"), b"yes gunicorn")])
+def test_settings_of_the_environment(wsgi, options, shown):
     server = wsgi("""
         import os
 
@@ -2299,8 +2304,8 @@ def test_settings_of_the_environment(wsgi):
             start_response("200 OK", [])
             return [os.environ["FOR_APP"].encode(), b" ",
                     os.environ["SERVER_SOFTWARE"].encode()]
-    """, "--env", "FOR_APP=yes")
-    assert server.get("/").body.startswith(b"yes bicorn/")
+    """, "--env", "FOR_APP=yes", *options)
+    assert server.get("/").body.startswith(shown)
 
 
 def test_curl(wsgi, tmp_path):

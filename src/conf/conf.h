@@ -65,6 +65,7 @@ struct settings {
 	bool tls;                /* there is a certificate: certfile, certdir */
 	const char *file_path;   /* absolute, where that is in Python; NULL */
 	const char *start_dir;   /* where the settings were read; NULL */
+	const char *command;     /* the command line, a word in each line */
 	struct strlist file_env; /* what it changed in the environment:
 				    NAME=VALUE, or NAME */
 	bool workers_auto;       /* workers was "auto" */
@@ -148,7 +149,8 @@ void settings_free(struct settings **sp);
  * (of workers even for "auto"), seconds ("30", "0.5"), bytes, text, lists
  * joined with ',' (one inside an item as "\,"); NULL when there is none of
  * that name or it is unset.  "config" is the settings file, if it is in
- * Python, and names of hooks say where they are.  Any thread; owned by s.
+ * Python, names of hooks say where they are, "start_dir" and "command" are
+ * the directory and the words of the start.  Any thread; owned by s.
  */
 const char *settings_text(const struct settings *s, const char *name);
 

@@ -28,6 +28,8 @@ struct lines {
 	struct cli argv;
 	struct cli cmd_args;
 	const struct conf_evaluator *python;
+	int argc;
+	char *const *words; /* of argv */
 };
 
 static int
@@ -124,16 +126,23 @@ make_texts(struct store *st, struct err *err)
 	return ok ? 0 : -1;
 }
 
-/* Python finds modules there as well, wherever chdir leads. */
+/* What Python shows of the start: sys.path, sys.argv. */
 static int
-note_start(struct store *st, struct err *err)
+note_start(struct store *st, const struct lines *l, struct err *err)
 {
+	struct settings *s = &st->settings;
 	char here[PATH_MAX];
 
+	s->command = arena_dup(&st->arena,
+	    span_of(l->argc > 0 ? l->words[0] : ""));
+	for (int i = 1; s->command != NULL && i < l->argc; i++)
+		s->command = arena_fmt(&st->arena, "%s\n%s", s->command,
+		    l->words[i]);
+	/* Without a directory there is none to find modules in. */
 	if (getcwd(here, sizeof(here)) == NULL)
 		return 0;
-	st->settings.start_dir = arena_dup(&st->arena, span_of(here));
-	if (st->settings.start_dir != NULL)
+	s->start_dir = arena_dup(&st->arena, span_of(here));
+	if (s->start_dir != NULL && s->command != NULL)
 		return 0;
 	err_set(err, "out of memory");
 	return -1;
@@ -154,7 +163,7 @@ make_base(struct store *base, void *arg, struct err *err)
 	    env_fallback(base, err) != 0)
 		return -1;
 	base->settings.app = base->settings.wsgi_app;
-	return note_start(base, err) != 0 ? -1 : make_texts(base, err);
+	return note_start(base, l, err) != 0 ? -1 : make_texts(base, err);
 }
 
 /* All sources in rising precedence; *status_out says whose fault it is. */
@@ -189,6 +198,8 @@ other_text(const struct store *st, const char *name)
 		return st->settings.file_path;
 	if (strcmp(name, "start_dir") == 0)
 		return st->settings.start_dir;
+	if (strcmp(name, "command") == 0)
+		return st->settings.command;
 	return f != NULL ? st->foreign[f - foreign_table].text : NULL;
 }
 
@@ -218,7 +229,7 @@ load(struct lines *l, enum conf_action action, struct settings **out,
 	}
 	*out = &st->settings;
 	st->explains = action == CONF_EXPLAIN;
-	if (note_start(st, err) != 0 ||
+	if (note_start(st, l, err) != 0 ||
 	    apply_all(st, l, status_out, err) != 0 ||
 	    make_texts(st, err) != 0 ||
 	    need_app(*out, action, status_out, err) != 0) {
@@ -237,7 +248,9 @@ settings_load(int argc, char *const *argv,
 {
 	struct lines l = { .argv = { .kind = SOURCE_ARGV },
 		.cmd_args = { .kind = SOURCE_CMD_ARGS },
-		.python = python };
+		.python = python,
+		.argc = argc,
+		.words = argv };
 	struct err unused;
 	int rc;
 

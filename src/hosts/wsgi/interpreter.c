@@ -168,6 +168,23 @@ initialize(const struct start *start)
 	return status;
 }
 
+/* sys.argv is the command line, of which applications ask for [1]. */
+static void
+set_arguments(const struct bicorn_server *server)
+{
+	const char *command = bicorn_setting(server, "command");
+	PyObject *text = NULL, *list = NULL;
+
+	if (command != NULL)
+		text = PyUnicode_DecodeFSDefault(command);
+	if (text != NULL)
+		list = PyObject_CallMethod(text, "split", "s", "\n");
+	if (list == NULL || PySys_SetObject("argv", list) < 0)
+		PyErr_Clear(); /* it stays as it is */
+	Py_XDECREF(list);
+	Py_XDECREF(text);
+}
+
 /* Decides which Python to be. */
 static int
 choose(const struct bicorn_server *server, struct start *out, char *error,
@@ -203,8 +220,10 @@ interpreter_start(const struct bicorn_server *server, char *error,
 	status = preinitialize();
 	if (!PyStatus_Exception(status))
 		status = initialize(&start);
-	if (!PyStatus_Exception(status))
+	if (!PyStatus_Exception(status)) {
+		set_arguments(server);
 		return 0;
+	}
 	snprintf(error, error_size,
 	    "Python " WSGI_PYTHON_VERSION " does not start as %s: %s",
 	    start.executable,

@@ -348,6 +348,16 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 	return rc;
 }
 
+/* Whether the settings have a variable of the environment: "NAME=". */
+static bool
+is_in_raw_env(const struct bicorn_server *server, const char *start)
+{
+	const char *list = bicorn_setting(server, "raw_env");
+	const char *at = list != NULL ? strstr(list, start) : NULL;
+
+	return at != NULL && (at == list || at[-1] == ',');
+}
+
 static int
 wsgi_load(struct bicorn_load *l)
 {
@@ -363,8 +373,12 @@ wsgi_load(struct bicorn_load *l)
 	w->body_buffer = body_buffer(l->server);
 	w->note_count = bicorn_notes(l->server, &w->notes);
 	w->sendfile = !is_off(l->server, "sendfile");
-	/* Libraries look there for what they run under, as in gunicorn. */
-	setenv("SERVER_SOFTWARE", l->server->software, 1);
+	/*
+	 * Libraries look there for what they run under, as in gunicorn; some
+	 * know no other server.
+	 */
+	if (!is_in_raw_env(l->server, "SERVER_SOFTWARE="))
+		setenv("SERVER_SOFTWARE", l->server->software, 1);
 	if (interpreter_start(l->server, l->error, l->error_size) == 0) {
 		rc = load_application(w, l);
 		if (rc != BICORN_LOADED)
