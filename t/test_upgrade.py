@@ -224,6 +224,26 @@ def test_long_request_is_finished_by_the_old(served, tmp_path):
     server.pid = new
 
 
+@pytest.mark.parametrize("unit", ["bicorn.service", "bicorn@.service"])
+def test_unit_waits_for_the_new_one(served, tmp_path, unit):
+    """systemd kills a main process that it did not start at once, unless
+    ExecStop has ended it before."""
+    text = (harness.BUILD / "etc" / unit).read_text()
+    program, flag, script = re.search(
+        r"^ExecStop=-(\S+) (\S+) '(.*)'$", text, re.M).groups()
+    server = served()
+    new = upgrade(server, tmp_path / "pid")
+    finish(server, new, tmp_path / "pid")
+    with server.connect() as c:
+        c.send(harness.request(target="/sleep/1000"))
+        wait_for(lambda: busy(server) == 1, "a request running")
+        subprocess.run([program, flag, script.replace("$$", "$")],
+                       env={**os.environ, "MAINPID": str(new)}, check=True,
+                       timeout=harness.DEADLINE)
+        assert harness.is_dead(new)
+        assert c.response().status == 200
+
+
 def test_settings_and_surroundings(served, tmp_path):
     """They are read anew; what was there at the start is there again."""
     pidfile = tmp_path / "pid"
