@@ -2400,3 +2400,18 @@ def test_signal_handlers_are_told(wsgi):
     told = re.findall(r"WARNING\] The application's handlers.*: (.*?)\. ",
                       server.log.text())
     assert told == ["SIGHUP, SIGTERM"]
+
+
+def test_patched_locks_are_told(wsgi):
+    """As gevent and eventlet do it, whose locks know of one thread."""
+    text = """
+        import threading, types
+        threading.Lock = type("Lock", (), {"__module__": "green.lock"})
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return []
+    """
+    said = "had green replace Python's locks"
+    assert said in wsgi(text).log.text()
+    assert said not in wsgi(text, "--threads", "1").log.text()

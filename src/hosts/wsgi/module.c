@@ -278,37 +278,60 @@ has_lock(const struct bicorn_server *server)
 #endif
 }
 
-/* Python runs the handlers of signals on a thread that runs none here. */
-static const char find_handlers[] =
-    "import sys\n"
-    "signal, names = sys.modules.get('signal'), ''\n"
+/*
+ * What an application does at import that does not go with its server.
+ * Python runs the handlers of signals on a thread that runs none here, and
+ * locks made for greenlets know of one thread alone: who waits for one that
+ * another thread holds is never woken.
+ */
+static const char find_trouble[] =
+    "import sys, threading\n"
+    "signal, handlers = sys.modules.get('signal'), ''\n"
     "if hasattr(signal, 'Signals'):\n"
     "    known = (None, signal.SIG_DFL, signal.SIG_IGN,\n"
     "             signal.default_int_handler)\n"
-    "    names = ', '.join(s.name for s in signal.Signals\n"
-    "                      if signal.getsignal(s) not in known)\n";
+    "    handlers = ', '.join(s.name for s in signal.Signals\n"
+    "                         if signal.getsignal(s) not in known)\n"
+    "locks = type(threading.Lock()).__module__.partition('.')[0]\n"
+    "if locks == '_thread':\n"
+    "    locks = ''\n";
+
+/* A text among names; NULL: empty, or not there. */
+static const char *
+text_in(PyObject *names, const char *name)
+{
+	PyObject *value = PyDict_GetItemString(names, name); /* borrowed */
+	const char *text = value != NULL ? PyUnicode_AsUTF8(value) : NULL;
+
+	return text != NULL && *text != '\0' ? text : NULL;
+}
 
 static void
-warn_of_handlers(const struct wsgi *w)
+warn_of_trouble(const struct wsgi *w, unsigned threads)
 {
-	PyObject *space = Py_BuildValue("{s:O}", "__builtins__",
-	    PyEval_GetBuiltins()), *done = NULL, *names = NULL;
-	const char *text = NULL;
+	PyObject *names = Py_BuildValue("{s:O}", "__builtins__",
+	    PyEval_GetBuiltins()), *done = NULL;
+	const char *text;
 
-	if (space != NULL)
-		done = PyRun_String(find_handlers, Py_file_input, space, space);
-	if (done != NULL)
-		names = PyDict_GetItemString(space, "names"); /* borrowed */
-	if (names != NULL)
-		text = PyUnicode_AsUTF8(names);
-	if (text != NULL && *text != '\0')
+	if (names == NULL)
+		goto out;
+	done = PyRun_String(find_trouble, Py_file_input, names, names);
+	text = text_in(names, "handlers");
+	if (text != NULL)
 		bicorn_logf(w->server, BICORN_LOG_WARNING,
 		    "The application's handlers of signals in Python do not "
 		    "run in workers: %s. For the end of a worker there are "
 		    "worker_exit, worker_int and atexit", text);
+	text = text_in(names, "locks");
+	if (text != NULL && threads > 1)
+		bicorn_logf(w->server, BICORN_LOG_WARNING,
+		    "The application had %s replace Python's locks (monkey "
+		    "patching), and requests in different threads will hang: "
+		    "leave that out, or use --threads 1", text);
+out:
 	PyErr_Clear();
 	Py_XDECREF(done);
-	Py_XDECREF(space);
+	Py_XDECREF(names);
 }
 
 /* With the interpreter lock.  Returns enum bicorn_load_result. */
@@ -342,7 +365,7 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 		rc = BICORN_LOAD_FAILED;
 	}
 	if (rc == BICORN_LOADED)
-		warn_of_handlers(w);
+		warn_of_trouble(w, l->threads);
 	if (rc == BICORN_LOADED && has_lock(w->server))
 		l->traits |= BICORN_TRAIT_SERIAL;
 	return rc;
