@@ -669,6 +669,7 @@ access_finish(struct access_log *a, char *line, size_t len,
 
 		if (mark == NULL)
 			mark = end;
+		l.reserve = 0; /* what follows was there already */
 		put_raw(&l, p, (size_t)(mark - p));
 		p = mark;
 		if (end - p >= OPEN_LEN) {

@@ -246,8 +246,16 @@ test_syntax(void **state)
 	refuses("@include \"/nonexistent/y\"",
 	    "x.conf, line 1: cannot include /nonexistent/y: No such file or "
 	    "directory");
-	refuses("bind = ((((((((((((((((((((((((((((((((((((((((((",
+	refuses("bind = ((((((((((((((((((((((((((((((((",
+	    "x.conf, line 1: a bracket is not closed");
+	refuses("bind = (((((((((((((((((((((((((((((((((",
 	    "x.conf, line 1: brackets are more than 32 deep");
+	refuses("an_example_of_a_name_that_is_40_bytes_lo = 1",
+	    "an_example_of_a_name_that_is_40_bytes_lo = 1 (x.conf, line 1): "
+	    "no such setting");
+	refuses("an_example_of_a_name_that_is_41_bytes_lon = 1",
+	    "x.conf, line 1: an_example_of_a_name_that_is_41_bytes_lo...: no "
+	    "setting has so long a name");
 }
 
 static void

@@ -105,6 +105,10 @@ test_size(void **state)
 	is_size("1.5M", 1572864);
 	is_size("1G", 1 << 30);
 	is_size("1024T", INT64_C(1) << 50);
+	is_size("2m", 1 << 21);
+	is_size("2M", 1 << 21);
+	is_size("1g", 1 << 30);
+	is_size("1t", INT64_C(1) << 40);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(number_parse_size(bad[i], &n), NUMBER_BAD);
 	assert_int_equal(number_parse_size("9000000T", &n), NUMBER_HUGE);

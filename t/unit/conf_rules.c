@@ -53,13 +53,14 @@ test_bind(void **state)
 		"127.0.0.1:8000", ":8000", ":0", "[::1]", "[::1]:8000",
 		"[fe80::1%eth0]:80", "tcp://localhost:80", "tcp://[::1]:80",
 		"unix:/run/x.sock", "unix:x", "unix:@name", "UNIX:/x", "fd://3",
+		"fd://1048576",
 		"fd://web.socket",
 		"my-host.example.com:65535" };
 	static const char *const bad[] = { "", "8000", "a:", "a:b", "a:65536",
 		"a:-1", "a: 80", "a b:80", "/run/x.sock", "::1", "::1:80",
 		"[::1", "[]:80", "[::1]80", "[::1]:", "tcp://", "unix:",
 		"unix:@", "fd://", "fd://a b", "fd://a#b", "fd://-1",
-		"fd://99999999999",
+		"fd://99999999999", "fd://1048577",
 		"http://a:80", "a:80\n", "a:080000", "a:99999999999999999999" };
 	char path[200];
 
@@ -117,6 +118,9 @@ test_names_and_values(void **state)
 	takes(SETTING_health_path, "/health");
 	refuses(SETTING_health_path, "health");
 	refuses(SETTING_health_path, "/health?x");
+	takes(SETTING_root_path, "/app");
+	refuses(SETTING_root_path, "app");
+	refuses(SETTING_root_path, "/a%20b");
 	takes(SETTING_proc_name, "anything at all");
 }
 

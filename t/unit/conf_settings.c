@@ -368,6 +368,19 @@ test_warnings(void **state)
 	    "BICORN_THREADS?");
 	settings_free(&r.s);
 	unsetenv("BICORN_threads");
+	/* It may be somebody else's: a guess has to be a good one. */
+	setenv("BICORN_UMSK", "5", 1);
+	loaded(&r, "a");
+	assert_string_equal(r.s->warnings.items[0],
+	    "BICORN_UMSK (environment): no such setting");
+	settings_free(&r.s);
+	unsetenv("BICORN_UMSK");
+	setenv("BICORN_WORKERHOST", "5", 1);
+	loaded(&r, "a");
+	assert_string_equal(r.s->warnings.items[0],
+	    "BICORN_WORKERHOST (environment): no such setting");
+	settings_free(&r.s);
+	unsetenv("BICORN_WORKERHOST");
 	assert_int_equal(
 	    loaded(&r, "--worker-connections 2 a")->warnings.count, 1);
 	settings_free(&r.s);

@@ -189,10 +189,27 @@ user_is(const char *authorization, const char *expected)
 		{ 0, NULL, NULL },
 	};
 	struct access_record r = record(fields);
-	char line[256];
+	char line[300];
 
 	snprintf(line, sizeof(line), "%s\n", expected);
 	writes("%(u)s", &r, line);
+}
+
+/* 255 bytes are a user, 256 none. */
+static void
+test_long_user(void **state)
+{
+	char field[6 + 85 * 4 + 5] = "Basic ", user[256] = "";
+
+	(void)state;
+	for (int i = 0; i < 85; i++) {
+		strcat(field, "YWFh");
+		strcat(user, "aaa");
+	}
+	strcpy(field + 6 + 85 * 4, "Og==");
+	user_is(field, user);
+	strcpy(field + 6 + 85 * 4, "YTo=");
+	user_is(field, "-");
 }
 
 static void
@@ -242,6 +259,95 @@ test_bounds(void **state)
 	}
 }
 
+/* The line of which what is late was filled in later. */
+static char *
+late_line_of(const char *format, const struct access_record *r)
+{
+	struct access_log *a;
+	struct err err = { "" };
+	size_t len;
+	char *text;
+
+	unlink(path);
+	if (access_open(path, false, format, (uid_t)-1, (gid_t)-1, &a,
+		&err) != 0)
+		fail_msg("%s", err.text);
+	text = access_begin(a, r, &len);
+	assert_non_null(text);
+	access_finish(a, text, len, r);
+	access_free(&a);
+	text = fd_slurp(path, 1 << 20, NULL);
+	assert_non_null(text);
+	return text;
+}
+
+/* ... is the same one; where it is full, a value may be cut elsewhere. */
+static void
+check_late(const char *format, const struct access_record *r)
+{
+	char *whole = line_of(format, r), *late = late_line_of(format, r);
+	size_t len = strlen(whole), late_len = strlen(late);
+
+	if (len < 16000)
+		assert_int_equal(late_len, len);
+	assert_true(late_len + 64 > len && late_len <= 16384);
+	assert_memory_equal(late + late_len - 2, whole + len - 2, 2);
+	free(whole);
+	free(late);
+}
+
+/* Also where most of it stands behind what is late. */
+static void
+test_late(void **state)
+{
+	static char huge[10000];
+	const struct pair fields[] = {
+		{ 'i', "referer", huge },
+		{ 0, NULL, NULL },
+	};
+	static const char *const formats[] = { DEFAULT_FORMAT,
+		"%(s)s %(D)s %(f)s %(T)s %(M)s", "json", "json x=%(f)s",
+		"%(s)5s|%(D)-20s|%(D)020s|%(f)s|", "%(f)s|%(f)s|%(D)s|%(s)s|" };
+	struct access_record r = record(fields);
+
+	(void)state;
+	r.send_us = 77;
+	for (size_t len = 10; len < sizeof(huge); len += 1664)
+		for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+			memset(huge, 'a', len);
+			huge[len] = '\0';
+			check_late(formats[i], &r);
+		}
+}
+
+/* Wherever the line is full, what comes then keeps within it. */
+static void
+test_full(void **state)
+{
+	static char huge[10000];
+	const struct pair fields[] = {
+		{ 'i', "referer", huge },
+		{ 0, NULL, NULL },
+	};
+	struct access_record r = record(fields);
+
+	(void)state;
+	memset(huge, 'a', sizeof(huge) - 1);
+	for (int i = 0; i < 24; i++) {
+		char format[128], *text;
+		size_t len;
+
+		snprintf(format, sizeof(format),
+		    "%.*s%%(f)s%%(f)s%%(B)s%%(f)s%%(D)99s%%(D)-99s%%(p)s"
+		    "%%(m)s%%(t)s|", i, "xxxxxxxxxxxxxxxxxxxxxxxx");
+		text = line_of(format, &r);
+		len = strlen(text);
+		assert_true(len > 16000 && len <= 16384);
+		assert_string_equal(text + len - 2, "|\n");
+		free(text);
+	}
+}
+
 static void
 refuses(const char *format, const char *part)
 {
@@ -271,8 +377,16 @@ test_format_errors(void **state)
 	refuses("100%", "%");
 	refuses("%(h", "%(h");
 	refuses("a\nb", "\\x0a");
+	refuses("\x7f", "\\x7f");
+	refuses("%(h)100s", "%(h)100s");
+	refuses("%(h)4294967297s", "%(h)4294967297s");
+	assert_int_equal(access_format_check("%(h)99s", &err), 0);
 	memset(big, 'x', sizeof(big) - 1);
 	refuses(big, "longer than");
+	big[4097] = '\0';
+	refuses(big, "longer than");
+	big[4096] = '\0';
+	assert_int_equal(access_format_check(big, &err), 0);
 }
 
 static void
@@ -329,6 +443,9 @@ main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_forging),
 		cmocka_unit_test(test_user),
+		cmocka_unit_test(test_long_user),
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_format_errors),
 		cmocka_unit_test(test_reopen),

@@ -68,37 +68,46 @@ test_utf8(void **state)
 	gives(SPAN("\xf5\x80\x80\x80"), 0, "\\xf5\\x80\\x80\\x80");
 	gives(SPAN("\xf0\x80\x80\x80"), 0, "\\xf0\\x80\\x80\\x80");
 	gives(SPAN("\xe2\x82"), 0, "\\xe2\\x82");
+	gives((struct span){ "\xc3\xa4", 1 }, 0, "\\xc3");
 	gives(SPAN("\xbf"), 0, "\\xbf");
 	gives(SPAN("\xe2\x28\xa1"), 0, "\\xe2(\\xa1");
 }
 
 /* Whatever the room, no escape is cut and nothing is lost or doubled. */
 static void
-test_room(void **state)
+check_room(unsigned flags)
 {
 	static const char in[] = "abcdefgh\"\x01\xc3\xbc\xff 123456789\n\\zz";
 	char whole[256];
 	struct span all = { in, sizeof(in) - 1 };
 	size_t total = escape_put(whole, sizeof(whole), &all.ptr, &all.len,
-	    ESCAPE_QUOTES);
+	    flags);
 
-	(void)state;
 	for (size_t room = 0; room < 64; room++) {
-		char *out = malloc(room + 1); /* so that ASan sees the end */
+		char *block = malloc(room + 1); /* ASan sees the end */
+		char *out = block + 1;
 		struct span rest = { in, sizeof(in) - 1 };
 		size_t n = escape_put(out, room, &rest.ptr, &rest.len,
-		    ESCAPE_QUOTES);
+		    flags);
 		size_t more;
 		char tail[256];
 
 		assert_true(n <= room);
 		assert_memory_equal(out, whole, n);
 		more = escape_put(tail, sizeof(tail), &rest.ptr, &rest.len,
-		    ESCAPE_QUOTES);
+		    flags);
 		assert_int_equal(n + more, total);
 		assert_memory_equal(tail, whole + n, more);
-		free(out);
+		free(block);
 	}
+}
+
+static void
+test_room(void **state)
+{
+	(void)state;
+	check_room(ESCAPE_QUOTES);
+	check_room(ESCAPE_QUOTES | ESCAPE_JSON); /* six bytes for one */
 }
 
 /* The eight at a time find every byte that the one at a time finds. */
