@@ -428,3 +428,30 @@ def test_numbers_go_on(served, tmp_path):
     for _ in range(5):
         server.get("/")
     wait_for(lambda: answers() == 15, "fifteen")
+
+
+@pytest.mark.parametrize("of", ["tcp", "unix"])
+def test_upgrade_upon_a_reload(served, tmp_path, of):
+    """What a reload has just begun to listen on is the new arbiter's too."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    more, address = ("127.0.0.1:%d" % port, ("127.0.0.1", port)) \
+        if of == "tcp" else ("unix:%s/more" % tmp_path,
+                             str(tmp_path / "more"))
+    conf, boot, pidfile = (tmp_path / x for x in ("c.conf", "boot", "pid"))
+    conf.write_text('bind = "127.0.0.1:0";')
+    boot.write_text("ok 1")
+    server = served("-c", conf, "-e", "LIFE_BOOT=%s" % boot, bind=None)
+    boot.write_text("hang")
+    conf.write_text('bind = ["127.0.0.1:0", "%s"];' % more)
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Booting worker", since=mark)
+    boot.write_text("ok 2")
+    new = upgrade(server, pidfile)
+    assert "in use" not in server.log.text()
+    finish(server, new, pidfile)
+    for at in server.address, address:
+        with harness.Conn(at) as c:
+            assert c.get("/").status == 200

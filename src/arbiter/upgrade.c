@@ -263,23 +263,52 @@ save_counters(struct arbiter *a)
 		    strerror(errno));
 }
 
+static bool
+has_spec(const struct sockets *k, const char *spec)
+{
+	for (size_t i = 0; i < k->count; i++)
+		if (strcmp(k->items[i]->spec, spec) == 0)
+			return true;
+	return false;
+}
+
+static void
+bequeath(struct bequest *b, const struct listener *l)
+{
+	bequest_add_fd(b, "listener", l->fd, "%llu %llu %s",
+	    (unsigned long long)l->dev, (unsigned long long)l->ino, l->spec);
+}
+
+/*
+ * What a candidate has besides: its settings are most likely those that the
+ * new arbiter reads, and nobody else could have the address.
+ */
+static void
+bequeath_candidates(const struct arbiter *a, struct bequest *b)
+{
+	const struct generation *g = a->candidate;
+
+	for (size_t i = 0; g != NULL && i < g->sockets.count; i++) {
+		const struct listener *l = g->sockets.items[i];
+
+		if (!l->held && !has_spec(&a->serving->sockets, l->spec))
+			bequeath(b, l);
+	}
+}
+
 static void
 write_will(struct arbiter *a, struct bequest *b, int tickets)
 {
 	const struct sockets *k = &a->serving->sockets;
-	bool activated = a->inherited.count > 0;
 
 	bequest_add(b, "generations", "%u", a->generations);
 	bequest_add(b, "workers", "%u", a->workers);
 	for (size_t i = 0; i < k->count; i++) {
-		const struct listener *l = k->items[i];
-
-		if (activated)
-			bequest_add(b, "inherited", "%s", l->spec);
-		bequest_add_fd(b, "listener", l->fd, "%llu %llu %s",
-		    (unsigned long long)l->dev, (unsigned long long)l->ino,
-		    l->spec);
+		if (a->inherited.count > 0)
+			bequest_add(b, "inherited", "%s", k->items[i]->spec);
+		bequeath(b, k->items[i]);
 	}
+	bequeath_candidates(a, b);
 	if (a->upgrade.counters >= 0)
 		bequest_add_fd(b, "counters", a->upgrade.counters, "%s", "");
 	if (tickets >= 0)
