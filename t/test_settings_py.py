@@ -598,8 +598,8 @@ def test_commanded_reload_that_reads_for_long(waiting):
     ctl.append(where / "ctl")
     asked = [subprocess.Popen([*ctl, "reload"], stdout=subprocess.PIPE,
                               text=True) for _ in range(2)]
-    server.wait_log("Handling command: reload")
-    server.wait_log("Handling command: reload", since=server.log.count() - 1)
+    harness.wait_for(lambda: server.log.text().count(
+        "Handling command: reload") == 2, "both commands")
     status = subprocess.run([*ctl, "--json", "status"], text=True,
                             capture_output=True, check=True).stdout
     assert '"reloading"' in status
