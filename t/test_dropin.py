@@ -143,6 +143,30 @@ def test_worker_class(run, name, threads):
     assert explained(run, "-k", name, "--threads", "9")["threads"][0] == "9"
 
 
+def test_sync_ends_what_hangs(run, bicorn, tmp_path):
+    """Its worker gives no sign of life while a request runs."""
+    def limit(*options):
+        return explained(run, *options)["request_timeout"][0]
+    assert limit("-k", "sync") == "30"
+    assert limit("-k", "sync", "-t", "5") == "5"
+    assert limit("-k", "sync", "-t", "5", "--request-timeout", "0") == "0"
+    assert limit("-k", "sync", "--threads", "2") == "0"
+    assert limit("-k", "gthread") == limit() == "0"
+    if not harness.HAS_PYTHON:
+        return
+    (tmp_path / "a.py").write_text(
+        "import time\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    end = time.monotonic() + 60\n"
+        "    while environ['PATH_INFO'] == '/hang' and time.monotonic() < end:\n"
+        "        time.sleep(0.01)\n"
+        "    return [b'ok']\n")
+    server = bicorn("-k", "sync", "-t", "1", "a:app", cwd=tmp_path)
+    assert server.get("/hang").status == 504
+    assert server.get("/").body == b"ok"
+
+
 @pytest.mark.parametrize("name, text", [
     ("gevent", "-k gthread --threads N"),
     ("eventlet", "-k gthread --threads N"),

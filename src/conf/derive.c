@@ -340,10 +340,32 @@ derive_tls(struct store *st, struct err *err)
 	return check_certificates(st, err) == 0 ? check_clients(st, err) : -1;
 }
 
+/* The value is there because of worker_class, unless somebody gave one. */
+static bool
+follows(struct store *st, enum setting_id id)
+{
+	if (st->slots[id].written.source.kind != SOURCE_DEFAULT)
+		return false;
+	st->slots[id].written = st->slots[SETTING_worker_class].written;
+	return true;
+}
+
 /*
  * gunicorn's sync worker runs one request at a time: applications that rely
- * on it are not ready for threads.
+ * on it are not ready for threads.  While it does, it gives no sign of life,
+ * so that timeout is what ends a request that hangs.
  */
+static void
+be_sync(struct store *st)
+{
+	struct settings *s = &st->settings;
+
+	if (follows(st, SETTING_threads))
+		s->threads = 1;
+	if (s->threads == 1 && follows(st, SETTING_request_timeout))
+		s->request_timeout_ms = s->timeout_ms;
+}
+
 static int
 check_worker_class(struct store *st, struct err *err)
 {
@@ -357,13 +379,8 @@ check_worker_class(struct store *st, struct err *err)
 		return blame(st, SETTING_worker_class, err);
 	}
 	if (why == NULL && source->kind != SOURCE_DEFAULT &&
-	    strcasestr(name, "sync") != NULL &&
-	    st->slots[SETTING_threads].written.source.kind ==
-		SOURCE_DEFAULT) {
-		st->settings.threads = 1;
-		st->slots[SETTING_threads].written =
-		    st->slots[SETTING_worker_class].written;
-	}
+	    strcasestr(name, "sync") != NULL)
+		be_sync(st);
 	return 0;
 }
 
