@@ -327,6 +327,18 @@ def test_syslog(wsgi, tmp_path, how):
     c.close()
 
 
+def test_syslog_of_objects(wsgi, tmp_path):
+    """An object comes whole, with its time and level."""
+    c, address = collector("udp", tmp_path)
+    wsgi(APP, "--log-syslog", "--log-syslog-to", address,
+         "--error-logformat", "json")
+    m = c.wait(r"Ready: 1 worker")
+    entry = json.loads(m[m.index(b": ") + 2:].split(b"] ", 1)[-1])
+    assert entry["level"] == "INFO" and "time" in entry
+    assert entry["message"] == "Ready: 1 worker"
+    c.close()
+
+
 def test_syslog_without_the_access_log(wsgi, tmp_path):
     c, address = collector("udp", tmp_path)
     server = wsgi(APP, "--log-syslog", "--log-syslog-to", address,

@@ -2415,3 +2415,24 @@ def test_patched_locks_are_told(wsgi):
     said = "had green replace Python's locks"
     assert said in wsgi(text).log.text()
     assert said not in wsgi(text, "--threads", "1").log.text()
+
+
+def test_a_head_that_is_refused_takes_the_first_away(wsgi):
+    """... which was to be replaced; there is none then."""
+    server = wsgi('''
+        import sys
+
+        def app(environ, start_response):
+            start_response("200 OK", [("X-First", "1")])
+            try:
+                raise KeyError
+            except KeyError:
+                try:
+                    start_response("500 x", [("a b", "c")], sys.exc_info())
+                except ValueError:
+                    pass
+            return [b"text"]
+    ''')
+    r = server.get("/")
+    assert r.status == 500 and b"text" not in r.body
+    server.wait_log("did not call start_response")

@@ -345,6 +345,10 @@ test_full(void **state)
 		assert_true(len > 16000 && len <= 16384);
 		assert_string_equal(text + len - 2, "|\n");
 		free(text);
+		snprintf(format, sizeof(format),
+		    "%.*s%%(f)s%%(f)s%%(D)s||||||||||||", i,
+		    "xxxxxxxxxxxxxxxxxxxxxxxx");
+		check_late(format, &r);
 	}
 }
 
@@ -361,7 +365,7 @@ refuses(const char *format, const char *part)
 static void
 test_format_errors(void **state)
 {
-	static char big[5000];
+	static char big[5000], many[4000] = "json";
 	struct err err;
 
 	(void)state;
@@ -381,6 +385,9 @@ test_format_errors(void **state)
 	refuses("%(h)100s", "%(h)100s");
 	refuses("%(h)4294967297s", "%(h)4294967297s");
 	assert_int_equal(access_format_check("%(h)99s", &err), 0);
+	for (int i = 0; i < 400; i++)
+		strcat(many, " a=%(h)s");
+	refuses(many, "too many members");
 	memset(big, 'x', sizeof(big) - 1);
 	refuses(big, "longer than");
 	big[4097] = '\0';

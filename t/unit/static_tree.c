@@ -76,11 +76,13 @@ make_tree(void)
 	assert_int_equal(mkdir("d", 0755), 0);
 	assert_int_equal(mkdir("d/e", 0755), 0);
 	make_file("d/e/b.txt", "b");
+	assert_int_equal(mkdir("d/e/f", 0755), 0);
 	assert_int_equal(mkfifo("fifo", 0644), 0);
 
 	make_link("in", "a.txt");
 	make_link("in-dir", "d/e");
 	make_link("in-up", "d/../d/e/../../a.txt");
+	make_link("in-deep", "d/e/f/../b.txt");
 	make_link("d/up", "../a.txt");
 	make_link("d/e/up", "../../in-dir/../up");
 	make_link("slash", "d/e///");
@@ -94,6 +96,7 @@ make_tree(void)
 	make_link("out", "../out/secret");
 	make_link("out-dir", "../out");
 	make_link("out-back", "../site/a.txt");
+	make_link("out-same", "../a.txt");
 	make_link("d/out", "../../out/secret");
 	make_link("out-chain", "d/out");
 	make_link("out-etc", "/etc/passwd");
@@ -212,6 +215,7 @@ check_links_inside(void)
 	resolve("in-dir", TREE_DIRECTORY, NULL);
 	resolve("in-dir/b.txt", TREE_FILE, "b");
 	resolve("in-up", TREE_FILE, "a");
+	resolve("in-deep", TREE_FILE, "b");
 	resolve("d/up", TREE_FILE, "a");
 	resolve("d/e/up", TREE_FILE, "a");
 	resolve("slash", TREE_DIRECTORY, NULL);
@@ -232,7 +236,7 @@ check_links_inside(void)
 }
 
 static const char *const leading_out[] = { "out", "out-dir", "out-dir/",
-	"out-dir/secret", "out-back", "d/out", "out-chain", "out-etc",
+	"out-dir/secret", "out-back", "out-same", "d/out", "out-chain", "out-etc",
 	"out-root", "out-root/etc/passwd", "out-up", "proc", "abs-out",
 	"abs-next", "root/out", "d/root/out-etc" };
 

@@ -144,10 +144,14 @@ test_again(void **state)
 {
 	PyObject *good = evaluate("[('A', 'b'), ('Content-Length', '3')]");
 	PyObject *bad = evaluate("[('A:', 'b')]"), *ok, *odd;
+	PyObject *lengthy;
+	Py_ssize_t references;
 
 	(void)state;
 	ok = PyUnicode_FromString("201 Created");
 	odd = PyUnicode_FromString("200 a\nb");
+	lengthy = PyUnicode_FromFormat("404 %070d", 0);
+	references = Py_REFCNT(ok);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(head_set(&response, ok, good), 0);
 		assert_int_equal(response.code, 201);
@@ -159,9 +163,15 @@ test_again(void **state)
 		    PyExc_ValueError);
 		assert_refused(head_set(&response, ok, bad),
 		    PyExc_ValueError);
+		/* One that is too long to be kept does not leave its code. */
+		assert_int_equal(head_set(&response, lengthy, good), 0);
+		assert_int_equal(response.code, 404);
+		head_clear(&response);
 	}
 	head_forget(&response);
 	assert_null(response.last_status);
+	assert_int_equal(Py_REFCNT(ok), references);
+	Py_DECREF(lengthy);
 	Py_DECREF(good);
 	Py_DECREF(bad);
 	Py_DECREF(ok);
