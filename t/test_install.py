@@ -151,6 +151,34 @@ def test_configuration_is_kept(tmp_path):
     assert files(tmp_path) == {"/" + str(conf.relative_to(tmp_path))}
 
 
+def test_other_names(tmp_path):
+    """--program-prefix: whatever finds a program by its name finds it."""
+    args = "DESTDIR=%s" % tmp_path, "program_transform_name=s,^,my-,"
+    command("make", "install", *args)
+
+    def read(variable, *names):
+        folder = Path(str(tmp_path) + expand(variable))
+        return [(folder / name).read_text() for name in names]
+    for text in read("examplesdir", "bicorn.service", "bicorn@.service"):
+        assert "\nExecStart=%s/my-bicorn -c " % expand("bindir") in text
+        assert "=man:my-bicorn(8) man:my-bicorn.conf(5)\n" in text
+    names = ["bicorn"] + ["bicornctl"] * (BUILD / "bicornctl").exists()
+    for name in names:
+        bash, = read("bashcompletiondir", "my-" + name)
+        assert bash.endswith("complete -F _%s my-%s\n" % (name, name))
+        assert "$(%s " % name not in bash
+        zsh, = read("zshcompletiondir", "_my-" + name)
+        assert zsh.startswith("#compdef my-%s\n" % name)
+        fish, = read("fishcompletiondir", "my-%s.fish" % name)
+        assert "\ncomplete -c my-%s " % name in fish
+        assert not re.search(r"^\s*(complete -c )?%s " % name, fish, re.M)
+    assert not [f for f in files(tmp_path) if re.search(
+        r"/(_?bicorn(ctl)?(\.fish)?|bicorn(ctl)?\.8)$", f) and
+        "/doc/" not in f and not f.endswith("/include/bicorn")]
+    command("make", "uninstall", *args)
+    assert files(tmp_path) == set()
+
+
 def test_the_sample_is_a_valid_configuration(run):
     done = run("-c", BUILD / "etc/bicorn.conf", "--print-config")
     assert done.returncode == 0, done.stderr
