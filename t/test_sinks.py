@@ -898,6 +898,13 @@ BICORN_APP(.handle = handle, .event = event,
     assert "too long" in server.log.text()
 
 
+def test_no_python_to_log_by(bicorn, work):
+    server = bicorn("--logger-class", "mine.Logger", "--log-config-json",
+                    "none.json", work)
+    for name in "logger_class", "logconfig_json":
+        server.wait_log(name + " has no effect: there is no Python")
+
+
 def test_notes_and_pages_in_c(bicorn, compile_app):
     module = compile_app(r'''
 #include <bicorn/app.h>

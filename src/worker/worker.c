@@ -183,13 +183,15 @@ worker_tell(struct worker *w, enum bicorn_moment moment)
 	return rc;
 }
 
-/* Hooks of a settings file in Python need a worker with Python in it. */
+/* Hooks, and logging by Python, need a worker with Python in it. */
 static void
 warn_of_hooks(const struct worker *w)
 {
 	static const char *const hooks[] = { "post_fork", "post_worker_init",
 		"worker_int", "worker_abort", "worker_exit", "pre_request",
 		"post_request" };
+	static const char *const logs[] = { "logger_class", "logconfig",
+		"logconfig_dict", "logconfig_json" };
 
 	if (APP_HAS(w->app.ops, settings) || w->heritage->slot != 0)
 		return;
@@ -198,6 +200,11 @@ warn_of_hooks(const struct worker *w)
 			log_warning("%s (%s) does not run: there is no Python "
 				    "in workers of %s", hooks[i],
 			    settings_text(w->settings, hooks[i]),
+			    w->settings->app);
+	for (size_t i = 0; i < sizeof(logs) / sizeof(*logs); i++)
+		if (settings_text(w->settings, logs[i]) != NULL)
+			log_warning("%s has no effect: there is no Python in "
+				    "workers of %s", logs[i],
 			    w->settings->app);
 }
 

@@ -477,17 +477,19 @@ class Log:
             "L": "%d.%06d" % divmod(us, 1000000), "p": "<%d>" % os.getpid()}
         for kind, pairs in (("i", req.headers), ("o", resp.headers),
                             ("e", environ.items())):
-            for name, value in pairs:
-                atoms["{%s}%s" % (name.lower(), kind)] = value
+            atoms.update((f"{{{name.lower()}}}{kind}", value)
+                         for name, value in pairs)
         return atoms
 
     def access(self, resp, req, environ, request_time):
         """The text is what access_log_format makes; a filter sees the atoms,
         as gunicorn has them, in record.args."""
-        atoms = self.atoms(resp, req, environ, request_time)
-        self.access_log.info(resp.line.replace("%", "%%"), Atoms(
-            (k, v.translate(ESCAPES) if isinstance(v, str) else v)
-            for k, v in atoms.items()))
+        atoms = Atoms(self.atoms(resp, req, environ, request_time))
+        for name, value in atoms.items():
+            if isinstance(value, str) and \
+                    not (value.isprintable() and '"' not in value):
+                atoms[name] = value.translate(ESCAPES)
+        self.access_log.info(resp.line.replace("%", "%%"), atoms)
 
     def reopen_files(self):
         pass
