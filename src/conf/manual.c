@@ -29,7 +29,8 @@ escape(struct buf *b, struct span text)
 			ok = buf_str(b, "\\-");
 			break;
 		case ',': /* a line may end here */
-			ok = buf_str(b, ",\\:");
+			ok = buf_str(b, i + 1 < text.len &&
+				    text.ptr[i + 1] != ' ' ? ",\\:" : ",");
 			break;
 		default:
 			ok = buf_add(b, &text.ptr[i], 1);

@@ -282,9 +282,9 @@ unread(const struct client *c)
 
 /*
  * The time to linger is over, and what the client sends from now on would be
- * answered by a reset, with which it may lose what it has not read.  While it
- * still receives, and not too slowly, it has more; and once more when it has
- * received all.
+ * answered by a reset, with which it may lose what it has not read.  Who has
+ * sent something meanwhile may go on to: while it still receives, and not too
+ * slowly, it has more; and once more when it has received all.
  */
 static void
 linger_on(struct acceptor *a, struct client *c)
@@ -293,7 +293,8 @@ linger_on(struct acceptor *a, struct client *c)
 	int64_t left = LINGER_MS;
 
 	c->unread = unread(c);
-	if (before == 0 || (c->unread == 0 && before == INT_MAX)) {
+	if (c->drained == 0 || before == 0 ||
+	    (c->unread == 0 && before == INT_MAX)) {
 		tend_close(a, c);
 		return;
 	}
