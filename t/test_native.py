@@ -911,12 +911,16 @@ def test_unknown_length(server):
         assert r.body == b""
 
 
-def test_unknown_length_http_1_0(server):
+@pytest.mark.parametrize("wish", ["", "Connection: keep-alive\r\n"])
+def test_unknown_length_http_1_0(server, wish):
+    """The end of the connection is that of the body, whatever is wished."""
     s = server()
-    r = s.raw("GET /pattern?bytes=10&piece=3&flush=1 HTTP/1.0\r\n\r\n")
+    r = s.raw("GET /pattern?bytes=10&piece=3&flush=1 HTTP/1.0\r\n%s\r\n"
+              % wish)
     head, _, body = r.partition(b"\r\n\r\n")
     assert body == pattern(10)
     assert b"chunked" not in head
+    assert b"\r\nConnection: close" in head
     assert b"Content-Length" not in head
 
 
