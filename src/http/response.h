@@ -18,12 +18,6 @@ struct span http_reason(unsigned status);
 /* RFC 9110, 5.6.7, in GMT; not terminated.  From 1970 to 9999. */
 void http_date(int64_t seconds, char out[HTTP_DATE_LEN]);
 
-/*
- * Seconds since 1970 of any of the three date forms, 0 for what is before;
- * -1 when it is none.  The day of the week must be one, but is not compared.
- */
-int64_t http_date_parse(struct span text);
-
 /* A field name: a token (RFC 9110, 5.1), at least one byte. */
 bool http_name_ok(struct span name);
 
