@@ -410,6 +410,44 @@ def test_request_that_a_hook_changes(bicorn, conf):
         None]
 
 
+@pytest.mark.parametrize("options", [(), ("--preload",)])
+def test_application_that_a_hook_wants_early(bicorn, conf, options):
+    """worker.app.wsgi() loads it, once, where it was not loaded."""
+    where = conf('''
+        def on_starting(server):
+            server.log.info("H in the helper: %s", server.app.wsgi().name)
+        def post_fork(server, worker):
+            worker.app.wsgi().name += " of %s" % worker.age
+        def worker_exit(server, worker):
+            worker.log.info("H at the end: %s", server.app.wsgi().name)
+    ''')
+    (where / "app.py").write_text(textwrap.dedent('''
+        import os
+        print("H imported", flush=True)
+        class App:
+            name = "shop"
+            def __call__(self, environ, start_response):
+                start_response("200 OK", [])
+                return [self.name.encode()]
+        def make():
+            return App()
+    '''))
+    server = bicorn(*options, "app:make()", cwd=where)
+    server.wait_log("H in the helper: shop$")
+    assert server.get("/").body == b"shop of 1"
+    assert server.stop() == 0
+    server.wait_log("H at the end: shop of 1$")
+    assert server.out.text().count("H imported") == 2
+
+
+def test_application_that_a_hook_cannot_have(run, conf):
+    proc = run("nowhere:app", "-b", "127.0.0.1:0", cwd=conf('''
+        def post_fork(server, worker): worker.app.wsgi()
+    '''))
+    assert proc.returncode == 3
+    assert "No module named 'nowhere'" in proc.stderr
+
+
 def test_post_request_after_a_failure(bicorn, conf):
     where = conf('''
         def post_request(worker, req, environ):

@@ -149,8 +149,8 @@ void settings_free(struct settings **sp);
  * (of workers even for "auto"), seconds ("30", "0.5"), bytes, text, lists
  * joined with ',' (one inside an item as "\,"); NULL when there is none of
  * that name or it is unset.  "config" is the settings file, if it is in
- * Python, names of hooks say where they are, "start_dir" and "command" are
- * the directory and the words of the start.  Any thread; owned by s.
+ * Python, names of hooks say where they are, "target" is the application,
+ * "start_dir" and "command" are the directory and the words of the start.  Any thread; owned by s.
  */
 const char *settings_text(const struct settings *s, const char *name);
 

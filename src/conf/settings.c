@@ -196,6 +196,8 @@ other_text(const struct store *st, const char *name)
 
 	if (strcmp(name, "config") == 0)
 		return st->settings.file_path;
+	if (strcmp(name, "target") == 0)
+		return st->settings.app;
 	if (strcmp(name, "start_dir") == 0)
 		return st->settings.start_dir;
 	if (strcmp(name, "command") == 0)

@@ -11,6 +11,7 @@
 #include "logconfig.h"
 #include "report.h"
 #include "support.h"
+#include "target.h"
 
 /* --- in the worker ------------------------------------------------------- */
 
@@ -28,15 +29,63 @@ wants_file(const struct bicorn_server *server)
 	return false;
 }
 
+static const char capsule_name[] = "bicorn.wsgi";
+
+/* app.wsgi(): hooks ask for the application, and before it is loaded too. */
+static PyObject *
+load_early(PyObject *self, PyObject *unused)
+{
+	struct wsgi *w = PyCapsule_GetPointer(self, capsule_name);
+	char error[512] = "";
+
+	(void)unused;
+	if (w == NULL)
+		return NULL;
+	if (w->application == NULL && (w->target == NULL ||
+	    target_load(w, w->target, error, sizeof(error)) !=
+		BICORN_LOADED)) {
+		PyErr_Format(PyExc_RuntimeError,
+		    "the application did not load: %s", error);
+		return NULL;
+	}
+	Py_INCREF(w->application);
+	return w->application;
+}
+
+static PyMethodDef load_definition = { "load", load_early, METH_NOARGS,
+	NULL };
+
+/* Gives server.app the function above. */
+static int
+lend_load(struct wsgi *w, PyObject *hooks)
+{
+	PyObject *self = PyCapsule_New(w, capsule_name, NULL);
+	PyObject *load = NULL, *done = NULL;
+
+	if (self != NULL)
+		load = PyCFunction_New(&load_definition, self);
+	if (load != NULL)
+		done = PyObject_CallMethod(hooks, "loads_by", "O", load);
+	Py_XDECREF(done);
+	Py_XDECREF(load);
+	Py_XDECREF(self);
+	return done != NULL ? 0 : -1;
+}
+
 static PyObject *
 make_hooks(struct wsgi *w, const char *file, int arbiter, int worker,
     unsigned number)
 {
+	PyObject *hooks;
+
 	if (support_of(w) == NULL ||
 	    PyObject_SetAttrString(w->support, "_loggers", w->loggers) < 0)
 		return NULL;
-	return PyObject_CallMethod(w->support, "Hooks", "ziiI", file, arbiter,
-	    worker, number);
+	hooks = PyObject_CallMethod(w->support, "Hooks", "ziiI", file,
+	    arbiter, worker, number);
+	if (hooks != NULL && lend_load(w, hooks) < 0)
+		Py_CLEAR(hooks);
+	return hooks;
 }
 
 /* Calls a method of Hooks, whose exceptions are logged there: 0 or -1. */
@@ -287,6 +336,17 @@ hooks_event(void *app, const struct bicorn_event *e)
 	return worker_event(w, e);
 }
 
+/* The application, as load() gets it in a worker; NULL: there is none. */
+static const char *
+target_of(const struct bicorn_server *server)
+{
+	const char *target = bicorn_setting(server, "target");
+
+	if (target != NULL && strncmp(target, "wsgi=", 5) == 0)
+		target += 5;
+	return target;
+}
+
 /* What is wrong with that is for the workers to say. */
 static void
 prepare_logging(struct wsgi *w)
@@ -306,6 +366,7 @@ hooks_helper(struct bicorn_load *l)
 		return BICORN_LOAD_FAILED;
 	}
 	w->server = l->server;
+	w->target = target_of(l->server);
 	l->app = w;
 	if (interpreter_start(l->server, l->error, l->error_size) < 0)
 		return BICORN_LOAD_FAILED;

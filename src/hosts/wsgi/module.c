@@ -357,7 +357,10 @@ load_application(struct wsgi *w, struct bicorn_load *l)
 		report_line(l->error, l->error_size);
 		return BICORN_LOAD_FAILED;
 	}
-	rc = target_load(w, l->target, l->error, l->error_size);
+	/* A hook may have wanted it already. */
+	rc = BICORN_LOADED;
+	if (w->application == NULL)
+		rc = target_load(w, l->target, l->error, l->error_size);
 	if (rc != BICORN_LOADED)
 		rc = stand_in(w, l, rc);
 	if (rc == BICORN_LOADED && take_script_name(w) < 0) {
@@ -393,6 +396,7 @@ wsgi_load(struct bicorn_load *l)
 	}
 	pthread_mutex_init(&w->gate, NULL);
 	w->server = l->server;
+	w->target = l->target;
 	w->body_buffer = body_buffer(l->server);
 	w->note_count = bicorn_notes(l->server, &w->notes);
 	w->sendfile = !is_off(l->server, "sendfile");

@@ -744,8 +744,11 @@ class App:
     def __init__(self, cfg):
         self.cfg = cfg
         self.callable = None
+        self.load = None
 
     def wsgi(self):
+        if self.callable is None:
+            self.callable = self.load()
         return self.callable
 
     def __str__(self):
@@ -903,6 +906,9 @@ class Hooks:
         if self.worker is not None:
             self.worker.log = self.server.log
         self.warned = any(map(_loggers["touched"], LOGGERS))
+
+    def loads_by(self, load):
+        self.server.app.load = load
 
     def has_requests(self):
         return self.pre is not None or self.post is not None

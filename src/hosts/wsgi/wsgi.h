@@ -93,6 +93,7 @@ struct wsgi {
 	/* Constant after load(). */
 	const struct bicorn_server *server;
 	PyThreadState *state; /* of the thread of load() */
+	const char *target;   /* of l->target, for hooks that want it early */
 	PyObject *application;
 	PyObject *keys[KEY_COUNT];
 	PyObject *names;      /* dict: environ keys of common fields */
