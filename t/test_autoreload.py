@@ -274,6 +274,37 @@ def test_paste_server_section(run, pasted):
     assert table["workers"][0] == "5" and table["threads"][0] == "7"
 
 
+LOGGERS = '''
+    [loggers]
+    keys = root, access
+    [handlers]
+    keys = out
+    [formatters]
+    keys = plain
+    [logger_root]
+    handlers = out
+    [logger_access]
+    qualname = gunicorn.access
+    level = INFO
+    propagate = 0
+    handlers = out
+    [handler_out]
+    class = StreamHandler
+    args = (sys.stdout,)
+    formatter = plain
+    [formatter_plain]
+    format = of the file: %(message)s
+'''
+
+
+def test_paste_loggers(bicorn, pasted, write):
+    """They are logconfig then, as in gunicorn."""
+    write(INI + LOGGERS, "site.ini")
+    server = bicorn("--paste", "site.ini", cwd=pasted)
+    server.get("/")
+    server.wait_out('^of the file: 127.0.0.1 .* "GET / HTTP/1.1" 200 ')
+
+
 def test_paste_mistakes(run, pasted):
     proc = run("--paste", "missing.ini", cwd=pasted)
     assert proc.returncode == 1 and "missing.ini" in proc.stderr

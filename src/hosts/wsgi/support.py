@@ -296,6 +296,8 @@ def paste_server(uri):
             host = "[%s]" % host
         values.setdefault("bind", "%s:%s" % (host, port))
     values.pop("use", None)
+    if parser.has_section("loggers"):  # as gunicorn does
+        values["logconfig"] = path
     at, in_section = {}, False
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("["):
