@@ -440,6 +440,14 @@ def test_application_that_a_hook_wants_early(bicorn, conf, options):
     assert server.out.text().count("H imported") == 2
 
 
+def test_setting_that_a_hook_sets(run, conf):
+    proc = run("app:app", "-b", "127.0.0.1:0", cwd=conf('''
+        def on_starting(server): server.cfg.set("threads", 128)
+    '''))
+    assert proc.returncode == 1
+    assert "write threads = 128 in the settings file" in proc.stderr
+
+
 def test_application_that_a_hook_cannot_have(run, conf):
     proc = run("nowhere:app", "-b", "127.0.0.1:0", cwd=conf('''
         def post_fork(server, worker): worker.app.wsgi()

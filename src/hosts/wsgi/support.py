@@ -525,6 +525,10 @@ class Settings:
         except AttributeError:
             return default
 
+    def set(self, name, value):
+        raise AttributeError("it is too late for settings in a hook: write "
+                             "%s = %r in the settings file" % (name, value))
+
     @property
     def address(self):
         return [parse_address(a) for a in split_list(_setting("bind"))]
@@ -930,7 +934,7 @@ class Hooks:
             return True
         try:
             fit(hook, len(args))(*args)
-        except Exception as e:
+        except BaseException as e:  # sys.exit() as well
             report(e, "Exception in %s hook" % name)
             return False
         return True
