@@ -1379,6 +1379,23 @@ def test_arbiter_has_one_thread_and_leaks_nothing(bicorn, life):
     assert server.stop() == 0
 
 
+def test_pidfile_of_before(bicorn, run, life, tmp_path):
+    """The number in it is somebody else's by now, as after a loss of power;
+    but not when that process may have written it, or is a bicorn."""
+    path = tmp_path / "pid"
+    path.write_text("%d\n" % os.getpid())
+    for server in (bicorn(life), None):
+        if server is not None:
+            path.write_text("%d\n" % server.pid)
+            os.utime(path, (1e9, 1e9))
+        r = run("--pid", path, "--bind", "127.0.0.1:0", life)
+        assert r.returncode == 1 and "already running with pid" in r.stderr
+        path.write_text("%d\n" % os.getpid())
+    os.utime(path, (1e9, 1e9))
+    server = bicorn("--pid", path, life)
+    assert int(path.read_text()) == server.pid
+
+
 def test_pidfile_is_a_pipe(bicorn, life, tmp_path):
     """Somebody else has put it there: nobody waits for its other end."""
     path = tmp_path / "pid"

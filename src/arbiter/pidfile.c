@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -25,6 +26,9 @@
 
 /* More than a line of /proc/PID/stat has. */
 #define STAT_MAX 4096
+
+/* A process has a number before it writes its file. */
+#define BEGAN_MARGIN_S 5
 
 /*
  * The process that the file names; 0 when it names none.  Others may have put
@@ -51,21 +55,67 @@ recorded(const char *path)
 	return (pid_t)n;
 }
 
-/* It has ended, and its parent has not taken notice yet. */
+/* What the kernel says of a process; false: it says nothing. */
+struct facts {
+	char name[32];
+	char state;
+	long long began; /* in ticks since the machine was started */
+};
+
 static bool
-is_zombie(pid_t pid)
+look_up(pid_t pid, struct facts *out)
 {
-	char path[64], *text, *end;
-	bool zombie;
+	char path[64], *text, *name, *end;
+	bool found = false;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	text = fd_slurp(path, STAT_MAX, NULL);
 	if (text == NULL)
 		return false;
+	name = strchr(text, '(');
 	end = strrchr(text, ')'); /* of the name, which may hold anything */
-	zombie = end != NULL && strncmp(end, ") Z", 3) == 0;
+	if (name != NULL && end != NULL &&
+	    sscanf(end, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u "
+			"%*u %*d %*d %*d %*d %*d %*d %lld",
+		&out->state, &out->began) == 2) {
+		*end = '\0';
+		snprintf(out->name, sizeof(out->name), "%s", name + 1);
+		found = true;
+	}
 	free(text);
-	return zombie;
+	return found;
+}
+
+/* It has ended, and its parent has not taken notice yet. */
+static bool
+is_zombie(pid_t pid)
+{
+	struct facts f;
+
+	return look_up(pid, &f) && f.state == 'Z';
+}
+
+/*
+ * Whether a process that goes by another name than this one began after the
+ * file was written: it cannot be who wrote it.  So it is after a loss of power
+ * or in a container that was started again, where numbers are soon others'.
+ * Ages are compared, and the name besides, as the clock may have been set.
+ */
+static bool
+is_stranger(pid_t pid, const char *path)
+{
+	long ticks = sysconf(_SC_CLK_TCK);
+	struct facts own, other;
+	struct timespec now;
+	struct stat sb;
+
+	if (ticks <= 0 || stat(path, &sb) != 0 ||
+	    clock_gettime(CLOCK_BOOTTIME, &now) != 0 ||
+	    !look_up(getpid(), &own) || !look_up(pid, &other) ||
+	    strcmp(own.name, other.name) == 0)
+		return false;
+	return now.tv_sec - other.began / ticks + BEGAN_MARGIN_S <
+	    time(NULL) - sb.st_mtime;
 }
 
 /* EPERM: it lives and belongs to somebody else. */
@@ -92,7 +142,8 @@ refuse_running(const char *path, struct err *err)
 {
 	pid_t pid = recorded(path);
 
-	if (pid <= 0 || pid == getpid() || !stays_alive(pid))
+	if (pid <= 0 || pid == getpid() || is_stranger(pid, path) ||
+	    !stays_alive(pid))
 		return 0;
 	err_set(err, "pidfile = %s: already running with pid %d (or the file "
 		     "is stale and another process has that number)",
