@@ -19,9 +19,9 @@ SERVICES = "bicorn.service", "bicorn@.service"
 # systemd 247.
 KNOWN = {
     "Unit": "Description Documentation After",
-    "Service": """Type ExecStart ExecReload User Group WorkingDirectory
-        KillMode TimeoutStartSec TimeoutStopSec WatchdogSec Restart RestartSec
-        RestartPreventExitStatus RuntimeDirectory LogsDirectory UMask
+    "Service": """Type ExecStart ExecReload ExecStop User Group
+        WorkingDirectory KillMode TimeoutStartSec TimeoutStopSec WatchdogSec
+        Restart RestartSec RestartPreventExitStatus RuntimeDirectory LogsDirectory UMask
         LimitNOFILE CapabilityBoundingSet AmbientCapabilities NoNewPrivileges
         ProtectSystem ProtectHome PrivateTmp PrivateDevices ProtectClock
         ProtectControlGroups ProtectHostname ProtectKernelLogs

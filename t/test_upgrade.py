@@ -228,6 +228,10 @@ def test_long_request_is_finished_by_the_old(served, tmp_path):
 def test_unit_waits_for_the_new_one(served, tmp_path, unit):
     """systemd kills a main process that it did not start at once, unless
     ExecStop has ended it before."""
+    if not (harness.BUILD / "Makefile").exists():
+        pytest.skip("not in a build folder")
+    subprocess.run(["make", "-s", "etc/" + unit], cwd=harness.BUILD,
+                   env=harness.environment(), check=True)
     text = (harness.BUILD / "etc" / unit).read_text()
     program, flag, script = re.search(
         r"^ExecStop=-(\S+) (\S+) '(.*)'$", text, re.M).groups()
