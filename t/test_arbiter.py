@@ -563,6 +563,16 @@ def test_max_requests(bicorn, life):
     assert "exited with code" not in said and "[ERROR]" not in said
 
 
+def test_max_requests_are_counted(bicorn, life):
+    """The third of three brings the successor, not one more."""
+    server = bicorn("-w", 1, "--max-requests", 3, life)
+    mark = server.mark()
+    first = {server.get("/who").body.split()[0] for _ in range(3)}
+    assert len(first) == 1
+    server.wait_log("Booting worker", since=mark)
+    assert server.stop() == 0
+
+
 def test_max_worker_lifetime(bicorn, life):
     """One after the other, behind a successor, and nobody notices."""
     server = bicorn("-w", 3, "--max-worker-lifetime", "500ms", life)

@@ -753,6 +753,51 @@ def test_streamed_body_of_a_client_that_resets(bicorn, compile_app):
     assert server.wait_log("read (-[0-9]+)").group(1) == "-1"  # GONE
 
 
+@pytest.mark.parametrize("framing, begin", [
+    ("Content-Length: 100", "GET /"),
+    ("Transfer-Encoding: chunked", "64\r\nGET /")])
+def test_streamed_body_that_nobody_reads(server, framing, begin):
+    """What is left of it is not taken for a request."""
+    with server("--stream-body").connect() as c:
+        c.send("POST / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s"
+               % (framing, begin))
+        r = c.response()
+        assert r.body == b"Hello, World!\n"
+        assert r.header("Connection") == "close"
+        c.send(b" HTTP/1.1\r\nHost: x\r\n\r\n" + harness.request())
+        assert c.rest() == b""
+
+
+READ_FIRST = """
+#include <stdio.h>
+
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	struct bicorn_str body;
+	char buf[4], text[64];
+	int read = (int)bicorn_read(x, buf, sizeof(buf));
+	int rc = bicorn_body(x, &body);
+
+	snprintf(text, sizeof(text), "%d %d %.*s", read, rc, (int)body.len,
+	    body.ptr);
+	bicorn_reply(x, 200, "text/plain", text, strlen(text));
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+@pytest.mark.parametrize("args, said", [
+    ((), b"4 0 abcdefgh"), (("--stream-body",), b"4 %d " % STATE)])
+def test_body_after_read(bicorn, compile_app, args, said):
+    """Of a streamed one the beginning is gone."""
+    s = bicorn(*args, compile_app(READ_FIRST))
+    assert s.get("/", method="POST", body=b"abcdefgh").body == said
+
+
 # --- respond ------------------------------------------------------------------
 
 def test_respond_twice(server):

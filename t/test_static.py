@@ -56,6 +56,15 @@ def serve(bicorn, site):
     return start
 
 
+def test_connect_is_refused(serve):
+    """... by a response with an end: there is no tunnel."""
+    with serve().connect() as c:
+        c.send("CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+        r = c.response()
+        assert r.status == 405 and r.header("Content-Length") is not None
+        assert r.header("Connection") == "close"
+
+
 def later(response, seconds):
     at = email.utils.parsedate_to_datetime(response.header("Last-Modified"))
     return email.utils.format_datetime(
