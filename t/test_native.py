@@ -798,6 +798,62 @@ def test_body_after_read(bicorn, compile_app, args, said):
     assert s.get("/", method="POST", body=b"abcdefgh").body == said
 
 
+READ_LATE = """
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	char buf[3];
+	int64_t n;
+
+	bicorn_respond(x, 200, NULL, 0, BICORN_LENGTH_UNKNOWN);
+	bicorn_write(x, "begun", 5);
+	bicorn_flush(x);
+	n = bicorn_read(x, buf, sizeof(buf));
+	if (n > 0)
+		bicorn_write(x, buf, (size_t)n);
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+def test_no_100_within_a_response(bicorn, compile_app):
+    """The client that waits for it sees that it is answered, and goes on."""
+    with bicorn("--stream-body", compile_app(READ_LATE)).connect() as c:
+        c.send(harness.request("POST", "/", {
+            "Content-Length": "3", "Expect": "100-continue"}))
+        said = c.until(b"begun\r\n")
+        c.send("xyz")
+        said += c.until(b"0\r\n\r\n")
+    assert said.count(b"HTTP/1.1") == 1 and b"\r\nxyz\r\n" in said
+
+
+NO_ERRORS = """
+#include <stdio.h>
+
+#include <bicorn/app.h>
+
+static void
+handle(struct bicorn_exchange *x)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%d %d %d", bicorn_error(x, 200, NULL, 0),
+	    bicorn_error(x, 399, NULL, 0), bicorn_error(x, 600, NULL, 0));
+	bicorn_reply(x, 200, "text/plain", text, strlen(text));
+}
+
+BICORN_APP(.handle = handle)
+"""
+
+
+def test_error_that_is_none(bicorn, compile_app):
+    r = bicorn(compile_app(NO_ERRORS)).get("/")
+    assert r.body == b"%d %d %d" % (INVALID, INVALID, INVALID)
+
+
 # --- respond ------------------------------------------------------------------
 
 def test_respond_twice(server):
