@@ -597,6 +597,19 @@ def test_request_trailers(server):
     assert r["value"] == ["42", "2"]
 
 
+def test_request_trailers_of_others(server):
+    """Those of one request are not those of the next, on any connection."""
+    s = server("--threads", 1)
+    for _ in range(2):
+        with s.connect() as c:
+            for name in "X-One", "X-Two":
+                c.send(harness.request("POST", "/request-trailers", {
+                    "Transfer-Encoding": "chunked"}))
+                c.send("1\r\na\r\n0\r\n%s: b\r\n\r\n" % name)
+                r = c.response()
+                assert one(r, "count") == "1" and name.encode() in r.body
+
+
 def test_no_request_trailers(server):
     s = server()
     assert one(s.get("/request-trailers"), "count") == "0"
