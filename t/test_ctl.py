@@ -178,6 +178,30 @@ def test_reload_upon_a_reload(controlled, life, tmp_path):  # noqa: F811
             assert re.search(words, text), text
 
 
+def test_path_that_somebody_removed(controlled, tmp_path):
+    """It comes back with a reload, as those of bind do."""
+    page = tmp_path / "page.sock"
+    server, ctl = controlled("--admin-bind", "unix:%s" % page)
+    for paths in ((ctl.path,), (page, ctl.path)):
+        for path in paths:
+            path.unlink()
+        mark = server.mark()
+        server.signal(signal.SIGHUP)
+        for path in paths:
+            server.wait_log(r"\[WARNING\] \S+ = unix:%s: the path is gone; it "
+                            "is made again" % path, since=mark)
+        server.wait_log("Ready", since=mark)
+        wait_for(lambda: "1 of 1 ready" in ctl.run("status").stdout,
+                 "an answer")
+        assert ctl.path.stat().st_mode & 0o777 == 0o600
+        with harness.Conn(str(page)) as c:
+            assert c.get("/ready").status == 200
+    mark = server.mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log("Ready", since=mark)
+    assert "the path is gone" not in "\n".join(server.log.lines[mark:])
+
+
 def test_what_is_no_number(controlled):
     server, ctl = controlled()
     for words in (["-n", "x"], ["-n", "0"], ["-d", "x"], ["-d", "0"],

@@ -28,6 +28,10 @@
 #include "score/ledger.h"
 #include "worker/scoreboard.h"
 
+/* What others may not do with the paths of unix sockets. */
+#define PAGE_MASK 0117
+#define SOCKET_MASK 0177
+
 /* One that died is forked again no sooner. */
 #define AGAIN_MS 1000
 /* Sockets that somebody else still has are tried again so often. */
@@ -118,7 +122,8 @@ open_pages(struct control *c, const struct settings *s, struct err *err)
 	for (size_t i = 0; i < s->admin_bind.count; i++) {
 		struct listener **l = &c->pages[c->page_count];
 
-		if (open_one(s, s->admin_bind.items[i], 0117, l, err) != 0) {
+		if (open_one(s, s->admin_bind.items[i], PAGE_MASK, l,
+			err) != 0) {
 			name_setting(err, "admin_bind");
 			return -1;
 		}
@@ -142,7 +147,7 @@ open_socket(struct control *c, const struct settings *s, struct err *err)
 		err_sys(err, "control_socket");
 		return -1;
 	}
-	rc = open_one(s, spec, 0177, &c->socket, err);
+	rc = open_one(s, spec, SOCKET_MASK, &c->socket, err);
 	if (rc != 0)
 		name_setting(err, "control_socket");
 	free(spec);
@@ -408,11 +413,9 @@ control_reaped(struct arbiter *a, pid_t pid, int64_t now_ms)
 	return true;
 }
 
-void
-control_close(struct arbiter *a)
+static void
+end_process(struct control *c)
 {
-	struct control *c = &a->control;
-
 	fd_close(&c->fd); /* it leaves when it sees that */
 	for (int i = 0; c->pid > 0; i++) {
 		if (waitpid(c->pid, NULL, i < CLOSE_TRIES ? WNOHANG : 0) != 0)
@@ -422,7 +425,56 @@ control_close(struct arbiter *a)
 		else
 			usleep(CLOSE_STEP_US);
 	}
-	close_sockets(c, true);
+}
+
+void
+control_close(struct arbiter *a)
+{
+	end_process(&a->control);
+	close_sockets(&a->control, true);
+}
+
+static bool
+open_if_lost(struct listener **at, const struct settings *s, const char *name,
+    mode_t mask)
+{
+	struct listener *again;
+	struct err err;
+
+	if (*at == NULL || !listen_is_lost(*at))
+		return false;
+	if (open_one(s, (*at)->spec, mask, &again, &err) != 0) {
+		name_setting(&err, name);
+		log_error("%s", err.text);
+		return false;
+	}
+	log_warning("%s = %s: the path is gone; it is made again", name,
+	    again->spec);
+	listen_close(at, false);
+	*at = again;
+	return true;
+}
+
+void
+control_restore(struct arbiter *a)
+{
+	struct control *c = &a->control;
+	bool again = false;
+
+	/* Who waits for an answer has a connection to that process. */
+	if (a->serving == NULL || c->reload_count > 0)
+		return;
+	for (size_t i = 0; i < c->page_count; i++)
+		if (open_if_lost(&c->pages[i], a->serving->settings,
+			"admin_bind", PAGE_MASK))
+			again = true;
+	if (open_if_lost(&c->socket, a->serving->settings, "control_socket",
+		SOCKET_MASK))
+		again = true;
+	if (!again)
+		return;
+	end_process(c);
+	c->again_ms = 0;
 }
 
 /* --- commands ------------------------------------------------------------- */

@@ -47,6 +47,12 @@ int control_check(const struct settings *s, struct err *err);
 /* Has the process end, and waits for it.  Removes the sockets. */
 void control_close(struct arbiter *a);
 
+/*
+ * A reload begins: makes paths again that somebody removed.  The process is
+ * forked anew then, to have the sockets.
+ */
+void control_restore(struct arbiter *a);
+
 /* In another child: lets go of all of it. */
 void control_forget(struct arbiter *a);
 

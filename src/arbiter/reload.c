@@ -161,6 +161,7 @@ reload_begin(struct arbiter *a)
 		notify_reloading(&a->notify);
 	if (pidfile_write(&a->pidfile, &err) != 0)
 		log_error("%s", err.text);
+	control_restore(a);
 	reading_begin(a);
 	go_on(a);
 }
