@@ -1694,6 +1694,20 @@ def test_path_and_arguments(wsgi, tmp_path):
     assert out["name"].startswith("bicorn-")
 
 
+def test_arguments_are_there_from_the_first(wsgi, tmp_path):
+    """sitecustomize of an agent looks at them."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.seen = list(sys.argv)\n")
+    server = wsgi("""
+        import sys
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%d" % (sys.seen == sys.argv), sys.seen[-2].encode()]
+    """, "--name", "b\xe9", env={"PYTHONPATH": str(tmp_path)})
+    assert server.get("/").body == b"1b\xc3\xa9"
+
+
 def test_modules_of_the_first_directory(wsgi, tmp_path):
     """chdir takes nothing away, and pythonpath goes before what is there."""
     for name in ("shop", "src/shop"):

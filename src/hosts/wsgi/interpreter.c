@@ -141,8 +141,30 @@ struct start {
 					   found from executable */
 };
 
+/* sys.argv is the command line, of which applications ask for [1]. */
 static PyStatus
-initialize(const struct start *start)
+add_arguments(PyWideStringList *list, const char *command)
+{
+	PyStatus status = PyStatus_Ok();
+	char word[PATH_MAX];
+
+	while (command != NULL && !PyStatus_Exception(status)) {
+		size_t len = strcspn(command, "\n");
+		wchar_t *wide;
+
+		snprintf(word, sizeof(word), "%.*s", (int)len, command);
+		wide = Py_DecodeLocale(word, NULL);
+		if (wide == NULL)
+			return PyStatus_NoMemory();
+		status = PyWideStringList_Append(list, wide);
+		PyMem_RawFree(wide);
+		command = command[len] != '\0' ? command + len + 1 : NULL;
+	}
+	return status;
+}
+
+static PyStatus
+initialize(const struct start *start, const char *command)
 {
 	PyStatus status;
 	PyConfig config;
@@ -161,28 +183,11 @@ initialize(const struct start *start)
 		status = PyConfig_SetBytesString(&config, &config.home,
 		    start->home);
 	if (!PyStatus_Exception(status))
-		status = PyWideStringList_Append(&config.argv, L"bicorn");
+		status = add_arguments(&config.argv, command);
 	if (!PyStatus_Exception(status))
 		status = Py_InitializeFromConfig(&config);
 	PyConfig_Clear(&config);
 	return status;
-}
-
-/* sys.argv is the command line, of which applications ask for [1]. */
-static void
-set_arguments(const struct bicorn_server *server)
-{
-	const char *command = bicorn_setting(server, "command");
-	PyObject *text = NULL, *list = NULL;
-
-	if (command != NULL)
-		text = PyUnicode_DecodeFSDefault(command);
-	if (text != NULL)
-		list = PyObject_CallMethod(text, "split", "s", "\n");
-	if (list == NULL || PySys_SetObject("argv", list) < 0)
-		PyErr_Clear(); /* it stays as it is */
-	Py_XDECREF(list);
-	Py_XDECREF(text);
 }
 
 /* Decides which Python to be. */
@@ -219,11 +224,10 @@ interpreter_start(const struct bicorn_server *server, char *error,
 	share_library();
 	status = preinitialize();
 	if (!PyStatus_Exception(status))
-		status = initialize(&start);
-	if (!PyStatus_Exception(status)) {
-		set_arguments(server);
+		status = initialize(&start,
+		    bicorn_setting(server, "command"));
+	if (!PyStatus_Exception(status))
 		return 0;
-	}
 	snprintf(error, error_size,
 	    "Python " WSGI_PYTHON_VERSION " does not start as %s: %s",
 	    start.executable,
