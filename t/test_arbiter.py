@@ -124,6 +124,18 @@ def test_title_is_the_application(bicorn, life):
     assert title(server.pid) == "bicorn: master [%s]" % life
 
 
+@pytest.mark.parametrize("options, expected", [
+    ((), "026"), (("--umask", "0"), "026"), (("--umask", "002"), "002")])
+def test_umask_of_a_worker(bicorn, life, options, expected):
+    """Files of the application are for everybody in no case."""
+    before = os.umask(0o026)
+    try:
+        server = bicorn(*options, life)
+    finally:
+        os.umask(before)
+    assert who(server)["umask"] == expected
+
+
 def test_surroundings_of_a_worker(bicorn, life, tmp_path):
     (tmp_path / "sub").mkdir()
     server = bicorn("--chdir", "sub", "-e", "COLOUR=blue", "-e", "A=b=c",

@@ -169,7 +169,9 @@ prepare(struct arbiter *a, struct generation *g, enum child_kind kind,
 	    certificates_confine(a, g, err) != 0 ||
 	    privileges_drop(&kept, err) != 0)
 		return -1;
-	umask(s->umask_mode);
+	/* Many write "umask = 0" down, and nobody means files for everybody. */
+	if (s->umask_mode != 0)
+		umask(s->umask_mode);
 	if (s->capture_output &&
 	    (access_leave_stdout(g->access, err) != 0 || log_capture(err) != 0))
 		return -1;
