@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import harness
+
 from test_arbiter import (NOBODY, life, needs_root,  # noqa: F401
                           others_may_run, who)
 
@@ -87,6 +89,35 @@ def test_groups_of_the_user(bicorn, life, open_dir):  # noqa: F811
     alone = set(who(bicorn("-u", many, "-g", "nogroup", "--no-initgroups",
                            life))["groups"].split(","))
     assert alone == {str(NOBODY)} and alone < with_all
+
+
+@needs_root
+@pytest.mark.python
+def test_files_of_python_logging(wsgi, open_dir):
+    """Each worker opens them; nobody has made one before, as root."""
+    logs = open_dir / "logs"
+    logs.mkdir()
+    shutil.chown(logs, "nobody")
+    (open_dir / "gunicorn.conf.py").write_text("""
+logconfig_dict = {
+    "version": 1, "root": {"handlers": []},
+    "handlers": {"file": {"class": "logging.FileHandler",
+                          "filename": "logs/py.log"}},
+    "loggers": {"gunicorn.access": {"handlers": ["file"], "level": "INFO"}}}
+
+def on_starting(server):
+    server.log.info("by the helper")
+""")
+    server = wsgi("""
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return []
+    """, "-u", "nobody")
+    server.wait_log("by the helper")
+    path = logs / "py.log"
+    server.get("/here")
+    harness.wait_for(lambda: "GET /here" in path.read_text(), "the line")
+    assert path.owner() == "nobody"
 
 
 # ---- unix sockets -----------------------------------------------------------

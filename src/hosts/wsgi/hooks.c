@@ -347,10 +347,16 @@ target_of(const struct bicorn_server *server)
 	return target;
 }
 
-/* What is wrong with that is for the workers to say. */
+/*
+ * What is wrong with that is for the workers to say.  Files that are made
+ * here, with the arbiter's privileges, would not be theirs to open.
+ */
 static void
 prepare_logging(struct wsgi *w)
 {
+	if (bicorn_setting(w->server, "user") != NULL ||
+	    bicorn_setting(w->server, "group") != NULL)
+		return;
 	if ((logconfig_class(w->server) == NULL &&
 		logconfig_apply(w->server) < 0) || make_log(w) < 0)
 		PyErr_Clear();

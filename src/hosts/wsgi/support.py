@@ -897,6 +897,7 @@ class Hooks:
         config = run_config(name)[0] if name else None
         self.server = Server(pid)
         self.worker = None
+        self.warned = False
         if worker_pid:
             self.worker = Worker(self.server, worker_pid, age, pid)
         self.pre = self._find("pre_request")
