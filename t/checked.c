@@ -670,6 +670,9 @@ examine_end(struct checked *d, const struct link *k)
 		return;
 	if (k->answered < k->count && a->kind == 'b')
 		return; /* what was to be complete was not: examine() */
+	/* It had its answers, and nobody looked for seconds. */
+	if (d->ends && k->answered == k->count && k->in_len == 0)
+		return;
 	if (d->ends && k->answered == 0 && k->in_len == 0) {
 		d->unanswered += k->count;
 		return;
