@@ -103,6 +103,34 @@ def test_on_starting_that_fails(run, conf):
     assert "Listening" not in proc.stderr
 
 
+SIGNALS = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGTTIN", "SIGUSR2"]
+
+
+@python
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_that_nobody_reads(run, conf, number):
+    """Of a start that fails: it ends as it would without."""
+    proc = run("app:app", "-b", "127.0.0.1:0", cwd=conf('''
+        import os, signal
+        def on_starting(server):
+            os.kill(os.getppid(), signal.%s)
+            raise RuntimeError("not today")
+    ''' % number))
+    assert proc.returncode == 1
+    assert "on_starting failed" in proc.stderr
+
+
+@python
+@pytest.mark.parametrize("number", SIGNALS)
+def test_signal_at_the_very_end(bicorn, conf, number):
+    server = bicorn("app:app", cwd=conf('''
+        import os, signal
+        def on_exit(server):
+            os.kill(os.getppid(), signal.%s)
+    ''' % number))
+    assert server.stop() == 0
+
+
 @python
 def test_hook_that_fails(bicorn, conf):
     server = bicorn("app:app", cwd=conf('''

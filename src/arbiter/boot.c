@@ -189,7 +189,7 @@ boot_undo(struct arbiter *a)
 	pidfile_close(&a->pidfile);
 	activation_free(&a->inherited);
 	certificates_fini(&a->certificates);
-	signals_fini(&a->signals);
+	signals_end(&a->signals);
 	origin_fini(&a->origin);
 	ledger_free(&a->ledger);
 }

@@ -162,6 +162,12 @@ signals_restore(struct signals *s)
 }
 
 void
+signals_end(struct signals *s)
+{
+	fd_close(&s->fd);
+}
+
+void
 signals_fini(struct signals *s)
 {
 	if (s->fd < 0)

@@ -53,6 +53,12 @@ void signals_restore(struct signals *s);
 
 void signals_fini(struct signals *s);
 
+/*
+ * The same for a process that is about to end, in the way that it has chosen:
+ * what comes now, and what nobody has read yet, stays blocked.
+ */
+void signals_end(struct signals *s);
+
 /* "hup" for SIGHUP, as gunicorn's log lines have it. */
 const char *signals_name(int number, char out[16]);
 
