@@ -1250,6 +1250,15 @@ def test_abort_in_the_body(server, length):
     assert s.get().status == 200
 
 
+def test_abort_of_a_body_that_the_end_would_end(server):
+    """Only a reset tells an HTTP/1.0 client that it does not have it all."""
+    with server().connect() as c:
+        c.send("GET /abort?when=sent HTTP/1.0\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            while c._fill():
+                pass
+
+
 def test_gone(server):
     s = server()
     with s.connect() as c:
