@@ -144,14 +144,10 @@ stop_begin(struct arbiter *a, enum arbiter_stop how)
 		if (how == STOP_GRACEFUL && delay(a))
 			return;
 	}
-	/*
-	 * A stop is often asked for twice: by a hook of Kubernetes and then by
-	 * its kubelet, or by a process manager and its parent.  Only whoever
-	 * asks otherwise than gracefully is in a hurry.
-	 */
-	if (a->stop >= STOP_GRACEFUL && how == STOP_GRACEFUL)
-		return;
-	if (a->stop >= STOP_QUICK)
+	/* Whoever asks again is in a hurry. */
+	if (a->stop == STOP_GRACEFUL && how == STOP_GRACEFUL)
+		how = STOP_QUICK;
+	else if (a->stop >= STOP_QUICK)
 		how = STOP_NOW;
 	a->stop = how;
 	if (a->candidate != NULL)
