@@ -379,6 +379,39 @@ def test_listener_of_a_candidate_that_fails(bicorn, life,  # noqa: F811
     assert server.get("/").status == 200
 
 
+def test_listener_of_settings_that_fail(bicorn, life,  # noqa: F811
+                                        tmp_path):
+    """It was opened before the log could not be."""
+    conf = tmp_path / "my.conf"
+    conf.write_text('bind = ["unix:%s/a.sock"];\n' % tmp_path)
+    server = bicorn("-c", conf, life, bind=None)
+    conf.write_text('bind = ["unix:%s/a.sock", "unix:%s/b.sock"];\n'
+                    'errorlog = "/no/such/dir/e.log";\n'
+                    % (tmp_path, tmp_path))
+    server.signal(signal.SIGHUP)
+    server.wait_log("Reload failed: .*/no/such/dir/e.log")
+    assert not (tmp_path / "b.sock").exists()
+    assert server.get("/").status == 200
+
+
+def test_log_of_a_candidate_that_fails(bicorn, life, tmp_path):  # noqa: F811
+    """What comes of it is said where one looks, now as before."""
+    conf, boot = tmp_path / "my.conf", tmp_path / "boot"
+    boot.write_text("ok")
+    conf.write_text("")
+    server = bicorn("-c", conf, "-e", "LIFE_BOOT=%s" % boot, life,
+                    cwd=tmp_path)
+    boot.write_text("fail")
+    conf.write_text('errorlog = "b.log";\n')
+    server.signal(signal.SIGHUP)
+    server.wait_log("Reload failed: worker")
+    said = (tmp_path / "b.log").read_text()
+    server.signal(signal.SIGUSR1)
+    assert server.stop() == 0
+    assert (tmp_path / "b.log").read_text() == said
+    assert "Shutting down: Master" in server.log.text()
+
+
 def test_logs_change(bicorn, life, tmp_path):  # noqa: F811
     conf = tmp_path / "my.conf"
     conf.write_text('accesslog = "a.log";\n')
