@@ -2450,3 +2450,18 @@ def test_a_head_that_is_refused_takes_the_first_away(wsgi):
     r = server.get("/")
     assert r.status == 500 and b"text" not in r.body
     server.wait_log("did not call start_response")
+
+
+def test_input_of_unknown_length_in_parts(wsgi):
+    """As much as was asked for is enough."""
+    server = wsgi('''
+        def app(environ, start_response):
+            body = environ["wsgi.input"]
+            parts = [body.read(3), body.read(2), body.read(9), body.read(1)]
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [repr(parts).encode()]
+    ''', "--stream-body")
+    with server.connect() as c:
+        c.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+               "\r\n6\r\nabcdef\r\n1\r\ng\r\n0\r\n\r\n")
+        assert c.response().body == b"[b'abc', b'de', b'fg', b'']"
