@@ -150,7 +150,8 @@ void settings_free(struct settings **sp);
  * joined with ',' (one inside an item as "\,"); NULL when there is none of
  * that name or it is unset.  "config" is the settings file, if it is in
  * Python, names of hooks say where they are, "target" is the application,
- * "start_dir" and "command" are the directory and the words of the start.  Any thread; owned by s.
+ * "start_dir" and "command" are the directory and the words of the start.
+ * Any thread; owned by s.
  */
 const char *settings_text(const struct settings *s, const char *name);
 
