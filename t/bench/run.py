@@ -86,6 +86,51 @@ def bare(environ, start_response):
     return [b"%.2f us" % (best * 1e6)]
 '''
 
+# The least that a server in Python can be: nothing is parsed, one thread in
+# each of two processes.  What it adds is what kernel and cold caches cost.
+LOOP = '''
+import importlib, io, os, select, socket, sys
+sys.path.insert(0, os.getcwd())
+module, name = sys.argv[2].split(":")
+app = getattr(importlib.import_module(module), name)
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=512)
+listener.setblocking(False)
+os.fork()
+
+def answer():
+    body = app({
+        "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/",
+        "QUERY_STRING": "", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80",
+        "HTTP_HOST": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False, "wsgi.multiprocess": True,
+        "wsgi.run_once": False}, lambda *a: None)
+    text = b"".join(body)
+    if hasattr(body, "close"):
+        body.close()
+    return b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (
+        len(text), text)
+
+epoll, clients = select.epoll(), {}
+epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+while True:
+    for fd, _ in epoll.poll():
+        try:
+            if fd == listener.fileno():
+                c = listener.accept()[0]
+                c.setblocking(False)
+                clients[c.fileno()] = c
+                epoll.register(c, select.EPOLLIN | select.EPOLLET)
+            elif clients[fd].recv(8192):
+                clients[fd].send(answer())
+            else:
+                clients.pop(fd).close()
+        except BlockingIOError:
+            pass
+        except OSError:
+            clients.pop(fd).close()
+'''
 
 SINK = r"""
 #include <stdio.h>
@@ -118,13 +163,14 @@ def which(name):
 class Server:
     """A server of its own session, so that all of it can be found."""
 
-    def __init__(self, command, port, env=None):
+    def __init__(self, command, port, env=None, cwd=None):
         self.port = port
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
             [str(c) for c in command], start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env=dict(os.environ, **(env or {})))
+            stderr=subprocess.DEVNULL, cwd=cwd,
+            env=dict(os.environ, **(env or {})))
         self.first = self.wait()
 
     def wait(self):
@@ -209,6 +255,7 @@ class Bench:
         self.found = {}
         (folder / "bench_apps.py").write_text(APPS)
         (folder / "bench_flask.py").write_text(FLASK)
+        (folder / "bench_loop.py").write_text(LOOP)
         (folder / "www").mkdir()
         os.chmod(folder, 0o755)
         for name, size in ("14", 14), ("16k", 16384), ("1m", 1 << 20):
@@ -256,6 +303,13 @@ class Bench:
                            "--disable-logging", "--chdir", self.folder,
                            "--module", app], p)
         return start if which("uwsgi") else None
+
+    def loop(self, app):
+        def start():
+            p = port()
+            return Server([PYTHON, "bench_loop.py", p, app], p,
+                          cwd=self.folder)
+        return start
 
     def nginx(self, static):
         def start():
@@ -334,14 +388,15 @@ def wsgi(b):
         "uwsgi": b.uwsgi("bench_apps:app")})
 
 
-def bare_loops(b):
+def bare_loops(b, start):
     """What a call takes in each of two processes that do it at once."""
     def run(_):
-        with b.bicorn("bench_flask:bare")() as server:
+        with start() as server:
             return float(re.search(r"([\d.]+) us", server.text)[1])
 
     with concurrent.futures.ThreadPoolExecutor(2) as two:
-        return list(two.map(run, range(2)))
+        return statistics.median(t for _ in range(b.options.rounds)
+                                 for t in two.map(run, range(2)))
 
 
 def flask(b):
@@ -349,17 +404,23 @@ def flask(b):
 
     The loop runs in a worker: python3 may be another build of Python than
     its library is, and a faster one.  Two run at once, as the server's two
-    workers do: one alone has the caches of the machine for itself."""
+    workers do: one alone has the caches of the machine for itself.  The
+    least of servers runs in python3, and is compared with a loop there."""
     if subprocess.run([PYTHON, "-c", "import flask"],
                       capture_output=True).returncode:
         return b.say("flask", "left out", "Flask is not installed")
-    bare = statistics.median(t for _ in range(b.options.rounds)
-                             for t in bare_loops(b))
+    bare = bare_loops(b, b.bicorn("bench_flask:bare"))
+    least = bare_loops(b, b.loop("bench_flask:bare"))
     rows = b.row("flask", "", {"bicorn": b.bicorn("bench_flask:flask"),
-                               "gunicorn": b.gunicorn("bench_flask:flask")})
+                               "gunicorn": b.gunicorn("bench_flask:flask"),
+                               "bare epoll loop":
+                               b.loop("bench_flask:flask")})
     b.say("flask", "CPU us of a bare loop, two at once", bare)
     b.say("flask", "CPU us that the server adds",
           rows["bicorn"]["cpu_us"] - bare, "<= 8")
+    b.say("flask", "CPU us that a bare epoll loop adds",
+          rows["bare epoll loop"]["cpu_us"] - least,
+          "no parser, no threads, no limits")
 
 
 def native(b):
