@@ -751,7 +751,7 @@ cut_off(struct worker *w, struct client *c, int64_t now_us)
 
 /* The process ends before a thread could take these. */
 static void
-turn_away(struct acceptor *a)
+refuse_queued(struct acceptor *a)
 {
 	struct client *c = queue_expire(a->w->queue, INT64_MAX), *next;
 
@@ -769,7 +769,7 @@ turn_away(struct acceptor *a)
 
 /* ... and before the application has begun to answer these. */
 static void
-give_up(struct acceptor *a)
+refuse_running(struct acceptor *a)
 {
 	const struct heritage *h = a->w->heritage;
 
@@ -833,8 +833,8 @@ acceptor_run(struct acceptor *a)
 		acceptor_round(a, led ? ROUND_LOOK : ROUND_WAIT);
 	}
 	be_modest(false);
-	turn_away(a);
-	give_up(a);
+	refuse_queued(a);
+	refuse_running(a);
 	cut_all_off(a);
 	return a->open == NULL;
 }

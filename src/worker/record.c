@@ -312,32 +312,44 @@ record_sent(struct worker *w, struct client *c, bool complete)
 	free(l);
 }
 
+/* What is constant while the application runs; from says where to look. */
 static struct access_record
-record_of(const struct exchange *x, struct source_of_fields *from,
-    int64_t ended_us)
+request_of(struct source_of_fields *from, int64_t us)
 {
+	const struct exchange *x = from->x;
 	const struct bicorn_request *v = &x->request.view;
 	struct access_record r = {
 		.remote = remote_of(x->c, x),
-		/* 499: the client did not take all of the response. */
-		.status = x->broken ? 499 : x->status,
-		.body_bytes = x->put,
 		.started_wall = x->started_wall,
-		.us = (uint64_t)(ended_us - x->started_us),
+		.us = (uint64_t)us,
 		.id = ident_span(&x->id),
 		.scheme = { v->scheme.ptr, v->scheme.len },
 		.queue_us = x->queue_us,
-		.app_us = ended_us - x->started_us - x->send_us,
-		.send_us = x->send_us,
+		.app_us = us,
 		.thread = x->number,
 		.lookup = lookup,
 		.lookup_arg = from,
 	};
 
-	*from = (struct source_of_fields){ .c = x->c, .x = x };
 	fill_line(&r, x->c->in);
 	/* As the application sees it: decoded. */
 	r.path = (struct span){ v->path.ptr, v->path.len };
+	return r;
+}
+
+static struct access_record
+record_of(const struct exchange *x, struct source_of_fields *from,
+    int64_t ended_us)
+{
+	struct access_record r;
+
+	*from = (struct source_of_fields){ .c = x->c, .x = x };
+	r = request_of(from, ended_us - x->started_us);
+	/* 499: the client did not take all of the response. */
+	r.status = x->broken ? 499 : x->status;
+	r.body_bytes = x->put;
+	r.app_us -= x->send_us;
+	r.send_us = x->send_us;
 	return r;
 }
 
@@ -373,32 +385,19 @@ void
 record_given_up(const struct exchange *x, unsigned status,
     uint64_t body_bytes)
 {
-	const struct bicorn_request *v = &x->request.view;
+	struct access_log *a = x->w->heritage->access;
 	struct source_of_fields from = { x->c, x, .given_up = true };
 	int64_t us = clock_us() - x->started_us;
-	struct access_record r = {
-		.remote = remote_of(x->c, x),
-		.status = status,
-		.body_bytes = body_bytes,
-		.started_wall = x->started_wall,
-		.us = (uint64_t)us,
-		.id = ident_span(&x->id),
-		.scheme = { v->scheme.ptr, v->scheme.len },
-		.queue_us = x->queue_us,
-		.app_us = us,
-		.send_us = 0,
-		.thread = x->number,
-		.lookup = lookup,
-		.lookup_arg = &from,
-	};
+	struct access_record r;
 
 	tally(x->w, counts_class(status));
-	statsd_request(x->w->statsd, status, r.us);
-	if (x->w->heritage->access == NULL)
+	statsd_request(x->w->statsd, status, (uint64_t)us);
+	if (a == NULL)
 		return;
-	fill_line(&r, x->c->in);
-	r.path = (struct span){ v->path.ptr, v->path.len };
-	access_write(x->w->heritage->access, &r);
+	r = request_of(&from, us);
+	r.status = status;
+	r.body_bytes = body_bytes;
+	access_write(a, &r);
 }
 
 void

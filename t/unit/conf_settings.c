@@ -343,6 +343,19 @@ test_derived(void **state)
 	settings_free(&r.s);
 }
 
+/* That variable sets nothing, and is told of. */
+static void
+warns_of(const char *name, const char *warning)
+{
+	struct run r;
+
+	setenv(name, "5", 1);
+	assert_int_equal(loaded(&r, "a")->threads, 4);
+	assert_string_equal(r.s->warnings.items[0], warning);
+	settings_free(&r.s);
+	unsetenv(name);
+}
+
 static void
 test_warnings(void **state)
 {
@@ -361,26 +374,12 @@ test_warnings(void **state)
 	    "BICORN_WORKERS?");
 	settings_free(&r.s);
 	unsetenv("BICORN_WORKER");
-	setenv("BICORN_threads", "5", 1);
-	assert_int_equal(loaded(&r, "a")->threads, 4);
-	assert_string_equal(r.s->warnings.items[0],
-	    "BICORN_threads (environment): no such setting; did you mean "
-	    "BICORN_THREADS?");
-	settings_free(&r.s);
-	unsetenv("BICORN_threads");
+	warns_of("BICORN_threads", "BICORN_threads (environment): no such "
+	    "setting; did you mean BICORN_THREADS?");
 	/* It may be somebody else's: a guess has to be a good one. */
-	setenv("BICORN_UMSK", "5", 1);
-	loaded(&r, "a");
-	assert_string_equal(r.s->warnings.items[0],
-	    "BICORN_UMSK (environment): no such setting");
-	settings_free(&r.s);
-	unsetenv("BICORN_UMSK");
-	setenv("BICORN_WORKERHOST", "5", 1);
-	loaded(&r, "a");
-	assert_string_equal(r.s->warnings.items[0],
+	warns_of("BICORN_UMSK", "BICORN_UMSK (environment): no such setting");
+	warns_of("BICORN_WORKERHOST",
 	    "BICORN_WORKERHOST (environment): no such setting");
-	settings_free(&r.s);
-	unsetenv("BICORN_WORKERHOST");
 	assert_int_equal(
 	    loaded(&r, "--worker-connections 2 a")->warnings.count, 1);
 	settings_free(&r.s);
