@@ -390,6 +390,32 @@ def test_change_of_a_popular_file_is_seen_at_once(serve, site, tmp_path):
         assert c.get("/a.txt").status == 404
 
 
+def test_popular_files_reach_slow_readers(serve, site):
+    """... as they are, though others take their place in the cache."""
+    data = {"/f%d" % i: os.urandom(8000 + 84 * i) for i in range(100)}
+    for name, content in data.items():
+        (site / name[1:]).write_bytes(content)
+    changed = (site / "f99").stat().st_ctime
+    s = serve("--threads", 1)
+    with s.connect() as fast, s.connect() as slow:
+        while time.time() < changed + 1.1:
+            assert fast.get("/a.txt").status == 200
+        slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+        for name in data:
+            assert fast.get(name).body == data[name]
+        slow.send(b"".join(harness.request(target=n) for n in data) * 4)
+        for _ in range(3):
+            for name, content in data.items():
+                assert fast.get(name).body == content
+                r = fast.get(name, [("Range", "bytes=-8100")])
+                assert r.body == content[-8100:]
+                r = fast.get(name, [("Range", "bytes=1000-2999")])
+                assert (r.status, r.body) == (206, content[1000:3000])
+        for _ in range(4):
+            for name, content in data.items():
+                assert slow.response().body == content
+
+
 def check_304(r):
     assert (r.status, r.body) == (304, b"")
     assert r.header("ETag")

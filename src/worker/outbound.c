@@ -164,12 +164,28 @@ outbound_add(struct outbound *o, const struct outbound_limits *limits,
 	return rc;
 }
 
+/* A short rest is not worth a descriptor.  False when it needs one. */
+static bool
+add_short(struct outbound *o, const struct outbound_limits *limits, int fd,
+    off_t at, size_t len)
+{
+	char buf[OUTBOUND_COPY];
+
+	return len <= sizeof(buf) &&
+	    fd_pread_all(fd, buf, len, at) == (ssize_t)len &&
+	    outbound_add(o, limits, buf, len) == OUTBOUND_KEPT;
+}
+
 bool
-outbound_add_file(struct outbound *o, int fd, off_t at, size_t len)
+outbound_add_file(struct outbound *o, const struct outbound_limits *limits,
+    int fd, off_t at, size_t len)
 {
 	struct piece *p;
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int copy;
 
+	if (add_short(o, limits, fd, at, len))
+		return true;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
 		return false;
 	p = piece_new(o, PIECE_FILE, 0);

@@ -73,8 +73,12 @@ outbound_empty(const struct outbound *o)
 enum outbound_add outbound_add(struct outbound *o,
     const struct outbound_limits *limits, const void *data, size_t len);
 
-/* A range of a file.  fd is duplicated.  False when that fails. */
-bool outbound_add_file(struct outbound *o, int fd, off_t at, size_t len);
+/*
+ * A range of a file: a short one is copied, for another fd is duplicated.
+ * False when that fails.
+ */
+bool outbound_add_file(struct outbound *o, const struct outbound_limits *limits,
+    int fd, off_t at, size_t len);
 
 /*
  * Writes what the socket takes.  IO_OK: all of it, or, unless it is empty

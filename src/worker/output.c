@@ -262,6 +262,7 @@ output_file(struct worker *w, struct client *c, int fd, off_t at, size_t len)
 		at += (off_t)put;
 		len -= put;
 	}
-	return len == 0 || outbound_add_file(&c->out, fd, at, len) ? IO_OK
-								   : IO_EOF;
+	return len == 0 || outbound_add_file(&c->out, &w->keep, fd, at, len)
+	    ? IO_OK
+	    : IO_EOF;
 }

@@ -216,6 +216,62 @@ test_many(void **state)
 	assert_in_range(kept, 32, 64);
 }
 
+/* What is still to be sent stays as it is, whatever becomes of the cache. */
+static void
+test_constant(void **state)
+{
+	static char text[16385], sent[16384];
+	const struct cached *f;
+	struct stat st;
+	int i, fd;
+	off_t at;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	write_file("a", text);
+	assert_int_equal(stat("a", &st), 0);
+	cache_keep(cache, "a", &st, text, later);
+	f = cache_find(cache, &tree, "a", later);
+	assert_non_null(f);
+	assert_true(f->fd >= 0);
+	fd = dup(f->fd);
+	at = f->at;
+	for (i = 0; i < 1000; i++) {
+		memset(text, 'a' + i % 20, sizeof(text) - 1);
+		cache_keep(cache, "a", &st, text, later);
+		holds("a", text);
+	}
+	assert_int_equal(pread(fd, sent, sizeof(sent), at), sizeof(sent));
+	memset(text, 'x', sizeof(text) - 1);
+	assert_memory_equal(sent, text, sizeof(sent));
+	close(fd);
+}
+
+/* In memory, or also in a file, which holds the same. */
+static void
+test_both(void **state)
+{
+	static char text[16385], sent[16384];
+	size_t len;
+
+	(void)state;
+	for (len = CACHE_SENDFILE_MIN - 1; len < 16384; len += 2000) {
+		const struct cached *f;
+
+		memset(text, '\0', sizeof(text));
+		memset(text, 'a' + (int)(len / 2000), len);
+		write_file("a", text);
+		keep("a", text, later);
+		holds("a", text);
+		f = cache_find(cache, &tree, "a", later);
+		assert_int_equal(f->fd >= 0, len >= CACHE_SENDFILE_MIN);
+		if (f->fd < 0)
+			continue;
+		assert_int_equal(pread(f->fd, sent, len, f->at), (int)len);
+		assert_memory_equal(sent, text, len);
+	}
+}
+
 int
 main(void)
 {
@@ -228,6 +284,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_fresh, fill, drain),
 		cmocka_unit_test_setup_teardown(test_next_second, fill, drain),
 		cmocka_unit_test_setup_teardown(test_many, fill, drain),
+		cmocka_unit_test_setup_teardown(test_constant, fill, drain),
+		cmocka_unit_test_setup_teardown(test_both, fill, drain),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -322,7 +322,7 @@ mixed(bool copies)
 		if (i % 3 == 0) {
 			int fd = temporary(at - at % 100, len + at % 100);
 
-			assert_true(outbound_add_file(&o, fd,
+			assert_true(outbound_add_file(&o, &l, fd,
 			    (off_t)(at % 100), len));
 			close(fd); /* it has a copy */
 		} else {
@@ -330,7 +330,7 @@ mixed(bool copies)
 		}
 		at += len;
 	}
-	assert_int_equal(o.files, 10);
+	assert_int_equal(o.files, 5); /* the short ones were copied */
 	drain(&o, &l, &p, 50000, at);
 	assert_int_equal(o.files, 0);
 	pair_close(&p);
@@ -343,6 +343,28 @@ test_mixed(void **state)
 	(void)state;
 	mixed(false);
 	mixed(true);
+}
+
+/* A short range counts as memory does, and the file is free to change. */
+static void
+test_short_range(void **state)
+{
+	struct outbound_limits l = limits_of(1 << 20, 0);
+	struct outbound o = { 0 };
+	int fd = temporary(0, OUTBOUND_COPY);
+	struct pair p;
+
+	(void)state;
+	pair_open(&p, &transport_plain);
+	assert_true(outbound_add_file(&o, &l, fd, 0, OUTBOUND_COPY));
+	assert_int_equal(o.files, 0);
+	assert_int_equal(o.memory, OUTBOUND_COPY);
+	assert_int_equal(buffered, OUTBOUND_COPY);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	drain(&o, &l, &p, 50000, OUTBOUND_COPY);
+	assert_int_equal(buffered, 0);
+	pair_close(&p);
 }
 
 /* A file that is shorter than was said cannot be made good. */
@@ -360,7 +382,7 @@ test_short_file(void **state)
 
 		l.copies = copies;
 		pair_open(&p, &transport_plain);
-		assert_true(outbound_add_file(&o, fd, 0, 2000));
+		assert_true(outbound_add_file(&o, &l, fd, 0, 2000));
 		do {
 			io = outbound_flush(&o, &l, &p.c, &put);
 			take(&p, 100000);
@@ -378,13 +400,14 @@ test_drop(void **state)
 	struct outbound_limits l = limits_of(3000, 1 << 20);
 	size_t before = open_descriptors();
 	struct outbound o = { 0 };
-	int fd = temporary(0, 1000);
+	int fd = temporary(0, 20000);
 
 	(void)state;
 	add(&o, &l, 0, 2000);
 	add(&o, &l, 0, 20000);
-	assert_true(outbound_add_file(&o, fd, 0, 1000));
-	assert_true(outbound_add_file(&o, fd, 0, 1000));
+	assert_true(outbound_add_file(&o, &l, fd, 0, 20000));
+	assert_true(outbound_add_file(&o, &l, fd, 0, 20000));
+	assert_int_equal(o.files, 2);
 	outbound_drop(&o, &l);
 	assert_true(outbound_empty(&o));
 	assert_int_equal(o.files, 0);
@@ -522,7 +545,7 @@ test_records(void **state)
 		if (i % 3 == 0) {
 			int fd = temporary(at, len);
 
-			assert_true(outbound_add_file(&o, fd, 0, len));
+			assert_true(outbound_add_file(&o, &l, fd, 0, len));
 			close(fd);
 		} else {
 			assert_int_equal(add(&o, &l, at, len), OUTBOUND_KEPT);
@@ -546,6 +569,7 @@ main(void)
 		cmocka_unit_test(test_no_folder),
 		cmocka_unit_test(test_memory_of_all),
 		cmocka_unit_test(test_mixed),
+		cmocka_unit_test(test_short_range),
 		cmocka_unit_test(test_short_file),
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_turns),

@@ -3,6 +3,11 @@
  * A table of slots, one for each value of the hash: a new file takes the
  * place of the one that is there.  Bounded by the number of slots and by
  * the bytes in all of them.
+ *
+ * What is worth sendfile(2) lies in a file in memory, one after the other.
+ * Nothing there is ever written anew, because a socket may still have to send
+ * it: when that file is full another one takes its place, and the kernel
+ * keeps of the old one what it needs.
  */
 #include "cache.h"
 
@@ -10,11 +15,16 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tree.h"
 
 #define SLOTS 256 /* a power of two */
 #define BYTES_MAX (1 << 20)
+/* Bytes in the file in memory. */
+#define PAGES_MAX (1 << 20)
+#define PAGE 4096
 
 struct slot {
 	struct cached file;
@@ -25,15 +35,22 @@ struct slot {
 
 /* Owned by one thread. */
 struct cache {
-	size_t bytes; /* of all slots */
-	size_t hand;  /* where room is made next */
+	size_t bytes;    /* of all slots */
+	size_t hand;     /* where room is made next */
+	int pages_fd;    /* the file in memory, or -1 ... */
+	char *pages;     /* ... and where it is mapped */
+	size_t pages_at; /* where the next content goes */
 	struct slot slots[SLOTS];
 };
 
 struct cache *
 cache_new(void)
 {
-	return calloc(1, sizeof(struct cache));
+	struct cache *c = calloc(1, sizeof(*c));
+
+	if (c != NULL)
+		c->pages_fd = -1;
+	return c;
 }
 
 static void
@@ -42,6 +59,16 @@ empty(struct cache *c, struct slot *s)
 	free(s->name);
 	c->bytes -= s->bytes;
 	memset(s, 0, sizeof(*s));
+}
+
+static void
+drop_pages(struct cache *c)
+{
+	if (c->pages_fd < 0)
+		return;
+	munmap(c->pages, PAGES_MAX);
+	close(c->pages_fd);
+	c->pages_fd = -1;
 }
 
 void
@@ -53,6 +80,7 @@ cache_free(struct cache **cp)
 		return;
 	for (i = 0; i < SLOTS; i++)
 		empty(*cp, &(*cp)->slots[i]);
+	drop_pages(*cp);
 	free(*cp);
 	*cp = NULL;
 }
@@ -110,26 +138,71 @@ make_room(struct cache *c, size_t bytes)
 	}
 }
 
+/* An empty file in memory, in place of the one that is full. */
+static bool
+renew_pages(struct cache *c)
+{
+	size_t i;
+	void *at;
+
+	for (i = 0; i < SLOTS; i++)
+		if (c->slots[i].name != NULL && c->slots[i].file.fd >= 0)
+			empty(c, &c->slots[i]);
+	drop_pages(c);
+	c->pages_fd = memfd_create("static", MFD_CLOEXEC);
+	if (c->pages_fd < 0)
+		return false;
+	at = mmap(NULL, PAGES_MAX, PROT_READ, MAP_SHARED, c->pages_fd, 0);
+	if (at == MAP_FAILED) {
+		close(c->pages_fd);
+		c->pages_fd = -1;
+		return false;
+	}
+	c->pages = at;
+	c->pages_at = 0;
+	return true;
+}
+
+/* False when there is no such file, or no memory for more of it. */
+static bool
+keep_pages(struct cache *c, struct cached *f, const char *content, size_t len)
+{
+	if ((c->pages_fd < 0 || c->pages_at + len > PAGES_MAX) &&
+	    !renew_pages(c))
+		return false;
+	if (pwrite(c->pages_fd, content, len, (off_t)c->pages_at) !=
+	    (ssize_t)len)
+		return false;
+	f->content = c->pages + c->pages_at;
+	f->fd = c->pages_fd;
+	f->at = (off_t)c->pages_at;
+	c->pages_at += (len + PAGE - 1) / PAGE * PAGE;
+	return true;
+}
+
 void
 cache_keep(struct cache *c, const char *name, const struct stat *st,
     const char *content, int64_t now_s)
 {
+	size_t name_len = strlen(name) + 1, len = (size_t)st->st_size;
+	struct cached f = { .st = *st, .fd = -1 };
 	struct slot *s = slot_of(c, name);
-	size_t name_len = strlen(name) + 1;
-	size_t bytes = name_len + (size_t)st->st_size;
+	size_t bytes = name_len;
 
 	if (st->st_ctim.tv_sec >= now_s)
 		return;
 	empty(c, s);
+	if (len < CACHE_SENDFILE_MIN || !keep_pages(c, &f, content, len))
+		bytes += len;
 	make_room(c, bytes);
 	s->name = malloc(bytes);
 	if (s->name == NULL)
 		return;
 	memcpy(s->name, name, name_len);
-	memcpy(s->name + name_len, content, (size_t)st->st_size);
+	if (f.fd < 0)
+		f.content = memcpy(s->name + name_len, content, len);
 	s->bytes = bytes;
 	s->resolved_s = now_s;
-	s->file.st = *st;
-	s->file.content = s->name + name_len;
+	s->file = f;
 	c->bytes += bytes;
 }

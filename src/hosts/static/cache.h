@@ -9,8 +9,8 @@
  * What is served is never older than the file: every use asks the kernel
  * whether the name still stands for the same inode, unchanged.  Once a
  * second the name is resolved anew, so that a link that was turned to lead
- * out of the tree is noticed as well.  No descriptor is kept: a file that
- * is removed is gone.
+ * out of the tree is noticed as well.  No descriptor of a file is kept: one
+ * that is removed is gone.
  */
 
 #include <stdint.h>
@@ -19,10 +19,19 @@
 struct cache;
 struct tree;
 
+/*
+ * So much is sent with sendfile(2): that needs a system call of its own behind
+ * the head, and copying costs more.
+ */
+#define CACHE_SENDFILE_MIN 8192
+
 /* A file in memory, valid until the next call of cache_keep(). */
 struct cached {
 	struct stat st;
 	const char *content; /* st.st_size bytes */
+	int fd;              /* they are in this file as well, which nobody
+				changes, unless it is -1, ... */
+	off_t at;            /* ... from here on */
 };
 
 /* NULL when out of memory. */

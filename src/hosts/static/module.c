@@ -22,8 +22,7 @@
 
 /*
  * Up to this size, a file is read and sent together with the head, and kept
- * in memory.  sendfile(2) would need a system call of its own behind the
- * head.
+ * in memory for the next that ask.
  */
 #define SMALL_BYTES 16384
 
@@ -120,12 +119,16 @@ serve_file(struct bicorn_exchange *x, const char *name, size_t len,
 
 	f->type = types_find(name, len);
 	f->content = NULL;
+	f->at = 0;
 	if (read_small(f, v->small)) {
 		f->content = v->small;
 		cache_keep(v->cache, name, &f->st, v->small, v->now_s);
+		close(f->fd); /* it may become shorter, and this does not */
+		f->fd = -1;
 	}
 	send_file(x, f, v->now_s);
-	close(f->fd);
+	if (f->fd >= 0)
+		close(f->fd);
 }
 
 static bool
@@ -140,8 +143,9 @@ serve_cached(struct bicorn_exchange *x, const char *name, size_t len)
 		return false;
 	f.st = kept->st;
 	f.type = types_find(name, len);
-	f.fd = -1;
 	f.content = kept->content;
+	f.fd = kept->fd;
+	f.at = kept->at;
 	send_file(x, &f, v->now_s);
 	return true;
 }

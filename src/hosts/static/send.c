@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "cache.h"
 #include "conditional.h"
 #include "date.h"
 #include "range.h"
@@ -106,6 +107,17 @@ start(struct reply *r, unsigned status, int64_t length)
 	    length) == BICORN_OK;
 }
 
+/* TLS encrypts what it finds in memory. */
+static bool
+has_to_copy(const struct reply *r, size_t len)
+{
+	const struct file *f = r->file;
+
+	return f->content != NULL &&
+	    (f->fd < 0 || len < CACHE_SENDFILE_MIN ||
+		bicorn_str_eq(r->x->request->scheme, "https"));
+}
+
 /*
  * Adds a part of the file to the body.  When the file is shorter by now
  * than it was when the head was made, the rest cannot be had: the response
@@ -117,10 +129,10 @@ send_part(struct reply *r, int64_t first, int64_t len)
 	const struct file *f = r->file;
 	int rc;
 
-	if (f->content != NULL)
+	if (has_to_copy(r, (size_t)len))
 		rc = bicorn_write(r->x, f->content + first, (size_t)len);
 	else
-		rc = bicorn_send_file(r->x, f->fd, first, len);
+		rc = bicorn_send_file(r->x, f->fd, f->at + first, len);
 	if (rc != BICORN_OK && rc != BICORN_GONE)
 		bicorn_abort(r->x);
 	return rc == BICORN_OK;

@@ -13,8 +13,9 @@
 struct file {
 	struct stat st;
 	const char *type;    /* value of Content-Type */
-	int fd;              /* open, unless content is there */
-	const char *content; /* st.st_size bytes, or NULL: read fd */
+	const char *content; /* st.st_size bytes, unless it is NULL */
+	int fd;              /* they are in this file, unless it is -1, ... */
+	off_t at;            /* ... from here on */
 };
 
 /*
