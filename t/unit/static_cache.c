@@ -272,6 +272,45 @@ test_both(void **state)
 	}
 }
 
+/* How often a file in memory is mapped. */
+static int
+count_maps(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		n += strstr(line, "memfd:static") != NULL;
+	fclose(f);
+	return n;
+}
+
+/* The file in memory has an end, which nothing crosses; then it goes. */
+static void
+test_end(void **state)
+{
+	static char text[16385];
+	int i;
+
+	(void)state;
+	for (i = 0; i < 200; i++) {
+		const struct cached *f;
+		size_t len = CACHE_SENDFILE_MIN + (size_t)i * 997 % 8192;
+
+		memset(text, '\0', sizeof(text));
+		memset(text, 'a' + i % 20, len);
+		write_file("a", text);
+		keep("a", text, later);
+		f = cache_find(cache, &tree, "a", later);
+		assert_non_null(f);
+		assert_in_range(f->at, 0, (1 << 20) - (int)len);
+		holds("a", text);
+	}
+	assert_int_equal(count_maps(), 1);
+}
+
 int
 main(void)
 {
@@ -286,6 +325,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_many, fill, drain),
 		cmocka_unit_test_setup_teardown(test_constant, fill, drain),
 		cmocka_unit_test_setup_teardown(test_both, fill, drain),
+		cmocka_unit_test_setup_teardown(test_end, fill, drain),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -57,7 +57,12 @@ test_limit(void **state)
 	leave(p, one);
 	two = peers_enter(p, &a);
 	assert_non_null(two);
-	leave(p, two);
+	/* It stays while somebody is there, who counts no more. */
+	peers_closing(two);
+	peers_closing(two);
+	peers_leave(p, two);
+	assert_ptr_equal(peers_enter(p, &a), two);
+	peers_leave(p, two);
 	leave(p, two);
 	leave(p, other);
 	peers_free(&p);

@@ -78,6 +78,12 @@ test_counts(void **state)
 	assert_int_equal(load.queued, 0);
 	assert_int_equal(load.busy_us_16, 1600);
 	assert_int_equal(load.sleeping, 0);
+	/* An average, which comes to what each took. */
+	for (int i = 0; i < 200; i++) {
+		push_one(q, &c[0]);
+		assert_ptr_equal(queue_take(q, 50), &c[0]);
+	}
+	assert_int_equal(queue_busy_us(q), 50);
 	close_and_free(q);
 }
 
@@ -129,6 +135,13 @@ test_expire(void **state)
 	push_one(q, &c[1]);
 	assert_ptr_equal(queue_pop(q), &c[0]);
 	assert_ptr_equal(queue_pop(q), &c[1]);
+	/* So it is with those that were served just now. */
+	queue_push_again(q, &c[1]);
+	queue_push_again(q, &c[4]);
+	first = queue_expire(q, 250);
+	assert_ptr_equal(first, &c[1]);
+	assert_null(first->next);
+	assert_ptr_equal(queue_pop(q), &c[4]);
 	close_and_free(q);
 }
 
@@ -212,7 +225,7 @@ test_put_back(void **state)
 {
 	struct queue *q = queue_new(1, NULL);
 	struct inbound in = { .complete = true };
-	struct client c[8];
+	struct client c[8], last = { .queued_ms = 100 };
 
 	(void)state;
 	for (unsigned mask = 0; mask < 256 * 16; mask++) {
@@ -243,6 +256,7 @@ test_put_back(void **state)
 		assert_null(doubtful);
 		*end = NULL;
 		queue_put_back(q, chain);
+		push_one(q, &last); /* the end is where it was */
 		for (size_t i = 0, t = 0; i < 8; i++)
 			if (c[i].in != NULL) {
 				struct client *next = queue_pop(q);
@@ -250,9 +264,8 @@ test_put_back(void **state)
 				assert_true(next->queued_ms >= (int64_t)t);
 				t = (size_t)next->queued_ms;
 			}
+		assert_ptr_equal(queue_pop(q), &last);
 		assert_int_equal(queue_length(q), 0);
-		push_one(q, &c[0]); /* the end is where it was */
-		assert_ptr_equal(queue_pop(q), &c[0]);
 	}
 	close_and_free(q);
 }
