@@ -49,8 +49,10 @@ handle(struct bicorn_exchange *x)
 		bicorn_reply(x, 200, "text/plain", text, sizeof(text));
 		return;
 	}
-	if (strcmp(path, "/waited") == 0)
+	if (strcmp(path, "/waited") == 0) {
 		bicorn_waited(x, 250000);
+		bicorn_waited(x, -1);
+	}
 	status = atoi(path + 1);
 	bicorn_reply(x, status > 0 ? (unsigned)status : 200, "text/plain",
 	    "hello", 5);

@@ -1557,7 +1557,7 @@ arguments(struct bicorn_exchange *x)
 {
 	struct bicorn_str part = { NULL, 5 };
 	struct bicorn_header bad = { { "X", (size_t)-1 }, { "y", 1 } };
-	int rc[8] = { 0 };
+	int rc[10] = { 0 };
 
 	rc[0] = bicorn_respond(x, 200, NULL, 2, 0);
 	rc[1] = bicorn_respond(x, 200, &bad, 1, 0);
@@ -1572,7 +1572,9 @@ arguments(struct bicorn_exchange *x)
 	bicorn_waited(x, INT64_MAX);
 	if (!bicorn_str_eq(bicorn_header(x, "X-None"), ""))
 		rc[7] = 1;
-	for (int i = 0; i < 8; i++)
+	rc[8] = bicorn_send_file(x, 0, -1, 1);
+	rc[9] = bicorn_send_file(x, 0, INT64_MAX, 1);
+	for (int i = 0; i < 10; i++)
 		bicorn_write(x, rc[i] == BICORN_INVALID ? "i" : "0", 1);
 }
 
@@ -1693,7 +1695,7 @@ def wrong(bicorn, compile_app):
 
 def test_arguments_that_cannot_be(wrong):
     """NULL with a length, lengths that are none: nothing is sent."""
-    assert wrong.get("/arguments").body == b"iiiiiii0"
+    assert wrong.get("/arguments").body == b"iiiiiii0ii"
 
 
 def test_trailers_all_or_none(wrong):

@@ -552,7 +552,8 @@ def test_uwsgi(upstream):
         REQUEST_SCHEME="https", DOCUMENT_ROOT="/srv", REMOTE_USER="jane",
         HTTP_HOST="y.org", HTTP_X_REAL_IP="192.0.2.1",
         HTTP_CONTENT_LENGTH="99", HTTP_TRANSFER_ENCODING="chunked",
-        UWSGI_X="y", **{"wsgi.input": "x"})))
+        UWSGI_X="y", **{"wsgi.input": "x", "bicorn.x": "x",
+                        "gunicorn.x": "x"})))
     for name, value in {
             "REQUEST_METHOD": "POST", "PATH_INFO": "/a b",
             "QUERY_STRING": "c=d", "RAW_URI": "/a%20b?c=d",
@@ -566,7 +567,7 @@ def test_uwsgi(upstream):
             "HTTP_X_REAL_IP": "192.0.2.1", "UWSGI_X": "y",
             "SCRIPT_NAME": ""}.items():
         assert env.get(name) == value, name
-    assert "wsgi.input" not in env
+    assert not {"wsgi.input", "bicorn.x", "gunicorn.x"} & set(env)
     assert "HTTP_TRANSFER_ENCODING" not in env
     assert "HTTP_CONTENT_LENGTH" not in env
     upstream.wait_out(r'^192\.0\.2\.1 .*"POST /a%20b\?c=d HTTP/2\.0" 200 ')
