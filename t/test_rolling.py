@@ -92,6 +92,36 @@ def test_failure_on_the_way(booted, tmp_path):  # noqa: F811
     assert server.get("/").body == b"three"
 
 
+def test_two_failures_on_the_way(booted):  # noqa: F811
+    """The second one does not send the new worker home that is needed."""
+    server = booted("-w", 4, "--reload-step", 2)
+    old = server.workers()
+    boot = server.boot
+    boot.unlink()
+    os.mkfifo(boot)
+
+    def new():
+        return sorted(set(server.workers()) - set(old))
+
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: len(new()) == 1, "the first new worker")
+    first = new()
+    boot.write_text("ok two")
+    wait_for(lambda: len(new()) == 3 and
+             len(set(server.workers()) & set(old)) == 3, "two more to boot")
+    for pid in set(new()) - set(first):
+        os.kill(pid, signal.SIGKILL)
+    server.wait_log(r"Reload failed: worker \(pid:\d+\) did not boot; "
+                    r"generation 1 serves on")
+    wait_for(lambda: len(new()) == 2, "an old one to boot again")
+    assert {server.get("/").body for _ in range(50)} <= {b"one", b"two"}
+    assert set(first) <= set(new())
+    boot.write_text("ok one")
+    wait_for(lambda: len(server.workers()) == 4 and
+             not set(first) & set(new()), "the old generation")
+    assert server.log.text().count("Reload failed") == 1
+
+
 def test_another_reload_on_the_way(booted):  # noqa: F811
     """Those who have places of the old ones serve until others are there,
     even when nothing boots any more."""
