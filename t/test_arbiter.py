@@ -426,6 +426,33 @@ def test_failure_is_seen_on_the_terminal(run, life, tmp_path):
 
 # ---- the pid file -----------------------------------------------------------
 
+def test_no_pid_file_before_it_is_ready(bicorn, life, tmp_path):
+    """Nor one that somebody left who is gone: scripts wait for it."""
+    path, boot = tmp_path / "pid", tmp_path / "boot"
+    boot.write_text("hang")
+    path.write_text("999999999\n")
+    server = bicorn("-p", path, "-e", "LIFE_BOOT=%s" % boot, life, wait=False)
+    pid = int(server.wait_log(r"Booting worker with pid: (\d+)").group(1))
+    assert not path.exists()
+    boot.write_text("ok")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_ready()
+    assert path.read_text() == "%d\n" % server.pid
+
+
+def test_two_that_are_started_with_one_pid_file(bicorn, life, tmp_path):
+    """Who is ready second ends, and leaves the file of the first."""
+    path, boot = tmp_path / "pid", tmp_path / "boot"
+    boot.write_text("hang")
+    late = bicorn("-p", path, "-e", "LIFE_BOOT=%s" % boot, life, wait=False)
+    pid = int(late.wait_log(r"Booting worker with pid: (\d+)").group(1))
+    server = bicorn("-p", path, life)
+    boot.write_text("ok")
+    os.kill(pid, signal.SIGKILL)
+    assert late.wait() == 1
+    assert "already running with pid %d" % server.pid in late.log.text()
+    assert path.read_text() == "%d\n" % server.pid
+
 def test_pid_file(bicorn, life, tmp_path):
     path = tmp_path / "pid"
     server = bicorn("-p", "pid", life, cwd=tmp_path)

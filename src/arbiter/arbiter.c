@@ -274,11 +274,27 @@ tell_started(struct generation *g)
 	hooks_tell(g->hooks, &m);
 }
 
+/* Everybody is there for the first time: who waits for that may know it. */
+static bool
+is_on_file(struct arbiter *a)
+{
+	struct err err;
+
+	if (pidfile_write(&a->pidfile, &err) == 0)
+		return true;
+	snprintf(a->reason_text, sizeof(a->reason_text), "%.*s",
+	    (int)sizeof(a->reason_text) - 1, err.text);
+	stop_halt(a, 1, a->reason_text);
+	return false;
+}
+
 /* The generation in service has all its workers for the first time. */
 static void
 complete_serving(struct arbiter *a)
 {
 	a->serving->complete = true;
+	if (!is_on_file(a))
+		return;
 	if (!a->started)
 		tell_started(a->serving);
 	a->started = true;
@@ -293,6 +309,8 @@ static void
 complete_candidate(struct arbiter *a)
 {
 	a->candidate->complete = true;
+	if (!is_on_file(a))
+		return;
 	a->started = true;
 	reload_finish(a);
 	announce_ready(a->serving);

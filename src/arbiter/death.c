@@ -298,10 +298,8 @@ boot_failed(struct arbiter *a, const struct death *d)
 		snprintf(why, sizeof(why),
 		    "worker (pid:%d) did not boot%s%.160s",
 		    (int)d->was.pid,
-		    d->was.late        ? " within boot_timeout" :
-			d->why[0] != '\0' ? ": " :
-					  "",
-		    d->was.late ? "" : d->why);
+		    d->was.late ? " within boot_timeout" : ": ",
+		    d->was.late ? "" : a->last_death);
 		reload_abandon(a, why);
 		return;
 	}
@@ -312,9 +310,10 @@ boot_failed(struct arbiter *a, const struct death *d)
 	else if (d->was.late)
 		stop_halt(a, WORKER_EXIT_BOOT,
 		    "Worker was not ready within boot_timeout.");
-	else if (d->code == WORKER_EXIT_BOOT ||
-	    d->g->backoff.failures >= BOOTS_MAX)
+	else if (d->code == WORKER_EXIT_BOOT)
 		stop_halt(a, WORKER_EXIT_BOOT, "Worker failed to boot.");
+	else if (d->g->backoff.failures >= BOOTS_MAX)
+		give_up(a, WORKER_EXIT_BOOT, "Worker failed to boot.");
 }
 
 /* One after the other dies, and nobody is left who serves. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,10 @@
 
 /* More than a line of /proc/PID/stat has. */
 #define STAT_MAX 4096
+
+/* Others hold the lock for as long as two of them look and write. */
+#define LOCK_MS 2000
+#define LOCK_STEP_MS 10
 
 /* A process has a number before it writes its file. */
 #define BEGAN_MARGIN_S 5
@@ -166,24 +171,64 @@ absolute(const char *path)
 	return out;
 }
 
-int
-pidfile_write(const struct pidfile *p, struct err *err)
+/*
+ * Two that are started at the same time look one after the other: whoever is
+ * second sees what the first has written.  The file's directory is locked, as
+ * each writes a file of its own; where that cannot be, we go on without.
+ */
+static int
+lock_directory_of(const char *path)
 {
-	char temp[PATH_MAX], text[32];
-	int fd = -1, rc = -1, len;
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t len = slash > path ? (size_t)(slash - path) : 1;
+	int fd;
 
-	if (p->path == NULL)
-		return 0;
-	if (snprintf(temp, sizeof(temp), "%s.XXXXXX", p->path) >=
-	    (int)sizeof(temp)) {
+	if (slash == NULL || len >= sizeof(dir))
+		return -1;
+	memcpy(dir, path, len);
+	dir[len] = '\0';
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int ms = 0; fd >= 0 && ms < LOCK_MS; ms += LOCK_STEP_MS) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+			break;
+		poll(NULL, 0, LOCK_STEP_MS);
+	}
+	return fd;
+}
+
+/* A new file beside it; its name is in temp. */
+static int
+make_temp(const struct pidfile *p, char temp[PATH_MAX], struct err *err)
+{
+	struct stat sb;
+	int fd;
+
+	if (snprintf(temp, PATH_MAX, "%s.XXXXXX", p->path) >= PATH_MAX) {
 		err_set(err, "pidfile = %s: too long", p->path);
 		return -1;
 	}
-	fd = mkostemp(temp, O_CLOEXEC);
-	if (fd < 0) {
-		err_sys(err, "pidfile = %s", p->path);
+	/* Of /dev/null there would be no more. */
+	if (stat(p->path, &sb) == 0 && (S_ISDIR(sb.st_mode) ||
+	    S_ISCHR(sb.st_mode) || S_ISBLK(sb.st_mode))) {
+		err_set(err, "pidfile = %s: is a %s", p->path,
+		    S_ISDIR(sb.st_mode) ? "directory" : "device");
 		return -1;
 	}
+	fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0)
+		err_sys(err, "pidfile = %s", p->path);
+	return fd;
+}
+
+static int
+write_file(const struct pidfile *p, struct err *err)
+{
+	char temp[PATH_MAX], text[32];
+	int fd = make_temp(p, temp, err), rc = -1, len;
+
+	if (fd < 0)
+		return -1;
 	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (fd_write_all(fd, text, (size_t)len) == 0 && fchmod(fd, 0644) == 0 &&
 	    rename(temp, p->path) == 0)
@@ -197,19 +242,63 @@ pidfile_write(const struct pidfile *p, struct err *err)
 }
 
 int
+pidfile_write(struct pidfile *p, struct err *err)
+{
+	int lock, rc;
+
+	if (p->path == NULL || p->written)
+		return 0;
+	lock = lock_directory_of(p->path);
+	rc = refuse_running(p->path, err);
+	if (rc == 0)
+		rc = write_file(p, err);
+	p->written = rc == 0;
+	fd_close(&lock);
+	return rc;
+}
+
+int
+pidfile_restore(const struct pidfile *p, struct err *err)
+{
+	return p->written ? write_file(p, err) : 0;
+}
+
+/*
+ * What would be in the way later had better be known now.  A stale file says
+ * that somebody serves, which is not so yet.
+ */
+static int
+prepare(const struct pidfile *p, struct err *err)
+{
+	int lock = lock_directory_of(p->path);
+	char temp[PATH_MAX];
+	int fd = -1;
+
+	if (refuse_running(p->path, err) == 0)
+		fd = make_temp(p, temp, err);
+	if (fd >= 0) {
+		unlink(temp);
+		unlink(p->path);
+		fd_close(&fd);
+		fd_close(&lock);
+		return 0;
+	}
+	fd_close(&lock);
+	return -1;
+}
+
+int
 pidfile_open(struct pidfile *p, const char *path, struct err *err)
 {
-	p->path = p->final = NULL;
+	*p = (struct pidfile){ .path = NULL };
 	if (path == NULL)
 		return 0;
-	if (refuse_running(path, err) != 0)
-		return -1;
 	p->path = absolute(path);
 	if (p->path == NULL) {
 		err_sys(err, "pidfile = %s", path);
 		return -1;
 	}
-	if (pidfile_write(p, err) == 0)
+	if (prepare(p, err) == 0)
 		return 0;
 	free(p->path);
 	p->path = NULL;
@@ -247,7 +336,7 @@ pidfile_promote(struct pidfile *p, struct err *err)
 		return 0;
 	if (refuse_running(p->final, err) != 0)
 		return -1;
-	if (rename(p->path, p->final) != 0) {
+	if (p->written && rename(p->path, p->final) != 0) {
 		err_sys(err, "pidfile = %s", p->final);
 		return -1;
 	}

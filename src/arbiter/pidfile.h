@@ -4,9 +4,11 @@
 
 /*
  * The pid file: the arbiter's number and a line end, mode 0644, put in place
- * by a rename so that no reader ever sees half of it.
+ * by a rename so that no reader ever sees half of it.  It is there when the
+ * service is ready, and not before: scripts wait for it.
  */
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct err;
@@ -14,11 +16,12 @@ struct err;
 struct pidfile {
 	char *path;  /* absolute; NULL: there is none */
 	char *final; /* what it is called once we are promoted, or NULL */
+	bool written;
 };
 
 /*
- * Writes the file at path.  Fails when it names a process that is alive; a
- * stale one is replaced.  path NULL: does nothing.
+ * Remembers path.  Fails when the file names a process that is alive, or
+ * could not be made.  path NULL: does nothing, here and below.
  */
 int pidfile_open(struct pidfile *p, const char *path, struct err *err);
 
@@ -28,8 +31,14 @@ int pidfile_open_second(struct pidfile *p, const char *path, struct err *err);
 /* The file gets the name that the one before us had. */
 int pidfile_promote(struct pidfile *p, struct err *err);
 
-/* Writes it again, wherever it went. */
-int pidfile_write(const struct pidfile *p, struct err *err);
+/*
+ * Writes the file, once.  Fails when it names a process that is alive; a stale
+ * one is replaced.
+ */
+int pidfile_write(struct pidfile *p, struct err *err);
+
+/* One that was written is written again, wherever it went. */
+int pidfile_restore(const struct pidfile *p, struct err *err);
 
 /* Removes the file with ".2" that process pid has left, who was killed. */
 void pidfile_forget_second(const struct pidfile *p, pid_t pid);

@@ -159,7 +159,7 @@ reload_begin(struct arbiter *a)
 		log_info("Another reload: the settings are read once more");
 	if (a->started)
 		notify_reloading(&a->notify);
-	if (pidfile_write(&a->pidfile, &err) != 0)
+	if (pidfile_restore(&a->pidfile, &err) != 0)
 		log_error("%s", err.text);
 	control_restore(a);
 	reading_begin(a);

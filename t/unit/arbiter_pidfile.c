@@ -71,9 +71,12 @@ test_written_and_removed(void **state)
 	(void)state;
 	umask(077);
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
+	assert_int_equal(pidfile_restore(&p, &err), 0);
+	assert_int_equal(access(path, F_OK), -1); /* nobody is ready yet */
+	assert_int_equal(pidfile_write(&p, &err), 0);
 	expect(getpid());
 	unlink(path);
-	assert_int_equal(pidfile_write(&p, &err), 0);
+	assert_int_equal(pidfile_restore(&p, &err), 0);
 	expect(getpid());
 	pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), -1);
@@ -88,6 +91,7 @@ test_relative_path_is_kept(void **state)
 	(void)state;
 	assert_int_equal(pidfile_open(&p, "pid", &err), 0);
 	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(pidfile_write(&p, &err), 0);
 	expect(getpid());
 	pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), -1);
@@ -109,6 +113,10 @@ test_live_one_is_respected(void **state)
 	assert_null(p.path);
 	put("1"); /* EPERM unless we are root, and alive in any case */
 	assert_int_equal(pidfile_open(&p, path, &err), -1);
+	unlink(path);
+	assert_int_equal(pidfile_open(&p, path, &err), 0);
+	put("1"); /* who was ready first */
+	assert_int_equal(pidfile_write(&p, &err), -1);
 	pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), 0);
 }
@@ -141,14 +149,17 @@ test_stale_ones_are_replaced(void **state)
 	for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
 		put(junk[i]);
 		assert_int_equal(pidfile_open(&p, path, &err), 0);
+		assert_int_equal(access(path, F_OK), -1);
+		assert_int_equal(pidfile_write(&p, &err), 0);
 		expect(getpid());
 		pidfile_close(&p);
 	}
 	snprintf(text, sizeof(text), " %d\r\n", (int)dead_pid());
 	put(text);
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
-	expect(getpid());
 	/* Ours already, as after a restart of a container. */
+	snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	put(text);
 	assert_int_equal(pidfile_write(&p, &err), 0);
 	pidfile_close(&p);
 }
@@ -161,6 +172,7 @@ test_somebody_elses_is_left(void **state)
 
 	(void)state;
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
+	assert_int_equal(pidfile_write(&p, &err), 0);
 	put("1\n");
 	pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), 0);
@@ -178,6 +190,8 @@ test_errors_name_the_file(void **state)
 	assert_non_null(strstr(err.text, "/no/such/dir/pid"));
 	assert_non_null(strstr(err.text, "No such file"));
 	assert_int_equal(pidfile_open(&p, dir, &err), -1);
+	assert_int_equal(pidfile_open(&p, "/dev/null", &err), -1);
+	assert_non_null(strstr(err.text, "device"));
 	assert_int_equal(pidfile_open(&p, NULL, &err), 0);
 	assert_int_equal(pidfile_write(&p, &err), 0);
 	pidfile_close(&p);
