@@ -8,6 +8,7 @@ and shows the log.
 import errno
 import os
 import re
+import select
 import signal as signals
 import socket
 import struct
@@ -106,9 +107,9 @@ def run(*args, cwd=None, env=None, stdin=None, timeout=None):
         timeout=timeout or DEADLINE)
 
 
-def _with_stat(field, value):
+def _with_stat(field, value, dead=False):
     """The pids of which /proc/PID/stat has that value in a field, counted
-    from the one behind the name; zombies left out."""
+    from the one behind the name: of those that live, or of zombies."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -118,7 +119,7 @@ def _with_stat(field, value):
         except OSError:
             continue
         fields = stat.rsplit(")", 1)[1].split()
-        if int(fields[field]) == value and fields[0] != "Z":
+        if int(fields[field]) == value and (fields[0] == "Z") == dead:
             found.append(int(entry))
     return sorted(found)
 
@@ -126,6 +127,11 @@ def _with_stat(field, value):
 def processes(session):
     """The pids of a session, zombies left out."""
     return _with_stat(3, session)
+
+
+def zombies(session):
+    """Those that nobody has waited for, or not yet."""
+    return _with_stat(3, session, dead=True)
 
 
 def is_dead(pid):
@@ -157,6 +163,29 @@ def open_files(pid):
         except OSError:
             continue
     return found
+
+
+def descriptors(pid):
+    """What they are, without the numbers of sockets, processes and threads;
+    none of a process that has gone."""
+    try:
+        return sorted(re.sub(r"\d+", "N", x.split(":")[0])
+                      for x in open_files(pid))
+    except OSError:
+        return []
+
+
+def settled(look):
+    """What look() returns once it has been the same for some time: what one
+    who came or left had may be there for a moment more."""
+    seen = []
+
+    def still():
+        seen.append(look())
+        return len(seen) > 9 and all(x == seen[-1] for x in seen[-9:])
+
+    wait_for(still, "things to settle")
+    return seen[-1]
 
 
 def refused(address):
@@ -202,6 +231,7 @@ class Lines:
     def __init__(self, pipe):
         self.lines = []
         self.closed = False
+        self._begun = b""       # a line of which the end is to come
         self._changed = threading.Condition()
         self._pipe = pipe
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -209,20 +239,40 @@ class Lines:
 
     def _read(self):
         with self._pipe:
-            for raw in self._pipe:
+            while not self.closed:
+                self._wait_for_some()
                 with self._changed:
-                    self.lines.append(raw.decode("utf-8", "replace").rstrip("\n"))
-                    self._changed.notify_all()
-        with self._changed:
+                    self._take()
+
+    def _wait_for_some(self, timeout_ms=None):
+        """Whether bytes, or the end, are there to take."""
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        return bool(poll.poll(timeout_ms))
+
+    def _take(self):
+        """What is there: a whole pipe at most.  Under the lock, so that who
+        has it then has all that was written before."""
+        if self.closed or not self._wait_for_some(0):
+            return
+        data = os.read(self._pipe.fileno(), 1 << 16)
+        *whole, self._begun = (self._begun + data).split(b"\n")
+        if not data:
             self.closed = True
-            self._changed.notify_all()
+            whole += [self._begun] if self._begun else []
+        self.lines += [raw.decode("utf-8", "replace") for raw in whole]
+        self._changed.notify_all()
 
     def text(self):
         with self._changed:
+            self._take()
             return "\n".join(self.lines)
 
     def count(self):
+        """How many there are, with those that were written before this call
+        and that nobody has read yet: what comes later is news."""
         with self._changed:
+            self._take()
             return len(self.lines)
 
     def wait(self, pattern, timeout=None, since=0):

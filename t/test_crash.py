@@ -2,10 +2,7 @@
 """Workers that die: who did it, and what happens when they go on dying."""
 import os
 import re
-import shutil
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest

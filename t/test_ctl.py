@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -223,8 +222,7 @@ def test_commands_are_in_the_log(controlled):
     server.wait_log("Handling command: reopen$")
 
 
-def test_log_level_and_reopen(controlled, tmp_path):
-    log = tmp_path / "error.log"
+def test_log_level(controlled):
     server, ctl = controlled()
     ctl.ok("log-level", "debug")
 

@@ -273,7 +273,7 @@ def check_lines(text, counts):
 
 def test_rotation_under_load(bicorn, probe, tmp_path):
     """Rename and USR1, with four processes writing: no line is lost or torn."""
-    access, error = tmp_path / "access.log", tmp_path / "error.log"
+    access = tmp_path / "access.log"
     server = bicorn("--workers", "4", "--access-logfile", access, probe)
     stop, counts = threading.Event(), {}
     clients = [threading.Thread(target=hammer, args=(server, stop, counts, i))

@@ -8,18 +8,16 @@ request although the answer before had not said so.  The counts are small
 here and full with BICORN_SLOW=1.
 """
 import collections
-import contextlib
 import os
 import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 import harness
-from harness import wait_for
+from harness import descriptors, settled, wait_for, zombies
 from test_arbiter import life  # noqa: F401
 from test_upgrade import finish, served, upgrade  # noqa: F401
 
@@ -180,30 +178,6 @@ def start(bicorn, compile_app):
     return lambda *args, **kw: bicorn(*args, module, **kw)
 
 
-def zombies(session):
-    found = []
-    for entry in os.listdir("/proc"):
-        try:
-            text = Path("/proc", entry, "stat").read_text()
-        except OSError:
-            continue
-        fields = text.rsplit(")", 1)[1].split()
-        if fields[0] == "Z" and int(fields[3]) == session:
-            found.append(int(entry))
-    return found
-
-
-def descriptors(pid):
-    """Those that stay; none of a process that has gone."""
-    names = []
-    folder = "/proc/%d/fd/" % pid
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for fd in os.listdir(folder):
-            with contextlib.suppress(FileNotFoundError):
-                names.append(os.readlink(folder + fd).split(":")[0])
-    return sorted(names)
-
-
 def tidy(server, workers, before):
     """As many processes and descriptors as before, none of them dead."""
     wait_for(lambda: len(server.workers()) == workers, "%d workers" % workers)
@@ -223,7 +197,7 @@ SETTINGS = {
 @pytest.mark.parametrize("how", SETTINGS)
 def test_reloads(start, how):
     server = start("-w", 2, *SETTINGS[how])
-    before = descriptors(server.pid)
+    before = settled(lambda: descriptors(server.pid))
     workers = len(server.workers())
     with Clients(server.address) as clients:
         for _ in range(often(3, 20)):
@@ -253,7 +227,7 @@ def test_reloads_over_a_unix_socket(start, tmp_path):
 
 def test_more_and_fewer_workers(start):
     server = start("-w", 2)
-    before = descriptors(server.pid)
+    before = settled(lambda: descriptors(server.pid))
     with Clients(server.address) as clients:
         for _ in range(often(3, 20)):
             server.signal(signal.SIGTTIN)
@@ -314,7 +288,7 @@ def test_recycles(start, how):
         assert len(workers) >= 3
         return len(seen) >= 3 + goal
 
-    before = descriptors(server.pid)
+    before = settled(lambda: descriptors(server.pid))
     with Clients(server.address) as clients:
         wait_for(recycled, "%d recycles" % goal, often(30, 300))
     clients.nothing_lost()
@@ -418,9 +392,10 @@ def test_many_recycles_leave_nothing_behind(start, how):
     for _ in range(8):
         server.get("/")
     wait_for(lambda: len(server.workers()) == 4 + kept, "four workers")
-    before = descriptors(server.pid)
+    before = settled(lambda: descriptors(server.pid))
     # Of one that is up: others may be on their way.
-    inside = max(len(descriptors(pid)) for pid in server.workers())
+    inside = settled(lambda: max(
+        len(descriptors(pid)) for pid in server.workers()))
     seen = set()
 
     def recycled():
@@ -433,6 +408,7 @@ def test_many_recycles_leave_nothing_behind(start, how):
     clients.nothing_lost()
     tidy(server, 4 + kept, before)
     # A worker has no more than the first one had, whatever came between.
-    assert len(descriptors(server.workers()[-1])) <= inside + 2
+    wait_for(lambda: len(descriptors(server.workers()[-1])) <= inside + 2,
+             "the last clients to be closed")
     assert server.stop() == 0
     assert not harness.processes(server.pid)

@@ -5,7 +5,6 @@ import concurrent.futures
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import harness
 from harness import wait_for
 from test_arbiter import life  # noqa: F401
 

@@ -3,7 +3,6 @@
 what may be permitted for their sake.  The real proxies are in test_nginx.py
 and test_fronts.py."""
 import json
-import os
 import socket
 import ssl
 import struct

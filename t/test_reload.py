@@ -509,6 +509,7 @@ def test_arbiter_listens_while_it_reloads(booted):
     server.signal(signal.SIGHUP)
     pid = int(server.wait_log(r"Booting worker with pid: (\d+)",
                               since=mark).group(1))
+    server.wait_log("life: hangs", since=mark)  # it has read the file
     assert server.get("/").body == b"one"
     # A silent worker of those that serve is still found out.
     silent = [w for w in server.workers() if w != pid][0]
@@ -574,7 +575,7 @@ def test_reload_before_the_start_is_through(bicorn, life,  # noqa: F811
     boot = tmp_path / "boot"
     boot.write_text("hang")
     server = bicorn("-e", "LIFE_BOOT=%s" % boot, "-w", 2, life, wait=False)
-    server.wait_log("Booting")
+    server.wait_log("life: hangs")
     boot.write_text("ok")
     server.signal(signal.SIGHUP)
     server.wait_ready()

@@ -3,14 +3,11 @@
 import os
 import signal
 import socket
-import subprocess
-import time
 
 import pytest
 
-import harness
 from harness import refused, wait_for
-from test_arbiter import busy, life, messages  # noqa: F401
+from test_arbiter import life, messages  # noqa: F401
 from test_reload import Load, booted, reload  # noqa: F401
 
 

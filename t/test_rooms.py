@@ -8,7 +8,6 @@ changes, or a symbol that leaks out of the executable fails here.
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 

@@ -451,7 +451,7 @@ def test_upgrade_upon_a_reload(served, tmp_path, of):
     conf.write_text('bind = ["127.0.0.1:0", "%s"];' % more)
     mark = server.mark()
     server.signal(signal.SIGHUP)
-    server.wait_log("Booting worker", since=mark)
+    server.wait_log("life: hangs", since=mark)
     boot.write_text("ok 2")
     new = upgrade(server, pidfile)
     assert "in use" not in server.log.text()
