@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Reloads that go step by step, and listeners that change in one."""
 import os
+import re
 import signal
 import socket
 
@@ -97,25 +98,27 @@ def test_two_failures_on_the_way(booted):  # noqa: F811
     boot.unlink()
     os.mkfifo(boot)
 
-    def new():
-        return sorted(set(server.workers()) - set(old))
+    def new(count):
+        """So many, in their order."""
+        def begun():
+            found = re.findall(r"Booting worker with pid: (\d+)",
+                               server.log.text())
+            return len(found) == len(old) + count and found[len(old):]
+        return [int(pid) for pid in wait_for(begun, "%d to boot" % count)]
 
     server.signal(signal.SIGHUP)
-    wait_for(lambda: len(new()) == 1, "the first new worker")
-    first = new()
+    first, = new(1)
     boot.write_text("ok two")
-    wait_for(lambda: len(new()) == 3 and
-             len(set(server.workers()) & set(old)) == 3, "two more to boot")
-    for pid in set(new()) - set(first):
+    for pid in new(3)[1:]:
         os.kill(pid, signal.SIGKILL)
     server.wait_log(r"Reload failed: worker \(pid:\d+\) did not boot; "
                     r"generation 1 serves on")
-    wait_for(lambda: len(new()) == 2, "an old one to boot again")
+    new(4)  # an old one comes back
     assert {server.get("/").body for _ in range(50)} <= {b"one", b"two"}
-    assert set(first) <= set(new())
+    assert first in server.workers()
     boot.write_text("ok one")
-    wait_for(lambda: len(server.workers()) == 4 and
-             not set(first) & set(new()), "the old generation")
+    wait_for(lambda: first not in server.workers(), "the new one to leave")
+    assert len(server.workers()) == 4
     assert server.log.text().count("Reload failed") == 1
 
 
