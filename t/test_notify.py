@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness import wait_for
 from test_arbiter import life  # noqa: F401
 
@@ -252,3 +253,38 @@ def test_no_sign_of_life_without_workers(bicorn, manager, life,  # noqa: F811
     (tmp_path / "boot").write_text("ok")
     wait_for(lambda: beats(manager) > before + 3, "signs of life again")
     assert server.get("/").status == 200
+
+
+def test_manager_that_has_no_room(bicorn, life, tmp_path):  # noqa: F811
+    """It is busy with others: what counts is said again, the newest of it."""
+    address = str(tmp_path / "busy")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+        s.bind(address)
+        s.settimeout(harness.DEADLINE)
+        others.setblocking(False)
+
+        def fill():
+            with pytest.raises(BlockingIOError):
+                while True:
+                    others.sendto(b"X=1", address)
+
+        def next_one():
+            while True:
+                said = s.recv(4096)
+                if said != b"X=1":
+                    return said
+        fill()
+        server = bicorn("-w", 2, life, env={"NOTIFY_SOCKET": address})
+        ready = b"READY=1\nMAINPID=%d" % server.pid
+        assert next_one() == ready
+        assert next_one() == b"STATUS=Serving: 2 of 2 workers ready"
+        fill()
+        mark = server.mark()
+        server.signal(signal.SIGHUP)
+        server.wait_log("Ready", since=mark)
+        assert next_one() == ready
+        s.settimeout(3)     # nothing is owed, and nothing repeated
+        with pytest.raises(socket.timeout):
+            assert not next_one()
+        assert server.stop() == 0

@@ -184,7 +184,7 @@ next_deadline(const struct arbiter *a)
 {
 	const struct generation *lists[] = { a->serving, a->candidate,
 		a->retired };
-	int64_t due = a->notify.due_ms;
+	int64_t due = notify_deadline(&a->notify, a->looked_ms);
 
 	if (a->upgrade.predecessor != 0 && a->looked_ms + PARENT_MS < due)
 		due = a->looked_ms + PARENT_MS;

@@ -22,6 +22,9 @@
 /* A longer time between two signs of life is as good as none. */
 #define WATCHDOG_MAX_US (24ULL * 3600 * 1000 * 1000)
 
+/* How soon a manager that had no room is tried again. */
+#define AGAIN_MS 1000
+
 /* --- what the manager wants ----------------------------------------------- */
 
 /* A path, or behind an @ a name that is no file's. */
@@ -98,17 +101,31 @@ notify_close(struct notify *n)
 
 /* --- what we say ---------------------------------------------------------- */
 
-static void
-send_text(const struct notify *n, const char *text)
+/* False when the manager has no room for it now. */
+static bool
+send_text(struct notify *n, const char *text)
 {
 	ssize_t sent;
 
 	if (n->fd < 0 || n->mute)
-		return;
+		return true;
 	do
 		sent = sendto(n->fd, text, strlen(text), MSG_NOSIGNAL,
 		    (const struct sockaddr *)&n->address, n->length);
 	while (sent < 0 && errno == EINTR);
+	if (sent >= 0 || errno != EAGAIN)
+		return true;
+	n->behind = true;
+	return false;
+}
+
+/* A turning point: those before it need not be told any more. */
+static void
+send_turn(struct notify *n, const char *text)
+{
+	bool sent = send_text(n, text);
+
+	snprintf(n->owed, sizeof(n->owed), "%s", sent ? "" : text);
 }
 
 void
@@ -118,7 +135,7 @@ notify_ready(struct notify *n, int64_t now_ms)
 
 	/* It may have started a process that is not we: --daemon. */
 	snprintf(text, sizeof(text), "READY=1\nMAINPID=%d", (int)getpid());
-	send_text(n, text);
+	send_turn(n, text);
 	n->due_ms = n->watchdog_ms > 0 ? now_ms : CLOCK_NEVER;
 }
 
@@ -129,13 +146,13 @@ notify_reloading(struct notify *n)
 
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
 	    (long long)clock_us());
-	send_text(n, text);
+	send_turn(n, text);
 }
 
 void
 notify_stopping(struct notify *n)
 {
-	send_text(n, "STOPPING=1");
+	send_turn(n, "STOPPING=1");
 }
 
 void
@@ -157,8 +174,8 @@ notify_status(struct notify *n, const char *text)
 			line[i] = '?';
 	if (strcmp(line + skip, n->status) == 0)
 		return;
-	memcpy(n->status, line + skip, i - skip + 1);
-	send_text(n, line);
+	if (send_text(n, line))
+		memcpy(n->status, line + skip, i - skip + 1);
 }
 
 /* Sends text along with a descriptor; false when that failed. */
@@ -204,6 +221,17 @@ wait_heard(const struct notify *n)
 	fd_close(&ends[0]);
 }
 
+/* What is sent from now on waits until there is room, for a moment. */
+static void
+wait_for_room(const struct notify *n)
+{
+	const struct timeval most = { .tv_sec = HEARD_MS / 1000 };
+
+	if (setsockopt(n->fd, SOL_SOCKET, SO_SNDTIMEO, &most,
+		sizeof(most)) == 0)
+		fd_nonblock(n->fd, false);
+}
+
 void
 notify_heir(struct notify *n, pid_t pid)
 {
@@ -212,6 +240,7 @@ notify_heir(struct notify *n, pid_t pid)
 	if (n->fd < 0 || n->mute)
 		return;
 	snprintf(text, sizeof(text), "MAINPID=%d", (int)pid);
+	wait_for_room(n);
 	send_text(n, text);
 	wait_heard(n);
 	n->mute = true;
@@ -237,6 +266,22 @@ notify_environment(const struct notify *n)
 void
 notify_alive(struct notify *n, int64_t now_ms)
 {
-	send_text(n, "WATCHDOG=1");
-	n->due_ms = now_ms + n->watchdog_ms;
+	bool soon = !send_text(n, "WATCHDOG=1") && n->watchdog_ms > AGAIN_MS;
+
+	n->due_ms = now_ms + (soon ? AGAIN_MS : n->watchdog_ms);
+}
+
+void
+notify_again(struct notify *n)
+{
+	n->behind = false;
+	if (n->owed[0] != '\0' && send_text(n, n->owed))
+		n->owed[0] = '\0';
+}
+
+int64_t
+notify_deadline(const struct notify *n, int64_t now_ms)
+{
+	return n->behind && now_ms + AGAIN_MS < n->due_ms ? now_ms + AGAIN_MS
+							  : n->due_ms;
 }

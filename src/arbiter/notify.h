@@ -5,7 +5,8 @@
 /*
  * Telling the service manager how we are, over the socket that it names in
  * NOTIFY_SOCKET: sd_notify(3), without its library.  Without that variable
- * nothing is ever sent.  A manager that does not listen holds up nobody.
+ * nothing is ever sent.  A manager that does not listen holds up nobody: what
+ * it has no room for is kept, the newest of it, and said later.
  */
 
 #include <stdbool.h>
@@ -26,6 +27,8 @@ struct notify {
 	int64_t watchdog_ms; /* between signs of life; 0: none are wanted */
 	int64_t due_ms;      /* of the next one; CLOCK_NEVER: of none */
 	char status[NOTIFY_STATUS_MAX]; /* what was sent last */
+	char owed[64]; /* a turning point that is still to be sent, or "" */
+	bool behind;   /* something could not be sent */
 };
 
 /*
@@ -55,5 +58,11 @@ void notify_environment(const struct notify *n);
 
 /* A sign of life. */
 void notify_alive(struct notify *n, int64_t now_ms);
+
+/* Sends what is owed; the status is the caller's to repeat. */
+void notify_again(struct notify *n);
+
+/* When there is something to say at the latest; CLOCK_NEVER: nothing. */
+int64_t notify_deadline(const struct notify *n, int64_t now_ms);
 
 #endif

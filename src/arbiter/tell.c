@@ -57,6 +57,7 @@ tell_manager(struct arbiter *a, int64_t now_ms)
 
 	if (n->fd < 0)
 		return;
+	notify_again(n);
 	describe(a, text, sizeof(text));
 	notify_status(n, text);
 	if (now_ms < n->due_ms)
