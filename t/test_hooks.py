@@ -256,6 +256,20 @@ def test_helper_that_dies(bicorn, conf):
 
 
 @python
+def test_helper_with_a_handler(bicorn, conf):
+    """A signal that the settings file handles does not end the helper."""
+    server = bicorn("app:app", cwd=conf('''
+        import signal
+        seen = []
+        signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+        def child_exit(server, worker): server.log.info("H seen %s", seen)
+    '''))
+    os.kill(helper_of(server), signal.SIGUSR1)
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.wait_log(r"H seen \[1\]")
+
+
+@python
 def test_helper_does_not_outlive(bicorn, conf):
     server = bicorn("app:app", cwd=conf('''
         def on_exit(server): pass

@@ -589,10 +589,28 @@ take_listeners(struct helper *h, const char *text, size_t len)
 	}
 }
 
+/* A settings file may have handlers, which end a call: it is made again. */
 static bool
 reply(int fd, const struct helper_reply *r)
 {
-	return send(fd, r, sizeof(*r), MSG_NOSIGNAL) == sizeof(*r);
+	ssize_t n;
+
+	do
+		n = send(fd, r, sizeof(*r), MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(*r);
+}
+
+/* The bytes of the next message; 0 when there will be none. */
+static size_t
+hear(int fd, struct packet *p)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, p, sizeof(*p), 0);
+	while (n < 0 && errno == EINTR);
+	return n >= (ssize_t)sizeof(p->m) ? (size_t)n : 0;
 }
 
 int
@@ -602,7 +620,7 @@ helper_main(const struct settings *s, int fd, pid_t arbiter)
 	struct packet *p = malloc(sizeof(*p));
 	struct helper h = { .arbiter = (int)arbiter };
 	struct err err = { "" };
-	ssize_t n;
+	size_t len;
 
 	if (p == NULL)
 		return 1;
@@ -623,9 +641,9 @@ helper_main(const struct settings *s, int fd, pid_t arbiter)
 	r.events = h.python.events | h.native.events;
 	if (!reply(fd, &r) || r.result != 0 || r.events == 0)
 		return r.result;
-	while ((n = recv(fd, p, sizeof(*p), 0)) >= (ssize_t)sizeof(p->m)) {
+	while ((len = hear(fd, p)) > 0) {
 		if (p->m.moment == HELPER_LISTENERS) {
-			take_listeners(&h, p->text, (size_t)n - sizeof(p->m));
+			take_listeners(&h, p->text, len - sizeof(p->m));
 			continue;
 		}
 		r = (struct helper_reply){ .moment = p->m.moment };
