@@ -421,6 +421,45 @@ def test_readers_that_stop_are_cut(server):
     alive(s)
 
 
+def ended_by_reset(c):
+    try:
+        while c.sock.recv(65536):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
+
+
+def test_readers_that_stop_are_told(server):
+    """Where the end of the connection ends the body, what came of it would
+    look like all of it; and the kernel keeps nothing for who does not read."""
+    s = server("--threads", 1, "--send-timeout", 0.5)
+    pid = s.workers()[0]
+    alive(s)
+    before = descriptors(pid)
+    readers = []
+    for request in (b"GET /big/pieces HTTP/1.0\r\n\r\n",
+                    get("/big/pieces"), get("/big/file")):
+        c = s.connect()
+        c.send(request)
+        readers.append(c)
+    harness.wait_for(lambda: descriptors(pid) > before, "clients")
+    harness.wait_for(lambda: descriptors(pid) <= before, "the end of them")
+    for c in readers:
+        assert ended_by_reset(c)
+        c.close()
+
+
+def test_killed_workers_cut_bodies(server):
+    """Nobody is left who could say that there is more."""
+    s = server("--threads", 1)
+    with s.connect() as c:
+        c.send("GET /big/pieces HTTP/1.0\r\n\r\n")
+        c.until(b"\r\n\r\n")
+        os.kill(s.workers()[0], signal.SIGKILL)
+        assert ended_by_reset(c)
+
+
 def test_minimum_rate_of_a_response(server):
     """Takes a little now and then, less than is asked."""
     s = server("--threads", 1, "--send-min-rate", 1000000,

@@ -74,6 +74,7 @@ struct client {
 	bool peer_closed; /* the peer ended its side */
 	bool keep;        /* after CLIENT_FLUSH: wait for another request */
 	bool fresh;       /* nothing was received yet */
+	bool brittle;     /* client_brittle() */
 	bool sounded;     /* client_sound() was called, and sent ... */
 	uint8_t begun;    /* ... so many bytes of the next status line */
 	bool reprieved;   /* its time was over once, and bytes had come */

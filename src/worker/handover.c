@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a client changes hands between the pool and the acceptor. */
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "base/clock.h"
@@ -89,8 +90,25 @@ client_return(struct worker *w, struct client *c)
 }
 
 void
+client_brittle(struct client *c, bool brittle)
+{
+	const struct linger l = { .l_onoff = brittle, .l_linger = 0 };
+
+	if (c->brittle == brittle)
+		return;
+	c->brittle = brittle;
+	setsockopt(c->conn.fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+}
+
+void
 client_finish(struct worker *w, struct client *c)
 {
+	/*
+	 * Cut, mostly because the client does not read: the kernel is not to
+	 * keep for it, for minutes, what it has of the answer.
+	 */
+	if (!outbound_empty(&c->out))
+		client_brittle(c, true);
 	if (c->left_us != 0) {
 		tally(w, COUNT_BROKEN);
 		tally_sent(w, c, clock_us());

@@ -91,6 +91,7 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	if (!x->head_sent) {
 		size_t at = x->fields_at + client_begun(x->c);
 
+		client_brittle(x->c, x->until_close);
 		iov_add(iov, &n, x->out.data + at, x->gather_at - at);
 	}
 	if (x->chunked && size > 0)

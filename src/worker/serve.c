@@ -35,6 +35,7 @@
 void
 linger_client(struct client *c, int64_t now_ms)
 {
+	client_brittle(c, false);
 	c->conn.transport->shutdown(&c->conn);
 	c->state = CLIENT_LINGER;
 	c->slow = (struct slow){ .since_ms = now_ms };
@@ -301,7 +302,7 @@ run_application(struct exchange *x)
 static bool
 is_cut(const struct exchange *x)
 {
-	return x->state == RESPONSE_ABORTED && x->until_close;
+	return x->state == RESPONSE_ABORTED && x->until_close && x->head_sent;
 }
 
 static void
@@ -342,14 +343,6 @@ serve_one(struct exchange *x, struct client *c)
 
 /* --- what comes after it -------------------------------------------------- */
 
-static void
-reset_connection(struct client *c)
-{
-	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	setsockopt(c->conn.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-}
-
 /* True when nobody is left to read an answer. */
 static bool
 is_lost(const struct client *c)
@@ -381,20 +374,23 @@ close_after(struct exchange *x, struct client *c)
 	bool at_once = may_close_now(x, c);
 
 	if (is_cut(x)) {
-		reset_connection(c);
+		client_brittle(c, true);
 		at_once = true;
 	}
 	if (x->bare) {
 		/* The application may have copies of it, and threads. */
+		client_brittle(c, false);
 		shutdown(c->conn.fd, SHUT_RDWR);
 		at_once = true;
 	}
 	inbound_drop(x->w, c);
 	if (at_once) {
 		/* TLS has an end of its own.  A child may have the socket. */
-		if (!x->broken && !is_cut(x) &&
-		    (x->until_close || c->conn.tls != NULL))
-			c->conn.transport->shutdown(&c->conn);
+		if (!x->broken && !is_cut(x)) {
+			client_brittle(c, false);
+			if (x->until_close || c->conn.tls != NULL)
+				c->conn.transport->shutdown(&c->conn);
+		}
 		client_finish(x->w, c);
 		return;
 	}

@@ -134,6 +134,13 @@ bool client_release(struct client *c);
 /* From the pool: the acceptor has to go on with c, in its c->state. */
 void client_return(struct worker *w, struct client *c);
 
+/*
+ * A brittle connection ends by a reset, by whatever it ends, a SIGKILL too:
+ * without a length and a last chunk nothing else tells the client that it does
+ * not have all of a body.
+ */
+void client_brittle(struct client *c, bool brittle);
+
 /* From the pool: c is over.  Closes the socket. */
 void client_finish(struct worker *w, struct client *c);
 
