@@ -14,7 +14,6 @@
 #include "arbiter/logs.h"
 #include "base/err.h"
 #include "conf/conf.h"
-#include "log/access.h"
 #include "log/log.h"
 #include "net/listen.h"
 #include "score/ledger.h"
@@ -201,7 +200,7 @@ arbiter_check(const struct settings *s, struct err *err)
 		err_sys(err, "chdir = %s", s->chdir);
 		return -1;
 	}
-	if (access_format_check(s->access_log_format, err) != 0 ||
+	if (generation_check_log(s, err) != 0 ||
 	    control_check(s, err) != 0 || child_environment(s, err) != 0)
 		return -1;
 	return worker_check(s, err) == WORKER_EXIT_OK ? 0 : -1;

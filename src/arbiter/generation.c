@@ -26,6 +26,15 @@ python_logs(const struct settings *s)
 	    s->logconfig_dict != NULL || s->logconfig_json != NULL;
 }
 
+int
+generation_check_log(const struct settings *s, struct err *err)
+{
+	if (access_format_check(s->access_log_format, err) == 0)
+		return 0;
+	settings_blame(s, "access_log_format", err);
+	return -1;
+}
+
 static int
 open_parts(struct generation *g, struct err *err)
 {
@@ -43,6 +52,8 @@ open_parts(struct generation *g, struct err *err)
 	to_syslog = s->syslog && !s->disable_redirect_access_to_syslog;
 	if (s->accesslog == NULL && !to_syslog && !python_logs(s))
 		return 0;
+	if (generation_check_log(s, err) != 0)
+		return -1;
 	return access_open(s->accesslog, to_syslog, s->access_log_format,
 	    s->uid, s->gid, &g->access, err);
 }

@@ -73,6 +73,9 @@ struct generation {
 	struct generation *next; /* in the list of the retired */
 };
 
+/* What the settings say of the access log; 0 or -1. */
+int generation_check_log(const struct settings *s, struct err *err);
+
 /*
  * Opens all that the settings name but the sockets.  The settings are taken,
  * also on an error.  Freed with generation_free().

@@ -155,6 +155,13 @@ void settings_free(struct settings **sp);
  */
 const char *settings_text(const struct settings *s, const char *name);
 
+/*
+ * Somebody who understands the value of a setting better has found it to be
+ * wrong, and says so in err: in front of that, "NAME = VALUE (SOURCE): ".
+ */
+void settings_blame(const struct settings *s, const char *name,
+    struct err *err);
+
 /* --print-config: each setting, its value and where that came from. */
 void settings_print(const struct settings *s, FILE *out);
 

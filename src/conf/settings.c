@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/must.h"
 #include "conf/cli.h"
 #include "conf/derive.h"
 #include "conf/env.h"
@@ -291,4 +292,16 @@ settings_text(const struct settings *s, const char *name)
 	if (row == NULL)
 		return other_text(store_of_const(s), name);
 	return store_of_const(s)->slots[setting_id(row)].text;
+}
+
+void
+settings_blame(const struct settings *s, const char *name, struct err *err)
+{
+	const struct setting *row = setting_find(name);
+	const struct written *w;
+
+	must(row != NULL);
+	w = &store_of_const(s)->slots[setting_id(row)].written;
+	if (w->subject != NULL)
+		written_blame(w, err);
 }

@@ -176,8 +176,7 @@ compile_atom(struct access_log *a, struct span *rest, struct err *err)
 	len = close != NULL ? read_conversion(close + 1, &step) : 0;
 	if (len == 0) {
 		err_set(err,
-		    "access_log_format: '%.20s' is not %%(ATOM)s; a plain "
-		    "percent sign is %%%%",
+		    "'%.20s' is not %%(ATOM)s; a plain percent sign is %%%%",
 		    rest->ptr);
 		return -1;
 	}
@@ -191,16 +190,14 @@ static int
 check_text(struct span format, struct err *err)
 {
 	if (format.len > FORMAT_MAX) {
-		err_set(err, "access_log_format: longer than %d bytes",
-		    FORMAT_MAX);
+		err_set(err, "longer than %d bytes", FORMAT_MAX);
 		return -1;
 	}
 	for (size_t i = 0; i < format.len; i++) {
 		unsigned char c = (unsigned char)format.ptr[i];
 
 		if ((c < 0x20 && c != '\t') || c == 0x7f) {
-			err_set(err, "access_log_format: holds the control "
-				     "byte \\x%02x", c);
+			err_set(err, "holds the control byte \\x%02x", c);
 			return -1;
 		}
 	}
@@ -220,7 +217,7 @@ set_reserves(struct access_log *a, struct err *err)
 			reserve += JSON_VALUE_MIN;
 	}
 	if (reserve > ACCESS_LINE_MAX - 1024) {
-		err_set(err, "access_log_format: too many members");
+		err_set(err, "too many members");
 		return -1;
 	}
 	return 0;
@@ -280,8 +277,7 @@ add_members(struct buf *b, struct span text, struct err *err)
 			continue;
 		if (!span_next(&member, '=', &name) ||
 		    !is_member(name, member)) {
-			err_set(err, "access_log_format: '%.*s' is not "
-				     "NAME=%%(ATOM)s",
+			err_set(err, "'%.*s' is not NAME=%%(ATOM)s",
 			    (int)whole.len, whole.ptr);
 			return -1;
 		}
