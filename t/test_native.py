@@ -294,6 +294,71 @@ def test_load_says_too_much(run, broken):
     refused(run, broken("LOAD_LONG"), 3, "broken.so", "xxxx")
 
 
+@pytest.mark.parametrize("code,said", [
+    ("abort();", "was sent SIGABRT"), ("_exit(7);", "exited with code 7"),
+    ("pause();", "was not ready within boot_timeout")])
+def test_object_that_ends_who_opens_it(run, compile_app, code, said):
+    """It says which one, and how."""
+    app = compile_app("""
+        #include <bicorn/app.h>
+        #include <stdlib.h>
+        #include <unistd.h>
+        __attribute__((constructor)) static void begin(void) { %s }
+        static void handle(struct bicorn_exchange *x) { (void)x; }
+        BICORN_APP(.handle = handle)
+    """ % code)
+    r = run("--bind", "127.0.0.1:0", "--boot-timeout", "2", app)
+    assert r.returncode == 1
+    assert "%s: the helper process, which runs the hooks, %s" % (
+        app, said) in r.stderr
+
+
+def test_load_blocks_signals(bicorn, compile_app):
+    """So that the threads it starts have peace; the worker hears them."""
+    server = bicorn("--graceful-timeout", "600", compile_app("""
+        #define _GNU_SOURCE
+        #include <bicorn/app.h>
+        #include <signal.h>
+        static int load(struct bicorn_load *l)
+        {
+            sigset_t all;
+            (void)l;
+            sigfillset(&all);
+            return sigprocmask(SIG_BLOCK, &all, NULL);
+        }
+        static void handle(struct bicorn_exchange *x)
+        {
+            bicorn_reply(x, 200, NULL, "here", 4);
+        }
+        BICORN_APP(.handle = handle, .load = load)
+    """))
+    assert server.get().body == b"here"
+    assert server.stop() == 0
+
+
+@pytest.mark.skipif(bool(harness.SANITIZERS),
+                    reason="ASan does not see that a stack is unwound")
+def test_thread_that_the_application_ends(bicorn, compile_app):
+    """The worker is replaced, as after a crash: no request waits for ever."""
+    server = bicorn("--threads", "2", compile_app("""
+        #include <bicorn/app.h>
+        #include <pthread.h>
+        static void handle(struct bicorn_exchange *x)
+        {
+            if (bicorn_str_eq(x->request->path, "/end"))
+                pthread_exit(NULL);
+            bicorn_reply(x, 200, NULL, "here", 4);
+        }
+        BICORN_APP(.handle = handle)
+    """))
+    for _ in range(2):
+        with server.connect() as c:
+            c.send(harness.request(target="/end"))
+            assert c.rest() == b""
+        server.wait_log(r"\[CRITICAL\] The application has ended thread pool-")
+        assert server.get().body == b"here"
+
+
 def test_load_finds_a_trait(bicorn, compile_app):
     """What load() learns of the application: all threads serve it still."""
     server = bicorn("--threads", "4", compile_app("""
@@ -1578,6 +1643,45 @@ arguments(struct bicorn_exchange *x)
 		bicorn_write(x, rc[i] == BICORN_INVALID ? "i" : "0", 1);
 }
 
+/* NULL with a length, or a length that is none, in every call that has one. */
+static void
+places(struct bicorn_exchange *x)
+{
+	const struct bicorn_str none = { NULL, 5 }, huge = { "x", (size_t)-1 };
+	struct bicorn_header bad = { { NULL, 5 }, { "v", 1 } };
+	struct bicorn_str hello = { NULL, 5 };
+	char line[1];
+	int fd = open("/dev/null", O_RDONLY), rc[10], i;
+
+	rc[0] = bicorn_respond(x, 200, &bad, 1, 0);
+	rc[1] = bicorn_inform(x, 103, &bad, 1);
+	rc[2] = bicorn_note(x, "n", none);
+	rc[3] = bicorn_note(x, "n", huge);
+	rc[4] = (int)bicorn_read(x, NULL, 5);
+	rc[5] = bicorn_reply(x, 200, NULL, NULL, 5);
+	rc[6] = bicorn_reply(x, 200, NULL, "x", (size_t)-1);
+	rc[7] = bicorn_write(x, "x", 1) == BICORN_STATE ? BICORN_INVALID : 0;
+	if (bicorn_respond_reason(x, 200, hello, NULL, 0, -1) != BICORN_OK)
+		return; /* no reason is the usual one */
+	rc[8] = bicorn_send_file(x, fd, 0, -5);
+	rc[9] = bicorn_trailers(x, &bad, 1);
+	close(fd);
+	for (i = 0; i < 10; i++)
+		bicorn_write(x, rc[i] == BICORN_INVALID ? "i" : "0", 1);
+	bicorn_access_line(x, NULL, 0);
+	bicorn_access_line(x, line, 1);
+}
+
+static void
+raw_places(struct bicorn_exchange *x)
+{
+	bicorn_take_over(x, 101, NULL, 0, NULL);
+	if (bicorn_raw_write(x, NULL, 5) == BICORN_INVALID &&
+	    bicorn_raw_write(x, "x", (size_t)-1) == BICORN_INVALID &&
+	    bicorn_raw_read(x, NULL, 5, 0) == BICORN_INVALID)
+		bicorn_raw_write(x, "good", 4);
+}
+
 static void
 half_good_trailers(struct bicorn_exchange *x)
 {
@@ -1668,6 +1772,10 @@ handle(struct bicorn_exchange *x)
 
 	if (bicorn_str_eq(p, "/arguments"))
 		arguments(x);
+	else if (bicorn_str_eq(p, "/places"))
+		places(x);
+	else if (bicorn_str_eq(p, "/raw"))
+		raw_places(x);
 	else if (bicorn_str_eq(p, "/trailers"))
 		half_good_trailers(x);
 	else if (bicorn_str_eq(p, "/replaced"))
@@ -1696,6 +1804,18 @@ def wrong(bicorn, compile_app):
 def test_arguments_that_cannot_be(wrong):
     """NULL with a length, lengths that are none: nothing is sent."""
     assert wrong.get("/arguments").body == b"iiiiiii0ii"
+
+
+def test_places_that_are_none(wrong):
+    """Nothing that happens to be in memory is sent, and nothing crashes."""
+    r = wrong.get("/places", method="POST", body=b"hello")
+    assert r.body == b"i" * 10
+    assert r.reason == "OK"
+    with wrong.connect() as c:
+        c.send("GET /raw HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n"
+               "Upgrade: x\r\n\r\n")
+        c.head()
+        assert c.rest() == b"good"
 
 
 def test_trailers_all_or_none(wrong):

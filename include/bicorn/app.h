@@ -767,6 +767,8 @@ bicorn_reply(struct bicorn_exchange *x, unsigned status,
 	h.name.ptr = "Content-Type";
 	h.name.len = sizeof("Content-Type") - 1;
 	h.value = bicorn_str(content_type);
+	if (len > PTRDIFF_MAX || (body == NULL && len > 0))
+		return BICORN_INVALID;
 	rc = bicorn_respond(x, status, &h, content_type != NULL ? 1 : 0,
 	    (int64_t)len);
 	return rc == BICORN_OK ? bicorn_write(x, body, len) : rc;
@@ -837,6 +839,7 @@ bicorn_access_line(struct bicorn_exchange *x, char *buf, size_t size)
  * then on the bytes of the connection are the application's until handle()
  * returns, which closes it.  *fd_out is the socket, for poll() only: read and
  * write with the calls below, which know TLS and what was already received.
+ * fd_out may be NULL.
  *
  * With status 0 nothing is sent: the application answers by *fd_out itself,
  * and may read, write, duplicate and make it blocking until handle() returns,
@@ -896,7 +899,10 @@ bicorn_listener_at(const struct bicorn_server *server, size_t number,
 	return server->listener(server, number, out);
 }
 
-/* Writes one entry to the error log.  Any thread. */
+/*
+ * Writes one entry to the error log.  Lines stay lines; other control bytes
+ * are shown as \xNN.  Any thread.
+ */
 static inline void
 bicorn_log(const struct bicorn_server *server, int level, const char *text)
 {

@@ -628,7 +628,8 @@ access_text(const struct access_log *a, const struct access_record *r,
 
 	if (len > room)
 		len = room;
-	memcpy(out, buf, len);
+	if (len > 0)
+		memcpy(out, buf, len);
 	return len;
 }
 

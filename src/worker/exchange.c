@@ -193,6 +193,16 @@ of(struct bicorn_exchange *pub)
 	return (struct exchange *)(void *)pub;
 }
 
+/*
+ * Where len bytes may be: not NULL, and not of a length that came of a
+ * subtraction, which would send out what else is in memory.
+ */
+static bool
+is_place(const void *p, size_t len)
+{
+	return len == 0 || (p != NULL && len <= PTRDIFF_MAX);
+}
+
 /* Bytes of the body that were received and not yet read. */
 static uint64_t
 body_left(const struct exchange *x)
@@ -277,6 +287,8 @@ lent_read(struct bicorn_exchange *pub, void *buf, size_t len)
 	size_t n;
 	int rc;
 
+	if (buf == NULL && len > 0)
+		return BICORN_INVALID;
 	if (left == 0 && len > 0 && !in->complete) {
 		rc = x->broken_body ? BICORN_GONE : await_body(x);
 		if (rc != BICORN_OK)
@@ -462,6 +474,8 @@ lent_note(struct bicorn_exchange *pub, struct bicorn_str name,
 {
 	struct exchange *x = of(pub);
 
+	if (!is_place(name.ptr, name.len) || !is_place(value.ptr, value.len))
+		return BICORN_INVALID;
 	return record_note(x, (struct span){ name.ptr, name.len },
 		   (struct span){ value.ptr, value.len }) ?
 	    BICORN_OK : BICORN_NO_MEMORY;
@@ -503,7 +517,8 @@ lent_take_over(struct bicorn_exchange *pub, unsigned status,
 {
 	struct exchange *x = of(pub);
 
-	*fd_out = x->c->conn.fd;
+	if (fd_out != NULL)
+		*fd_out = x->c->conn.fd;
 	return response_take_over(x, status, headers, count);
 }
 
@@ -531,7 +546,7 @@ lent_raw_read(struct bicorn_exchange *pub, void *buf, size_t len,
 
 	if (x->state != RESPONSE_RAW)
 		return BICORN_STATE;
-	if (len == 0)
+	if (len == 0 || !is_place(buf, len))
 		return BICORN_INVALID;
 	got = take_received(c->in, buf, len);
 	if (got > 0)
@@ -567,6 +582,8 @@ lent_raw_write(struct bicorn_exchange *pub, const void *data, size_t len)
 
 	if (x->state != RESPONSE_RAW)
 		return BICORN_STATE;
+	if (!is_place(data, len))
+		return BICORN_INVALID;
 	if (x->broken || !output_write(x->w, c, &iov, 1, false) ||
 	    !output_drain(x->w, c))
 		x->broken = true;

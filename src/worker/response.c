@@ -233,7 +233,8 @@ file_length(int fd, int64_t offset, int64_t *len)
 {
 	struct stat st;
 
-	if (offset < 0 || (*len > 0 && offset > INT64_MAX - *len))
+	if (offset < 0 || *len < -1 ||
+	    (*len > 0 && offset > INT64_MAX - *len))
 		return BICORN_INVALID;
 	if (*len >= 0)
 		return BICORN_OK;

@@ -78,7 +78,8 @@ response_is_id(const struct exchange *x, struct bicorn_str name)
 bool
 response_field_ok(const struct bicorn_header *h)
 {
-	return h != NULL && h->name.len <= INT32_MAX &&
+	return h != NULL && h->name.ptr != NULL &&
+	    h->name.len <= INT32_MAX &&
 	    h->value.len <= INT32_MAX &&
 	    (h->value.ptr != NULL || h->value.len == 0) &&
 	    http_name_ok(span_from(h->name)) &&
@@ -159,6 +160,8 @@ response_start(struct exchange *x, unsigned status, struct span reason,
 {
 	if (x->state != RESPONSE_NONE && x->state != RESPONSE_STARTED)
 		return BICORN_STATE;
+	if (reason.ptr == NULL)
+		reason = http_reason(status);
 	if (status < 200 || status > 999 || reason.len > INT32_MAX ||
 	    !http_value_ok(reason))
 		return undo_start(x, BICORN_INVALID);
@@ -166,8 +169,6 @@ response_start(struct exchange *x, unsigned status, struct span reason,
 	x->taken = 0;
 	x->out.len = x->trailers_out.len = 0;
 	x->keep_open = may_keep(x);
-	if (reason.ptr == NULL)
-		reason = http_reason(status);
 	if (!response_add_first(x, reason) ||
 	    !buf_reserve(&x->out, VARIABLE_ROOM))
 		return undo_start(x, BICORN_NO_MEMORY);
