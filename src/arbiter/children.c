@@ -255,7 +255,8 @@ children_reap(struct arbiter *a, int64_t now_ms)
 		if (find_child(a, pid, &d))
 			bury(a, &d, now_ms);
 		else if (!template_ended(a, pid, d.status, now_ms) &&
-		    !upgrade_ended(a, pid, d.status) && !hooks_ended(a, pid))
+		    !upgrade_ended(a, pid, d.status) &&
+		    !hooks_ended(a, pid, d.status))
 			log_debug("Reaped process %d, a stranger", (int)pid);
 	}
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "arbiter/arbiter_private.h"
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/process.h"
 #include "base/title.h"
 #include "log/log.h"
 #include "net/listen.h"
@@ -24,6 +26,8 @@
 
 /* For a helper to be ready, where boot_timeout sets no limit. */
 #define READY_MS 60000
+/* For one that has closed its socket to end. */
+#define END_MS 1000
 
 struct hooks *
 hooks_hold(struct hooks *h)
@@ -210,26 +214,27 @@ hooks_finish(struct hooks *h, int64_t ms)
 }
 
 static bool
-is_reaped(struct hooks *h, pid_t pid)
+is_reaped(struct hooks *h, pid_t pid, int status)
 {
 	if (h == NULL || h->pid != pid)
 		return false;
 	if (h->fd >= 0 && !h->booting)
 		lost(h);
 	h->pid = 0; /* another process may get the number */
+	h->status = status;
 	return true;
 }
 
 bool
-hooks_ended(struct arbiter *a, pid_t pid)
+hooks_ended(struct arbiter *a, pid_t pid, int status)
 {
 	struct generation *lists[] = { a->serving, a->candidate, a->retired };
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		for (struct generation *g = lists[i]; g != NULL; g = g->next)
-			if (is_reaped(g->hooks, pid))
+			if (is_reaped(g->hooks, pid, status))
 				return true;
-	return is_reaped(a->hooks, pid);
+	return is_reaped(a->hooks, pid, status);
 }
 
 /* --- starting it --------------------------------------------------------- */
@@ -312,9 +317,34 @@ greet(struct hooks *h, const struct helper_reply *r, struct err *err)
 	return 1;
 }
 
-int
-hooks_watch(struct hooks *h, int64_t now_ms, struct err *err)
+/*
+ * It has closed its end of the socket: code of the application, which runs
+ * when its object is opened, has ended the process.
+ */
+static void
+explain_end(struct hooks *h, const char *name, struct err *err)
 {
+	static const char who[] = "the helper process, which runs the hooks,";
+	const char *signal;
+
+	if (h->pid > 0)
+		helper_wait(h->pid, clock_ms() + END_MS, &h->status);
+	h->pid = 0;
+	if (!WIFSIGNALED(h->status)) {
+		err_set(err, "%s: %s exited with code %d", name, who,
+		    WEXITSTATUS(h->status));
+		return;
+	}
+	signal = process_signal(WTERMSIG(h->status));
+	err_set(err, "%s: %s was sent SIG%s", name, who,
+	    signal != NULL ? signal : "NAL");
+}
+
+int
+hooks_watch(const struct generation *g, int64_t now_ms, struct err *err)
+{
+	const char *name = generation_name(g);
+	struct hooks *h = g->hooks;
 	struct helper_reply r;
 	ssize_t n;
 
@@ -325,8 +355,11 @@ hooks_watch(struct hooks *h, int64_t now_ms, struct err *err)
 		return greet(h, &r, err);
 	if (n < 0 && errno == EAGAIN && now_ms < h->due_ms)
 		return 0;
-	err_set(err,
-	    "the helper process, which runs the hooks, does not start");
+	if (n < 0 && errno == EAGAIN)
+		err_set(err, "%s: the helper process, which runs the hooks, "
+		    "was not ready within boot_timeout", name);
+	else
+		explain_end(h, name, err);
 	return -1;
 }
 
@@ -367,7 +400,7 @@ hooks_start(struct arbiter *a, struct generation *g, struct err *err)
 		int64_t left = h->due_ms - clock_ms();
 
 		poll(&p, 1, left > 0 ? (int)left : 0);
-		rc = hooks_watch(h, clock_ms(), err);
+		rc = hooks_watch(g, clock_ms(), err);
 	}
 	return rc < 0 ? -1 : 0;
 }

@@ -21,7 +21,8 @@ struct sockets;
 struct hooks {
 	unsigned holders; /* hooks_hold() and hooks_drop() */
 	int fd;           /* to the helper; -1: it is not there */
-	pid_t pid;
+	pid_t pid;        /* 0: it has ended ... */
+	int status;       /* ... in this way, as of waitpid(2) */
 	uint32_t events;  /* the moments that are wanted */
 	bool late;        /* said that some were lost */
 	bool booting;     /* it was not heard of yet ... */
@@ -44,7 +45,7 @@ int hooks_launch(struct arbiter *a, struct generation *g, struct err *err);
 bool hooks_are_booting(const struct hooks *h);
 
 /* Looks at one that boots.  1: it is ready, 0: not yet, -1: it failed. */
-int hooks_watch(struct hooks *h, int64_t now_ms, struct err *err);
+int hooks_watch(const struct generation *g, int64_t now_ms, struct err *err);
 
 /* Nobody waits for it any more: ends one that boots. */
 void hooks_give_up(struct hooks *h);
@@ -80,6 +81,6 @@ int hooks_ask(struct hooks *h, const struct helper_message *m, int64_t ms);
 void hooks_finish(struct hooks *h, int64_t ms);
 
 /* A process has ended; true when it was a helper. */
-bool hooks_ended(struct arbiter *a, pid_t pid);
+bool hooks_ended(struct arbiter *a, pid_t pid, int status);
 
 #endif

@@ -238,7 +238,7 @@ watch_hooks(struct arbiter *a)
 
 	if (g == NULL || !hooks_are_booting(g->hooks))
 		return;
-	switch (hooks_watch(g->hooks, clock_ms(), &err)) {
+	switch (hooks_watch(g, clock_ms(), &err)) {
 	case 1:
 		hooks_tell_listeners(g->hooks, &g->sockets);
 		tell_reload(g);
