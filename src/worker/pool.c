@@ -18,12 +18,14 @@
 #include "base/fd.h"
 #include "base/must.h"
 #include "conf/conf.h"
+#include "log/log.h"
 #include "worker/exchange.h"
 #include "worker/heritage.h"
 #include "worker/lead.h"
 #include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/serve.h"
+#include "worker/worker.h"
 #include "worker/worker_private.h"
 
 /*
@@ -197,6 +199,21 @@ next_client(struct pool_thread *t, int64_t busy_us)
 	return c != NULL ? c : queue_pop(w->queue);
 }
 
+/*
+ * The application has ended a thread that is not its own, by pthread_exit() or
+ * pthread_cancel(): its client and whatever it holds are lost to the worker.
+ */
+static void
+thread_lost(void *arg)
+{
+	const struct pool_thread *t = arg;
+
+	log_critical("The application has ended thread pool-%u of the server "
+		     "(pthread_exit, pthread_cancel): the worker cannot go on",
+	    t->number);
+	_exit(WORKER_EXIT_ABORTED);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -204,6 +221,7 @@ thread_main(void *arg)
 	const struct heritage *h = t->w->heritage;
 	struct client *c;
 
+	pthread_cleanup_push(thread_lost, t);
 	name_thread(t);
 	exchange_init(&t->x, t->w,
 	    scoreboard_thread(h->board, h->slot, t->number),
@@ -229,6 +247,7 @@ thread_main(void *arg)
 	}
 	fd_close(&t->schedstat);
 	exchange_fini(&t->x);
+	pthread_cleanup_pop(0);
 	return NULL;
 }
 

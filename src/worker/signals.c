@@ -130,9 +130,14 @@ set_catcher(int sig)
 		.sa_sigaction = on_signal,
 		.sa_flags = SA_RESTART | SA_SIGINFO,
 	};
+	sigset_t one;
 
 	sigemptyset(&sa.sa_mask);
 	sigaction(sig, &sa, NULL);
+	/* load() may have blocked it, for threads that it has started. */
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	pthread_sigmask(SIG_UNBLOCK, &one, NULL);
 }
 
 void
