@@ -58,6 +58,8 @@ APP = """
             raise ValueError("in the child")
         if how == "exits" and pid == 0:
             sys.exit(7)
+        if how == "tells" and pid == 0:
+            sys.exit("no more to do")
         start_response("200 OK", [])
         return [b"child" if pid == 0 else b"parent " + status]
 """
@@ -66,6 +68,7 @@ ANSWERS = [
     ("returns", b"parent 1"), ("write", b"parent 1"),
     ("pieces", b"one two 1"), ("file", b"parent 1"), ("hints", b"parent 1"),
     ("closes", b"closes"), ("raises", b"parent 1"), ("exits", b"parent 7"),
+    ("tells", b"parent 1"),
 ]
 
 
@@ -94,7 +97,8 @@ def test_a_child_comes_back(wsgi, tmp_path, how, body):
     with server.connect() as c:
         assert ask(c, how) == body
         server.wait_log({
-            "raises": "ValueError: in the child", "exits": "Ready"}.get(how, MUST_EXIT))
+            "raises": "ValueError: in the child", "exits": "Ready",
+            "tells": "^no more to do$"}.get(how, MUST_EXIT))
         whole(server, c)
     assert server.workers() == workers
     assert server.stop() == 0

@@ -110,7 +110,7 @@ fork_watch(struct wsgi *w)
 	return done != NULL ? 0 : -1;
 }
 
-/* The exit status that sys.exit() asks for. */
+/* The exit status that sys.exit() asks for, whose text Python would show. */
 static int
 exit_status(void)
 {
@@ -124,6 +124,8 @@ exit_status(void)
 		status = 0;
 	else if (PyLong_Check(code))
 		status = (int)PyLong_AsLong(code);
+	else
+		PySys_FormatStderr("%S\n", code);
 	PyErr_Clear();
 	return status;
 }
