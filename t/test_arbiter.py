@@ -652,6 +652,27 @@ def test_max_recycling(bicorn, life, tmp_path):
     assert server.stop() == 0
 
 
+def test_recycling_goes_on_behind_one_that_died(bicorn, life, tmp_path):
+    """While its successor booted; it takes nobody's place any more."""
+    boot = tmp_path / "boot"
+    boot.write_text("ok")
+    server = bicorn("--max-requests", 1, "-e", "LIFE_BOOT=%s" % boot, life)
+    first, = server.workers()
+    boot.unlink()
+    os.mkfifo(boot)  # each worker that boots waits for its line
+    begun = server.mark()
+    assert server.get("/").status == 200
+    server.wait_log("Booting worker", since=begun)
+    os.kill(first, signal.SIGKILL)
+    server.wait_log(r"Worker \(pid:%d\) was sent SIGKILL" % first)
+    boot.write_text("ok")
+    mark = server.mark()
+    assert server.get("/").status == 200
+    server.wait_log("Booting worker", since=mark)
+    boot.write_text("ok")
+    assert server.get("/").status == 200
+
+
 def test_max_worker_memory(bicorn, life):
     server = bicorn("-w", 2, "--max-worker-memory", "200M", life)
     first = server.workers()
