@@ -3,7 +3,9 @@
 done, and whatever happens to clients, threads and the system meanwhile."""
 import errno
 import os
+import re
 import signal
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import harness
+import tlskit
 from harness import request, wait_for
 from test_faults import environment, faults, library  # noqa: F401
 
@@ -70,6 +73,28 @@ def test_right_answers(bicorn, work, connect, environment,  # noqa: F811
     faults.start()  # nothing fails: it counts
     turns(connect(server), 60)
     assert faults.calls("io_submit") > 0
+    assert server.stop() == 0
+
+
+def test_tls(bicorn, work, tmp_path):
+    """Nothing goes past the encryption, beside clients without it."""
+    tlskit.require()
+    cert, key = tlskit.self_signed(tmp_path, "one")
+    conf = tmp_path / "c"
+    conf.write_text('listen = ( { bind = "127.0.0.1:0"; }, { bind = "127.0.0.1:0"; '
+                    'tls = { certfile = "%s"; keyfile = "%s"; }; });' %
+                    (cert, key))
+    server = bicorn("--workers", "1", "--threads", "1", "-c", conf, work,
+                    bind=None)
+    trust = ssl.create_default_context(cafile=cert)
+    trust.check_hostname = False
+    plain, tls = (harness.address_of(x) for x in re.findall(
+        r"https?://[\d.:]+", server.log.text())[:2])
+    conns = [harness.Conn(plain, 20) for _ in range(CLIENTS // 2)]
+    conns += [harness.Conn(tls, 20, trust) for _ in range(CLIENTS // 2)]
+    turns(conns, 30)
+    for c in conns:
+        c.close()
     assert server.stop() == 0
 
 
