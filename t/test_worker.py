@@ -431,7 +431,8 @@ def test_no_descriptors_left(server, tmp_path):
     with_room = [c for c in held if c.sock.fileno() >= 0][:served]
     c = with_room[0]
     c.send(request("POST", "/sum", [("Content-Length", "100000")]))
-    assert c.response().status == 500
+    r = c.response()
+    assert (r.status, r.header("Retry-After")) == (503, "2")
     resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
     for c in held[served:]:
         assert c.response().body == b"hello"

@@ -225,9 +225,14 @@ static enum inbound_verdict
 spool_failed(const struct worker *w, struct inbound *in)
 {
 	bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
+	bool passes = errno == EMFILE || errno == ENFILE || errno == ENOMEM;
 
 	log_error("Cannot keep the body of a request in a file of %s: %s",
 	    spool_directory(w->settings->tmp_upload_dir), strerror(errno));
+	if (passes) {
+		in->overload = COUNT_REFUSED_STORAGE;
+		return refuse(in, 503, "no room for the body now");
+	}
 	return full ? refuse(in, 507, "no space left for the body")
 		    : refuse(in, 500, "the body could not be stored");
 }
