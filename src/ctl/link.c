@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -167,13 +168,38 @@ out:
 	return rc;
 }
 
+/*
+ * A descriptor of the arbiter, which made the socket; another process answers
+ * on it, and ends before the arbiter has.  -1 on kernels before 5.3, and when
+ * the arbiter cannot be seen from here.
+ */
+static int
+open_arbiter(const struct link *l)
+{
+#ifdef SYS_pidfd_open
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	if (getsockopt(l->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+	    who.pid > 0)
+		return (int)syscall(SYS_pidfd_open, who.pid, 0);
+#else
+	(void)l;
+#endif
+	return -1;
+}
+
 void
 link_await_end(struct link *l)
 {
+	struct pollfd arbiter = { .fd = open_arbiter(l), .events = POLLIN };
 	char scratch[256];
 	ssize_t n;
 
 	do
 		n = read(l->fd, scratch, sizeof(scratch));
 	while (n > 0 || (n < 0 && errno == EINTR));
+	while (arbiter.fd >= 0 && poll(&arbiter, 1, -1) < 0 && errno == EINTR)
+		;
+	fd_close(&arbiter.fd);
 }
