@@ -170,6 +170,7 @@ def test_crash_soon_after_the_boot(wsgi):
     assert re.match(r"Reason: Workers do not last: given up after 3 attempts\."
                     r" Worker \(pid:\d+\) was sent SIGABRT!",
                     messages(server)[-1])
+    assert not [x for x in messages(server) if "attempt 4 of 3" in x]
 
 
 @pytest.mark.python

@@ -227,13 +227,21 @@ log_delay(const struct arbiter *a, const struct backoff *b,
 	    a->last_death);
 }
 
-/* It was the last attempt, see crash_loop(). */
+/* It was the last attempt, see crash_loop(): nobody is left who serves. */
 static bool
-is_enough(const struct generation *g)
+is_enough(const struct generation *g, size_t ready)
 {
 	return g->settings->crash_limit > 0 &&
 	    g->backoff.waves >= (uint64_t)g->settings->crash_limit &&
-	    generation_ready(g) == 0;
+	    ready == 0;
+}
+
+/* It still counts among those of its generation when its death is noted. */
+static size_t
+others_ready(const struct death *d)
+{
+	return generation_ready(d->g) -
+	    (d->was.ready_ms != 0 && !d->was.leaving);
 }
 
 static void
@@ -252,7 +260,8 @@ count(struct arbiter *a, const struct death *d, unsigned running,
 		return;
 	backoff_died(b, how, now_ms);
 	if (a->started && d->g == a->serving && b->waves > waves &&
-	    b->waves > 1 && (a->candidate != NULL || !is_enough(d->g)))
+	    b->waves > 1 &&
+	    (a->candidate != NULL || !is_enough(d->g, others_ready(d))))
 		log_delay(a, b, d->g->settings, now_ms);
 }
 
@@ -324,11 +333,11 @@ crash_loop(struct arbiter *a, const struct death *d)
 	char what[96];
 
 	if (a->stop != STOP_NOT || g != a->serving || a->candidate != NULL ||
-	    !is_enough(g))
+	    !is_enough(g, generation_ready(g)))
 		return;
 	snprintf(what, sizeof(what),
-	    "Workers do not last: given up after %u attempts.",
-	    g->backoff.waves);
+	    "Workers do not last: given up after %u attempt%s.",
+	    g->backoff.waves, g->backoff.waves == 1 ? "" : "s");
 	give_up(a,
 	    d->code == WORKER_EXIT_APP ? WORKER_EXIT_APP : WORKER_EXIT_BOOT,
 	    what);
