@@ -1618,6 +1618,8 @@ def test_forms_of_target(wsgi, tmp_path):
     ("there", 4, "has no attribute 'application'"),
     ("there:none", 4, "None"),
     ("there:number", 4, "called"),
+    ("there:later", 4, "one for ASGI"),
+    ("there:fast", 4, "one for ASGI"),
     ("there:a.b", 4, "neither a name nor the call"),
     ("there:make(", 4, "neither a name nor the call"),
     ("there:", 4, "neither a name nor the call"),
@@ -1640,6 +1642,10 @@ def test_targets_that_fail(run, tmp_path, target, code, says):
         "import os\n"
         "none, number = None, 5\n"
         "def app(e, s): pass\n"
+        "async def later(scope, receive, send): pass\n"
+        "class Fast:\n"
+        "    async def __call__(self, scope, receive, send): pass\n"
+        "fast = Fast()\n"
         "def make(): pass\n"
         "def make_fails(): raise TypeError('inside the factory')\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")

@@ -174,21 +174,55 @@ factory_failed(const struct target *t, enum factory_result result)
 	}
 }
 
+/* Whether calling it makes a coroutine: an "async def", or an object of one. */
+static bool
+is_async(PyObject *o)
+{
+	PyObject *called =
+	    PyObject_GetAttrString((PyObject *)Py_TYPE(o), "__call__");
+	bool found = false;
+
+	if (PyFunction_Check(o)) {
+		Py_XDECREF(called);
+		called = o;
+		Py_INCREF(o);
+	}
+	if (called != NULL && PyFunction_Check(called))
+		found = (((PyCodeObject *)PyFunction_GetCode(called))->co_flags &
+		    CO_COROUTINE) != 0;
+	Py_XDECREF(called);
+	PyErr_Clear();
+	return found;
+}
+
+/* Why it can answer no request; NULL when it seems to be able to. */
+static const char *
+why_unfit(PyObject *application)
+{
+	if (application == Py_None)
+		return "the application is None";
+	if (!PyCallable_Check(application))
+		return "the application cannot be called";
+	if (is_async(application))
+		return "the application is one for ASGI, and bicorn runs WSGI "
+		       "ones: wrap it (a2wsgi.ASGIMiddleware)";
+	return NULL;
+}
+
 static int
 find(const struct target *t, PyObject *module)
 {
 	enum factory_result result;
 	PyObject *found = NULL;
+	const char *why;
 
 	result = factory_find(module, t->expr, &found);
 	if (result != FACTORY_FOUND)
 		return factory_failed(t, result);
-	if (found == Py_None || !PyCallable_Check(found)) {
-		bool none = found == Py_None;
-
+	why = why_unfit(found);
+	if (why != NULL) {
 		Py_DECREF(found);
-		return not_found(t, none ? "the application is None" :
-		    "the application cannot be called");
+		return not_found(t, why);
 	}
 	t->w->application = found;
 	return BICORN_LOADED;
