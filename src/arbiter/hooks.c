@@ -189,7 +189,7 @@ void
 hooks_finish(struct hooks *h, int64_t ms)
 {
 	const struct helper_message leaving = { .moment = BICORN_ON_EXIT };
-	int64_t end_ms = clock_ms() + ms;
+	int64_t end_ms = clock_ms() + ms, left;
 	struct helper_reply r;
 	int status;
 
@@ -199,10 +199,10 @@ hooks_finish(struct hooks *h, int64_t ms)
 	/* It reads what is there, then the end, and leaves. */
 	if (h->fd >= 0)
 		shutdown(h->fd, SHUT_WR);
-	while (h->fd >= 0 && clock_ms() < end_ms) {
+	while (h->fd >= 0 && (left = end_ms - clock_ms()) > 0) {
 		struct pollfd p = { .fd = h->fd, .events = POLLIN };
 
-		if (poll(&p, 1, (int)(end_ms - clock_ms())) > 0 &&
+		if (poll(&p, 1, (int)left) > 0 &&
 		    recv(h->fd, &r, sizeof(r), MSG_DONTWAIT) == 0)
 			break;
 	}
