@@ -29,9 +29,6 @@ struct json_t;
 /* A request, and a command, with all that belongs to it. */
 #define REQUEST_MAX 16384
 
-/* A peer that leaves so much untaken is dropped. */
-#define OUTPUT_MAX (16 * 1024 * 1024)
-
 enum peer_kind {
 	PEER_HTTP,
 	PEER_EVENTS,  /* gets an event each second */

@@ -13,8 +13,8 @@
 #define FDS_MAX 1024
 #define PREFIX "fd://"
 
-static unsigned long long
-number_of(const char *name)
+unsigned long long
+activation_number(const char *name)
 {
 	unsigned long long n = 0;
 
@@ -69,9 +69,9 @@ activation_take(struct strlist *out, struct err *err)
 	const char **items;
 	int rc = 0;
 
-	if (number_of("LISTEN_PID") == (unsigned long long)getpid() &&
-	    number_of("LISTEN_FDS") <= FDS_MAX)
-		count = (size_t)number_of("LISTEN_FDS");
+	if (activation_number("LISTEN_PID") == (unsigned long long)getpid() &&
+	    activation_number("LISTEN_FDS") <= FDS_MAX)
+		count = (size_t)activation_number("LISTEN_FDS");
 	if (count > 0) {
 		activation_free(out);
 		items = calloc(count, sizeof(*items));

@@ -14,6 +14,9 @@
 
 struct err;
 
+/* A variable of the environment that is a number; 0 when it is none. */
+unsigned long long activation_number(const char *name);
+
 /*
  * Lists them as fd://3, fd://4#NAME, ...; leaves *out as it is when the
  * variables are not meant for us.  Removes the variables.  Freed with

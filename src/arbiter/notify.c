@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arbiter/activation.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/span.h"
 
 /* How long the manager may take to hear of an heir. */
 #define HEARD_MS 2000
@@ -46,23 +46,13 @@ read_address(struct notify *n, const char *name, struct err *err)
 	return 0;
 }
 
-static unsigned long long
-number_of(const char *name)
-{
-	unsigned long long number = 0;
-
-	if (!span_uint(span_of(getenv(name)), &number))
-		return 0;
-	return number;
-}
-
 /* Half of what it waits for: one that comes late is not missed. */
 static int64_t
 read_watchdog(void)
 {
-	unsigned long long us = number_of("WATCHDOG_USEC");
+	unsigned long long us = activation_number("WATCHDOG_USEC");
 	bool ours = getenv("WATCHDOG_PID") == NULL ||
-	    number_of("WATCHDOG_PID") == (unsigned long long)getpid();
+	    activation_number("WATCHDOG_PID") == (unsigned long long)getpid();
 
 	if (us == 0 || us > WATCHDOG_MAX_US || !ours)
 		return 0;

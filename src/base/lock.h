@@ -23,7 +23,6 @@
 enum lock_rank {
 	LOCK_NONE,
 	LOCK_LATER,
-	LOCK_SPOOL,
 	LOCK_QUEUE, /* taken last, held briefly */
 	LOCK_LOG,
 };
