@@ -16,6 +16,8 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
+#include "files.h"
+
 static char venv[] = "/tmp/bicorn-test-XXXXXX";
 static char cfg[64];
 
@@ -37,16 +39,6 @@ remove_venv(void **state)
 	return rmdir(venv);
 }
 
-static void
-write_cfg(const char *text)
-{
-	FILE *f = fopen(cfg, "w");
-
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
 static int
 tag(const char *setting, char out[32], const char **found, struct err *err)
 {
@@ -63,7 +55,7 @@ expect_tag(const char *text, const char *expected)
 	struct err err;
 	char out[32];
 
-	write_cfg(text);
+	put_file(cfg, text);
 	if (tag(venv, out, &found, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_string_equal(out, expected);
@@ -77,7 +69,7 @@ expect_refused(const char *text)
 	struct err err;
 	char out[32];
 
-	write_cfg(text);
+	put_file(cfg, text);
 	assert_int_equal(tag(venv, out, &found, &err), -1);
 	assert_non_null(strstr(err.text, venv));
 	assert_null(strchr(err.text, '\n'));
@@ -162,7 +154,7 @@ test_precedence(void **state)
 	char out[32];
 
 	(void)state;
-	write_cfg("version = 3.11.2\n");
+	put_file(cfg, "version = 3.11.2\n");
 	setenv("VIRTUAL_ENV", venv, 1);
 	assert_int_equal(tag(NULL, out, &found, &err), 0);
 	assert_string_equal(out, "cpython-311");

@@ -17,6 +17,8 @@
 #include "base/err.h"
 #include "base/fd.h"
 
+#include "files.h"
+
 static char dir[] = "/tmp/bicorn-pidfile.XXXXXX";
 static char path[64];
 
@@ -36,16 +38,6 @@ remove_dir(void **state)
 	(void)state;
 	unlink(path);
 	return rmdir(dir);
-}
-
-static void
-put(const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	assert_int_equal(fclose(f), 0);
 }
 
 static void
@@ -107,15 +99,15 @@ test_live_one_is_respected(void **state)
 
 	(void)state;
 	snprintf(text, sizeof(text), "%d\n", (int)getppid());
-	put(text);
+	put_file(path, text);
 	assert_int_equal(pidfile_open(&p, path, &err), -1);
 	assert_non_null(strstr(err.text, path));
 	assert_null(p.path);
-	put("1"); /* EPERM unless we are root, and alive in any case */
+	put_file(path, "1"); /* EPERM unless we are root, and alive in any case */
 	assert_int_equal(pidfile_open(&p, path, &err), -1);
 	unlink(path);
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
-	put("1"); /* who was ready first */
+	put_file(path, "1"); /* who was ready first */
 	assert_int_equal(pidfile_write(&p, &err), -1);
 	pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), 0);
@@ -147,7 +139,7 @@ test_stale_ones_are_replaced(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(junk) / sizeof(junk[0]); i++) {
-		put(junk[i]);
+		put_file(path, junk[i]);
 		assert_int_equal(pidfile_open(&p, path, &err), 0);
 		assert_int_equal(access(path, F_OK), -1);
 		assert_int_equal(pidfile_write(&p, &err), 0);
@@ -155,11 +147,11 @@ test_stale_ones_are_replaced(void **state)
 		pidfile_close(&p);
 	}
 	snprintf(text, sizeof(text), " %d\r\n", (int)dead_pid());
-	put(text);
+	put_file(path, text);
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
 	/* Ours already, as after a restart of a container. */
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	put(text);
+	put_file(path, text);
 	assert_int_equal(pidfile_write(&p, &err), 0);
 	pidfile_close(&p);
 }
@@ -173,7 +165,7 @@ test_somebody_elses_is_left(void **state)
 	(void)state;
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
 	assert_int_equal(pidfile_write(&p, &err), 0);
-	put("1\n");
+	put_file(path, "1\n");
 	pidfile_close(&p);
 	assert_int_equal(access(path, F_OK), 0);
 	unlink(path);

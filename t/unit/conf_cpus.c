@@ -16,6 +16,8 @@
 
 #include "conf/cpus.h"
 
+#include "files.h"
+
 /* A tree of files as a process in a control group sees it. */
 static char root[] = "/tmp/bicorn-cpus-XXXXXX";
 
@@ -23,7 +25,6 @@ static void
 put(const char *path, const char *text)
 {
 	char name[PATH_MAX];
-	FILE *f;
 
 	snprintf(name, sizeof(name), "%s%s", root, path);
 	for (char *c = name + strlen(root) + 1; *c != '\0'; c++)
@@ -32,10 +33,7 @@ put(const char *path, const char *text)
 			mkdir(name, 0755);
 			*c = '/';
 		}
-	f = fopen(name, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	put_file(name, text);
 }
 
 static int
@@ -49,11 +47,8 @@ begin(void **state)
 static int
 end(void **state)
 {
-	char command[PATH_MAX];
-
 	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", root);
-	return system(command);
+	return remove_folder(root);
 }
 
 static void

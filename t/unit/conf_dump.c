@@ -16,6 +16,8 @@
 #include "conf/file.h"
 #include "conf/store.h"
 
+#include "files.h"
+
 static char *
 printed(void (*print)(FILE *out))
 {
@@ -72,16 +74,6 @@ same(const struct settings *a, const struct settings *b)
 }
 
 static void
-put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void
 test_print_again(void **state)
 {
 	char path[] = "/tmp/bicorn-dump-XXXXXX";
@@ -100,7 +92,7 @@ test_print_again(void **state)
 	close(fd);
 	a = load(sizeof(first) / sizeof(*first), first);
 	text = print_settings(a);
-	put(path, text);
+	put_file(path, text);
 	b = load(3, again);
 	same(a, b);
 	assert_true(b->workers_auto);

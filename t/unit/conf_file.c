@@ -18,6 +18,8 @@
 #include "conf/groups.h"
 #include "conf/store.h"
 
+#include "files.h"
+
 static void
 fini(struct store *st)
 {
@@ -288,21 +290,8 @@ begin(void **state)
 static int
 end(void **state)
 {
-	char command[PATH_MAX];
-
 	(void)state;
-	snprintf(command, sizeof(command), "cd / && rm -rf '%s'", dir);
-	return chdir("/") != 0 || system(command) != 0;
-}
-
-static void
-put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	return chdir("/") != 0 || remove_folder(dir) != 0;
 }
 
 static void
@@ -326,13 +315,13 @@ test_include(void **state)
 	(void)state;
 	assert_int_equal(mkdir("etc", 0755) | mkdir("etc/d", 0755) |
 		mkdir("etc/[x]", 0755), 0);
-	put("etc/main.conf", "backlog = 7\n@include \"d/*.conf\"\n"
+	put_file("etc/main.conf", "backlog = 7\n@include \"d/*.conf\"\n"
 			     "@include \"[x]/y.conf\" # z\ndaemon = true");
-	put("etc/d/1.conf", "threads = 2");
-	put("etc/d/2.conf", "\n@include \"sub\"\nworkers = 3\n");
-	put("etc/d/sub", "max_requests = 9\n");
-	put("etc/[x]/y.conf", "@include \"*.cfg\"\n");
-	put("etc/[x]/z.cfg", "\n\n\nproc_name = \"z\"");
+	put_file("etc/d/1.conf", "threads = 2");
+	put_file("etc/d/2.conf", "\n@include \"sub\"\nworkers = 3\n");
+	put_file("etc/d/sub", "max_requests = 9\n");
+	put_file("etc/[x]/y.conf", "@include \"*.cfg\"\n");
+	put_file("etc/[x]/z.cfg", "\n\n\nproc_name = \"z\"");
 	if (file_apply(&st, "etc/main.conf", NULL, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(st.settings.threads, 2);
@@ -352,13 +341,13 @@ test_include(void **state)
 	    "etc/main.conf");
 	assert_int_equal(st.slots[SETTING_daemon].written.source.line, 4);
 	fini(&st);
-	put("etc/d/sub", "\nmax_requests = x\n");
+	put_file("etc/d/sub", "\nmax_requests = x\n");
 	file_refused("etc/main.conf",
 	    "max_requests = x (etc/d/sub, line 2): is not true");
-	put("etc/d/sub", "threads = 2\n");
+	put_file("etc/d/sub", "threads = 2\n");
 	file_refused("etc/main.conf", "threads (etc/d/sub, line 1): set twice; "
 				      "first in etc/d/1.conf, line 1");
-	put("etc/d/sub", "bind = [\n");
+	put_file("etc/d/sub", "bind = [\n");
 	file_refused("etc/main.conf", "etc/d/sub, line 2: a bracket");
 }
 
@@ -374,21 +363,21 @@ test_files(void **state)
 	file_refused("/dev/zero", "larger than 1 MiB");
 	file_refused("gunicorn.conf.py", "settings in Python");
 	file_refused("python:conf", "settings in Python");
-	put("loop.conf", "@include \"loop.conf\"\n");
+	put_file("loop.conf", "@include \"loop.conf\"\n");
 	file_refused("loop.conf", "does a file include itself?");
-	put("bomb.conf", "@include \"bomb*.conf\"\n@include \"bomb*.conf\"\n");
+	put_file("bomb.conf", "@include \"bomb*.conf\"\n@include \"bomb*.conf\"\n");
 	file_refused("bomb.conf", "bomb.conf, line");
 	/* None is named, and there is none. */
 	assert_int_equal(file_apply(&st, NULL, NULL, &err), 0);
 	assert_null(st.settings.file);
-	put("bicorn.conf", "threads = 9");
+	put_file("bicorn.conf", "threads = 9");
 	assert_int_equal(file_apply(&st, NULL, NULL, &err), 0);
 	assert_string_equal(st.settings.file, "bicorn.conf");
 	assert_int_equal(st.settings.threads, 9);
 	fini(&st);
 	assert_int_equal(file_apply(&st, "file:bicorn.conf", NULL, &err), 0);
 	fini(&st);
-	put("bicorn.conf", "");
+	put_file("bicorn.conf", "");
 	assert_int_equal(file_apply(&st, NULL, NULL, &err), 0);
 	fini(&st);
 }

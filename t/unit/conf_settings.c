@@ -17,6 +17,8 @@
 #include "base/err.h"
 #include "conf/conf.h"
 
+#include "files.h"
+
 /*
  * Everything from argv and the environment to struct settings, in an empty
  * directory and an empty environment.
@@ -37,22 +39,8 @@ begin(void **state)
 static int
 end(void **state)
 {
-	char command[PATH_MAX];
-
 	(void)state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	return chdir("/") != 0 || setenv("PATH", "/usr/bin:/bin", 1) != 0 ||
-	    system(command) != 0;
-}
-
-static void
-put(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
+	return chdir("/") != 0 || remove_folder(dir) != 0;
 }
 
 struct run {
@@ -147,7 +135,7 @@ test_precedence(void **state)
 	setenv("WEB_CONCURRENCY", "2", 1);
 	assert_int_equal(loaded(&r, "a")->workers, 2);
 	settings_free(&r.s);
-	put("bicorn.conf", "workers = 3; raw_env = [ \"A=1\", \"B=2\" ];");
+	put_file("bicorn.conf", "workers = 3; raw_env = [ \"A=1\", \"B=2\" ];");
 	assert_int_equal(loaded(&r, "a")->workers, 3);
 	assert_string_equal(r.s->file, "bicorn.conf");
 	settings_free(&r.s);
@@ -170,7 +158,7 @@ test_precedence(void **state)
 	settings_free(&r.s);
 	/* APP too has all these sources. */
 	unsetenv("BICORN_CMD_ARGS");
-	put("bicorn.conf", "wsgi_app = \"file\";");
+	put_file("bicorn.conf", "wsgi_app = \"file\";");
 	assert_string_equal(loaded(&r, "")->app, "file");
 	settings_free(&r.s);
 	setenv("BICORN_WSGI_APP", "variable", 1);
@@ -189,10 +177,10 @@ test_which_file(void **state)
 	struct run r;
 
 	(void)state;
-	put("bicorn.conf", "threads = 1;");
-	put("env.conf", "threads = 2;");
-	put("args.conf", "threads = 3;");
-	put("line.conf", "threads = 4;");
+	put_file("bicorn.conf", "threads = 1;");
+	put_file("env.conf", "threads = 2;");
+	put_file("args.conf", "threads = 3;");
+	put_file("line.conf", "threads = 4;");
 	assert_int_equal(loaded(&r, "a")->threads, 1);
 	settings_free(&r.s);
 	setenv("BICORN_CONFIG", "env.conf", 1);
@@ -283,9 +271,9 @@ test_errors(void **state)
 	refuses("a", 2, "BICORN_CMD_ARGS (environment): a quote or a backslash "
 			"at its end keeps nothing");
 	unsetenv("BICORN_CMD_ARGS");
-	put("bicorn.conf", "\nthreads = 0");
+	put_file("bicorn.conf", "\nthreads = 0");
 	refuses("a", 1, "threads = 0 (bicorn.conf, line 2): must be 1..1024");
-	put("bicorn.conf", "");
+	put_file("bicorn.conf", "");
 	refuses("--chdir /nonexistent a", 1,
 	    "--chdir /nonexistent (command line): No such file or directory");
 	refuses("--chdir bicorn.conf a", 1,
@@ -392,7 +380,7 @@ test_actions(void **state)
 
 	(void)state;
 	setenv("BICORN_CMD_ARGS", "'--broken", 1);
-	put("bicorn.conf", "broken");
+	put_file("bicorn.conf", "broken");
 	assert_int_equal(load(&r, "--help"), 0);
 	assert_int_equal(r.action, CONF_HELP);
 	assert_int_equal(r.status, 0);
@@ -401,7 +389,7 @@ test_actions(void **state)
 	assert_int_equal(r.action, CONF_VERSION);
 	assert_null(r.s);
 	unsetenv("BICORN_CMD_ARGS");
-	put("bicorn.conf", "");
+	put_file("bicorn.conf", "");
 	assert_null(loaded(&r, "--print-config")->app);
 	assert_int_equal(r.action, CONF_PRINT);
 	settings_free(&r.s);
