@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/forwarded.h"
 
-#include <arpa/inet.h>
 #include <stddef.h>
 #include <string.h>
 

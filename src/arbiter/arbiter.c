@@ -5,11 +5,9 @@
  */
 #include "arbiter/arbiter.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "arbiter/arbiter_private.h"

@@ -2,7 +2,6 @@
 #include "arbiter/bequest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -3,7 +3,6 @@
  * What a worker does between the fork and worker_main(): it lets go of the
  * arbiter's things and of its privileges.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "arbiter/privileges.h"
 
-#include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>

@@ -10,7 +10,6 @@
 #include "arbiter/activation.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "log/log.h"
 #include "net/listen.h"
 

@@ -4,7 +4,6 @@
 
 #include "arbiter/arbiter_private.h"
 #include "arbiter/generation.h"
-#include "base/clock.h"
 
 /* How soon a sign of life that could not be given is tried again. */
 #define AGAIN_MS 1000

@@ -23,7 +23,6 @@
 #include "base/fd.h"
 #include "base/process.h"
 #include "log/log.h"
-#include "worker/worker.h"
 
 /* Hooks of the application that run before a fork may take so long. */
 #define FORK_MAX_MS 10000

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/bulletin.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "conf/words.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/err.h"

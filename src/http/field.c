@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "http/bytes.h"
 #include "http/chunked.h"
 #include "http/head_private.h"
 #include "http/response.h"

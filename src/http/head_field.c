@@ -4,7 +4,6 @@
  * expectations.  Strict: a field that two parsers could understand in two
  * ways is refused (RFC 9112, 11.2).
  */
-#include <string.h>
 
 #include "http/bytes.h"
 #include "http/head_private.h"

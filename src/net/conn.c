@@ -8,7 +8,6 @@
 
 #include "base/fd.h"
 #include "net/listen.h"
-#include "net/proxy.h"
 
 /* Should one of them not pass after all. */
 #define TRIES_MAX 64

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tls/ticket_keys.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -13,7 +13,6 @@
 #include "worker/front.h"
 #include "worker/inbound.h"
 #include "worker/serve.h"
-#include "worker/worker_private.h"
 
 /* Who expects TLS cannot be told anything. */
 static void

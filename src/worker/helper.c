@@ -21,7 +21,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/fd.h"
-#include "base/must.h"
 #include "log/log.h"
 #include "net/listen.h"
 #include "worker/exchange.h"

@@ -2,7 +2,6 @@
 #include "worker/pages.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

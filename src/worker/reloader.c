@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/reloader.h"
 
-#include <errno.h>
 #include <glob.h>
 #include <limits.h>
 #include <poll.h>

@@ -3,16 +3,12 @@
  * How this worker is, for those who look on: the admin process, ps(1).  The
  * acceptor's thread, once a second, so that no request pays for it.
  */
-#include <stdio.h>
-#include <string.h>
 
 #include "base/title.h"
-#include "conf/conf.h"
 #include "log/log.h"
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/heritage.h"
-#include "worker/queue.h"
 #include "worker/scoreboard.h"
 #include "worker/watchdog.h"
 #include "worker/worker_private.h"

@@ -3,11 +3,9 @@
 #include <limits.h>
 #include <linux/sockios.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
-#include "base/clock.h"
 #include "base/must.h"
 #include "base/probe.h"
 #include "base/span.h"

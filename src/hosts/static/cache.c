@@ -11,7 +11,6 @@
  */
 #include "cache.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>

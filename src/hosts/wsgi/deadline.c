@@ -2,7 +2,6 @@
 
 #include "deadline.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>

@@ -11,13 +11,10 @@
 #include <time.h>
 
 #include "body.h"
-#include "call.h"
 #include "deadline.h"
 #include "environ.h"
-#include "errors.h"
 #include "fork.h"
 #include "hooks.h"
-#include "input.h"
 #include "logconfig.h"
 #include "report.h"
 #include "response.h"

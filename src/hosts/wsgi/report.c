@@ -8,8 +8,6 @@
 #include "report.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* As bytes; code points that are no text (surrogates) become escapes. */
 static PyObject *
