@@ -98,6 +98,48 @@ def environment(extra=None, leaks=False):
     return env
 
 
+DENY = r"""
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int
+main(int argc, char **argv)
+{
+	struct sock_filter steps[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CALL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ERROR),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { 4, steps };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+		return 77;
+	execv(argv[1], argv + 1);
+	return 1;
+}
+"""
+
+
+def deny(folder, call, error):
+    """A wrapper for Server under which a system call fails; or None."""
+    if os.uname().machine != "x86_64":
+        return None  # the filter looks at one architecture
+    (folder / "deny.c").write_text(DENY)
+    subprocess.run([*CC.split(), "-DCALL=SYS_" + call, "-DERROR=" + error,
+                    "deny.c", "-o", "deny"], cwd=folder, check=True)
+    if subprocess.run([folder / "deny", "/bin/true"]).returncode == 77:
+        return None
+    return [folder / "deny"]
+
+
 def run(*args, cwd=None, env=None, stdin=None, timeout=None):
     """Runs bicorn to its end: --help, --check-config, settings refused."""
     return subprocess.run(

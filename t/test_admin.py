@@ -733,6 +733,16 @@ def test_limited_files(bicorn, app, limit):
         wait_for(lambda: codes(Admin(server)) == {"2xx": 1}, "the count")
 
 
+def test_no_memory_to_share(bicorn, app, tmp_path):
+    """In a sandbox; the log says what is forbidden there."""
+    deny = harness.deny(tmp_path, "memfd_create", "EPERM")
+    if deny is None:
+        pytest.skip("no seccomp here")
+    server = bicorn("--admin-bind", "127.0.0.1:0", app, wrapper=deny)
+    server.wait_log("cannot be shown: memfd_create: Operation not permitted")
+    assert server.get("/").body == b"hello"
+
+
 def test_names_that_are_no_text(bicorn, app):
     server = bicorn("--admin-bind", "127.0.0.1:0", "--name",
                     os.fsdecode(b"caf\xe9 \x01"), app)

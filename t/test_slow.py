@@ -860,6 +860,16 @@ def test_descriptors_run_out(server):
     assert s.log.text().count("Accepting pauses") == 1
 
 
+def test_accepting_is_forbidden(server, tmp_path):
+    deny = harness.deny(tmp_path, "accept4", "EPERM")
+    if deny is None:
+        pytest.skip("no seccomp here")
+    s = server("--graceful-timeout", 1, wrapper=deny)
+    with s.connect():
+        s.wait_log(r"Accepting pauses: accept4\(\) is forbidden, by a filter .*"
+                   "Operation not permitted")
+
+
 def test_connections_at_the_limit(server):
     """worker_connections: the others wait in the backlog, and are served."""
     s = server("--worker-connections", 10, "--threads", 1)

@@ -137,48 +137,14 @@ def test_sizes(serve, site, size, sendfile):
             assert (r.status, r.body) == (200, data)
 
 
-DENY = r"""
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-int
-main(int argc, char **argv)
-{
-	struct sock_filter steps[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-		    offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendfile, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { 4, steps };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-		return 77;
-	execv(argv[1], argv + 1);
-	return 1;
-}
-"""
-
-
-@pytest.mark.skipif(os.uname().machine != "x86_64",
-                    reason="the filter looks at one architecture")
 def test_kernel_without_sendfile(serve, site, tmp_path):
     """As on some file systems and in some sandboxes."""
-    (tmp_path / "deny.c").write_text(DENY)
-    subprocess.run([*harness.CC.split(), "deny.c", "-o", "deny"],
-                   cwd=tmp_path, check=True)
-    if subprocess.run([tmp_path / "deny", "/bin/true"]).returncode == 77:
+    deny = harness.deny(tmp_path, "sendfile", "EINVAL")
+    if deny is None:
         pytest.skip("no seccomp here")
     data = os.urandom(5000000)
     (site / "big.bin").write_bytes(data)
-    with serve(wrapper=[tmp_path / "deny"]).connect() as c:
+    with serve(wrapper=deny).connect() as c:
         for _ in range(3):
             r = c.get("/big.bin")
             assert (r.status, r.body) == (200, data)

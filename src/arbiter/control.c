@@ -249,8 +249,13 @@ control_began(struct arbiter *a, const struct generation *g)
 	if (a->control.fd < 0)
 		return;
 	if (m.board < 0) {
-		log_warning("Admin: generation %u cannot be shown (ulimit -f)",
-		    g->number);
+		if (errno == EFBIG)
+			log_warning("Admin: generation %u cannot be shown "
+				    "(ulimit -f)", g->number);
+		else
+			log_warning("Admin: generation %u cannot be shown: "
+				    "memfd_create: %s",
+			    g->number, strerror(errno));
 		return;
 	}
 	m.settings = settings_file(g->settings);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Accepting connections, no more than this worker's share of them. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -110,6 +111,22 @@ complain(struct acceptor *a, const char *what)
 	log_warning("Accepting pauses: %s", what);
 }
 
+/* What does not pass is the doing of who has put us into a sandbox. */
+static void
+complain_of_accept(struct acceptor *a, int error)
+{
+	char text[128];
+
+	if (error == EPERM || error == EACCES || error == ENOSYS) {
+		snprintf(text, sizeof(text),
+		    "accept4() is forbidden, by a filter of system calls or a "
+		    "firewall: %s", strerror(error));
+		complain(a, text);
+	} else {
+		complain(a, strerror(error));
+	}
+}
+
 /* False when the address of c has as many connections as it may. */
 static bool
 enter_address(struct acceptor *a, struct client *c)
@@ -199,7 +216,7 @@ accept_one(struct acceptor *a, const struct listener *l)
 		client_put(a, c);
 		if (error == EAGAIN || error == EWOULDBLOCK)
 			return 0;
-		complain(a, strerror(error));
+		complain_of_accept(a, error);
 		return -1;
 	}
 	c->source.kind = SOURCE_CLIENT;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/scoreboard.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ struct scoreboard {
 	char *counts;
 	char *dumps;
 	int fd;
+	int no_fd; /* an errno: why there is none */
 	int event;
 	int left;
 };
@@ -77,6 +79,7 @@ open_memory(struct scoreboard *b)
 {
 	struct rlimit limit, before;
 
+	b->no_fd = EFBIG;
 	if (getrlimit(RLIMIT_FSIZE, &before) != 0)
 		return;
 	limit = before;
@@ -84,8 +87,10 @@ open_memory(struct scoreboard *b)
 	if (limit.rlim_max < b->bytes || setrlimit(RLIMIT_FSIZE, &limit) != 0)
 		return;
 	b->fd = memfd_create("bicorn-scoreboard", MFD_CLOEXEC);
-	if (b->fd >= 0 && ftruncate(b->fd, (off_t)b->bytes) != 0)
+	if (b->fd < 0 || ftruncate(b->fd, (off_t)b->bytes) != 0) {
+		b->no_fd = errno;
 		fd_close(&b->fd);
+	}
 	setrlimit(RLIMIT_FSIZE, &before);
 }
 
@@ -222,6 +227,8 @@ scoreboard_head(struct scoreboard *b)
 int
 scoreboard_fd(const struct scoreboard *b)
 {
+	if (b->fd < 0)
+		errno = b->no_fd;
 	return b->fd;
 }
 
