@@ -772,6 +772,20 @@ def test_queue_has_an_end(server):
     s.wait_out(r'"GET /hello HTTP/1.1" 503 ')
 
 
+def test_free_threads_are_no_queue(server):
+    """Requests that come at the same moment do not wait for a thread while
+    there are enough."""
+    s = server("--threads", 8, "--queue-size", 1)
+    conns = [s.connect() for _ in range(8)]
+    for _ in range(20):
+        for c in conns:
+            c.send(get("/hello"))
+        for c in conns:
+            assert c.response().status == 200
+    for c in conns:
+        c.close()
+
+
 @pytest.mark.alone
 def test_queue_timeout(server):
     """Who waits too long is told so, and does not cost a thread."""

@@ -14,6 +14,7 @@
 #include "worker/acceptor_private.h"
 #include "worker/client.h"
 #include "worker/handshakes.h"
+#include "worker/heritage.h"
 #include "worker/inbound.h"
 #include "worker/queue.h"
 #include "worker/record.h"
@@ -62,14 +63,33 @@ bring_timer_forward(struct acceptor *a, struct client *c)
 		wheel_set(&a->wheel, &c->timer, a->now_ms + wait);
 }
 
-/* More wait than queue_size allows. */
+/* Threads without a request, as of a moment ago. */
+static size_t
+free_threads(const struct worker *w)
+{
+	const struct heritage *h = w->heritage;
+	size_t n = 0;
+
+	for (size_t i = 0; i < scoreboard_threads(h->board); i++)
+		if (atomic_load_explicit(
+			&scoreboard_thread(h->board, h->slot, i)->started_ms,
+			memory_order_relaxed) == 0)
+			n++;
+	return n;
+}
+
+/* More wait than queue_size allows, but for those that threads are to take. */
 static bool
 is_queue_full(const struct acceptor *a)
 {
 	int64_t limit = a->w->settings->queue_size;
+	size_t waiting;
 
-	return limit > 0 && queue_length(a->w->queue) + a->batch_count >=
-	    (size_t)limit;
+	if (limit == 0)
+		return false;
+	waiting = queue_length(a->w->queue) + a->batch_count;
+	return waiting >= (size_t)limit &&
+	    waiting >= (size_t)limit + free_threads(a->w);
 }
 
 void
