@@ -252,5 +252,6 @@ conf_manual_gunicorn(FILE *out)
 	print_verdicts(out, VERDICT_IGNORED,
 	    "These are accepted, and do nothing but a line in the log:");
 	print_verdicts(out, VERDICT_REFUSED,
-	    "These are refused, with a line that says what to do instead:");
+	    "These are refused, with a line that says what to do instead;\n"
+	    "ssl_context only beside a certificate, and ignored otherwise:");
 }
