@@ -738,10 +738,10 @@ def test_half_closed_while_it_waits(one_thread):
 
 def test_reset_while_it_waits(one_thread):
     """Nobody is left to answer: the request is not run."""
-    with occupy(one_thread, 400):
+    with occupy(one_thread, 1000):
         c = one_thread.connect()
         c.send(head("GET /lost HTTP/1.1", HOST))
-        time.sleep(0.1)
+        time.sleep(0.1)  # let it be queued first
         c.reset()
         one_thread.wait_out('"GET /lost HTTP/1.1" 499 0 ')
     alive(one_thread)

@@ -133,7 +133,8 @@ def test_way_back(served, tmp_path, number):
         os.kill(server.pid, number)
         server.wait_log(r"Booting worker", since=mark)
         wait_for(lambda: len(server.workers()) == 2, "another worker")
-        time.sleep(0.3)  # one that boots is not READY yet
+        again, = set(server.workers()) - {new}
+        wait_for(lambda: "busy" in title(again), "it to be READY")
         os.kill(new, signal.SIGTERM)
         server.wait_log(r"Upgrade: the new arbiter \(pid:%d\) exited with "
                         r"code 0; this one serves on" % new, since=mark)
