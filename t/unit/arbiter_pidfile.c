@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The pid file's rules. */
-#include <stdarg.h>
+#include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -132,7 +134,8 @@ test_stale_ones_are_replaced(void **state)
 	    "                                                        "
 	    "                  12\n";
 	static const char *const junk[] = { "", "\n", "x", "-1\n", "0\n",
-		"99999999999999999999\n", "12 34\n", long_one };
+		"99999999999999999999\n", "12 34\n", "4294967297\n",
+		long_one };
 	struct pidfile p;
 	struct err err;
 	char text[32];
@@ -189,6 +192,95 @@ test_errors_name_the_file(void **state)
 	pidfile_close(&p);
 }
 
+/* Who ended counts as gone before its parent has noticed. */
+static void
+test_zombie(void **state)
+{
+	pid_t pid = fork();
+	struct pidfile p;
+	struct err err;
+	char text[32];
+	siginfo_t info;
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT),
+	    0);
+	snprintf(text, sizeof(text), "%d\n", (int)pid);
+	put(text);
+	assert_int_equal(pidfile_open(&p, path, &err), 0);
+	pidfile_close(&p);
+	waitpid(pid, NULL, 0);
+}
+
+/* One of our name counts as the owner, whatever the clock says. */
+static void
+test_namesake(void **state)
+{
+	const struct timespec old[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	pid_t pid = fork();
+	struct pidfile p;
+	struct err err;
+	char text[32];
+
+	(void)state;
+	if (pid == 0) {
+		alarm(20);
+		pause();
+	}
+	snprintf(text, sizeof(text), "%d\n", (int)pid);
+	put(text);
+	assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	assert_int_equal(pidfile_open(&p, path, &err), -1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlink(path);
+}
+
+/* Of somebody else, who may not be asked. */
+static void
+test_another_user(void **state)
+{
+	struct pidfile p;
+	struct err err;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (getuid() != 0)
+		skip();
+	put("1\n");
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(chmod(dir, 0755), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(setuid(65534) == 0 &&
+			    pidfile_open(&p, path, &err) == -1 &&
+			    strstr(err.text, "already running") != NULL
+		    ? 0
+		    : 1);
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+	unlink(path);
+}
+
+/* Nobody writes to it, and nobody waits for that. */
+static void
+test_fifo(void **state)
+{
+	struct pidfile p;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(20);
+	assert_int_equal(pidfile_open(&p, path, &err), 0);
+	alarm(0);
+	pidfile_close(&p);
+	unlink(path);
+}
+
 int
 main(void)
 {
@@ -199,6 +291,10 @@ main(void)
 		cmocka_unit_test(test_stale_ones_are_replaced),
 		cmocka_unit_test(test_somebody_elses_is_left),
 		cmocka_unit_test(test_errors_name_the_file),
+		cmocka_unit_test(test_zombie),
+		cmocka_unit_test(test_namesake),
+		cmocka_unit_test(test_another_user),
+		cmocka_unit_test(test_fifo),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
