@@ -208,7 +208,7 @@ test_zombie(void **state)
 	assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT),
 	    0);
 	snprintf(text, sizeof(text), "%d\n", (int)pid);
-	put(text);
+	put_file(path, text);
 	assert_int_equal(pidfile_open(&p, path, &err), 0);
 	pidfile_close(&p);
 	waitpid(pid, NULL, 0);
@@ -230,7 +230,7 @@ test_namesake(void **state)
 		pause();
 	}
 	snprintf(text, sizeof(text), "%d\n", (int)pid);
-	put(text);
+	put_file(path, text);
 	assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
 	assert_int_equal(pidfile_open(&p, path, &err), -1);
 	kill(pid, SIGKILL);
@@ -250,7 +250,7 @@ test_another_user(void **state)
 	(void)state;
 	if (getuid() != 0)
 		skip();
-	put("1\n");
+	put_file(path, "1\n");
 	assert_int_equal(chmod(path, 0644), 0);
 	assert_int_equal(chmod(dir, 0755), 0);
 	pid = fork();
