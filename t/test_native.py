@@ -1128,6 +1128,46 @@ def test_writev_of_many_parts(server, flush):
     assert r.body == expected
 
 
+@pytest.mark.parametrize("count,size,length", [
+    (40, 1000, -1), (40, 1000, 40001), (2000, 100, -1), (2000, 100, 200001),
+    (2000, 100, 150050), (512, 1000, -1), (513, 1000, -1), (3, 6000, -1)])
+def test_writev_is_one_chunk(bicorn, compile_app, count, size, length):
+    """However many parts there are, behind what was gathered."""
+    server = bicorn(compile_app(r"""
+        #include <bicorn/app.h>
+        static char data[2 * %(count)d * %(size)d];
+        static struct bicorn_str parts[%(count)d];
+        static int load(struct bicorn_load *l)
+        {
+            int i;
+            (void)l;
+            for (i = 0; i < %(count)d; i++) {
+                parts[i].ptr = data + 2 * i * %(size)d;
+                parts[i].len = %(size)d;
+                memset(data + 2 * i * %(size)d, 'a' + i %% 23, %(size)d);
+            }
+            return BICORN_LOADED;
+        }
+        static void handle(struct bicorn_exchange *x)
+        {
+            bicorn_respond(x, 200, NULL, 0, %(length)d);
+            bicorn_write(x, "x", 1);
+            bicorn_writev(x, parts, %(count)d);
+        }
+        BICORN_APP(.handle = handle, .load = load)
+    """ % {"count": count, "size": size, "length": length}))
+    whole = b"x" + b"".join(b"%c" % (ord("a") + i % 23) * size
+                            for i in range(count))
+    with server.connect() as c:
+        c.send(harness.request(target="/", headers=[("Connection", "close")]))
+        c.head()
+        body = c.rest()
+    if length >= 0:
+        assert body == whole[:length]
+    else:
+        assert body == b"%x\r\n%s\r\n0\r\n\r\n" % (len(whole), whole)
+
+
 @pytest.mark.parametrize("length", ["", "&length=20000000"])
 def test_large_body(server, length):
     r = server().get("/pattern?bytes=20000000&piece=333333" + length)

@@ -22,6 +22,10 @@
 #define GATHER_MAX 16384
 /* The rest of a body that is no shorter than this is sent without a copy. */
 #define GATHER_REST 2048
+/* Parts of a body that go out in one call, and what goes with them. */
+#define PARTS_MAX 512
+#define IOV_FRONT 3
+#define IOV_BACK 2
 
 static size_t
 gathered(const struct exchange *x)
@@ -73,21 +77,22 @@ may_hold(const struct exchange *x)
 	    exchange_may_go_on(x);
 }
 
-/*
- * Sends the head if it waits, what was gathered, then part, then tail.
- * announced: bytes of a file that belong to the same chunk and follow.
- */
 static bool
-emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
-    struct bicorn_str tail)
+may_emit(struct exchange *x)
 {
-	struct iovec iov[6], *first = iov;
-	char chunk[HTTP_CHUNK_HEAD_MAX];
-	uint64_t size = gathered(x) + part.len + announced;
+	return !x->broken && (x->head_sent || exchange_take_turn(x));
+}
+
+/*
+ * Begins with the head if it waits, the size of the chunk, and what was
+ * gathered; returns how many of iov these are, IOV_FRONT at most.
+ */
+static int
+add_front(struct exchange *x, struct iovec *iov,
+    char chunk[HTTP_CHUNK_HEAD_MAX], uint64_t size)
+{
 	int n = 0;
 
-	if (x->broken || (!x->head_sent && !exchange_take_turn(x)))
-		return false;
 	if (!x->head_sent) {
 		size_t at = x->fields_at + client_begun(x->c);
 
@@ -97,21 +102,77 @@ emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
 	if (x->chunked && size > 0)
 		iov_add(iov, &n, chunk, http_chunk_begin(chunk, size));
 	iov_add(iov, &n, x->out.data + x->gather_at, gathered(x));
+	return n;
+}
+
+/* Sends them; size bytes of them are of the body, and more: others follow. */
+static bool
+put(struct exchange *x, struct iovec *iov, int n, uint64_t size, bool more)
+{
+	x->put += size;
+	x->head_sent = true;
+	x->out.len = x->gather_at;
+	if (may_hold(x) && output_hold(x->w, x->c, &iov, &n))
+		return true;
+	send_begin(x);
+	if (!more && later_put(x, iov, n))
+		return !x->broken;
+	x->broken = !output_write(x->w, x->c, iov, n, more);
+	send_end(x);
+	return !x->broken;
+}
+
+/*
+ * Sends the head if it waits, what was gathered, then part, then tail.
+ * announced: bytes of a file that belong to the same chunk and follow.
+ */
+static bool
+emit(struct exchange *x, struct bicorn_str part, uint64_t announced,
+    struct bicorn_str tail)
+{
+	struct iovec iov[IOV_FRONT + 1 + IOV_BACK];
+	char chunk[HTTP_CHUNK_HEAD_MAX];
+	uint64_t size = gathered(x) + part.len + announced;
+	int n;
+
+	if (!may_emit(x))
+		return false;
+	n = add_front(x, iov, chunk, size);
 	iov_add(iov, &n, part.ptr, part.len);
 	if (x->chunked && size > 0 && announced == 0)
 		iov_add(iov, &n, "\r\n", 2);
 	iov_add(iov, &n, tail.ptr, tail.len);
-	x->put += size - announced;
-	x->head_sent = true;
-	x->out.len = x->gather_at;
-	if (may_hold(x) && output_hold(x->w, x->c, &first, &n))
-		return true;
-	send_begin(x);
-	if (announced == 0 && later_put(x, first, n))
-		return !x->broken;
-	x->broken = !output_write(x->w, x->c, first, n, announced > 0);
-	send_end(x);
-	return !x->broken;
+	return put(x, iov, n, size - announced, announced > 0);
+}
+
+/* As emit(), the first len bytes of all parts as one chunk, not copied. */
+static bool
+emit_parts(struct exchange *x, const struct bicorn_str *parts, size_t len)
+{
+	struct iovec iov[IOV_FRONT + PARTS_MAX + IOV_BACK];
+	char chunk[HTTP_CHUNK_HEAD_MAX];
+	uint64_t size = gathered(x);
+	int n;
+
+	if (!may_emit(x))
+		return false;
+	n = add_front(x, iov, chunk, size + len);
+	for (; len > 0; parts++) {
+		size_t part = parts->len < len ? parts->len : len;
+
+		if (n == IOV_FRONT + PARTS_MAX) {
+			if (!put(x, iov, n, size, true))
+				return false;
+			n = 0;
+			size = 0;
+		}
+		iov_add(iov, &n, parts->ptr, part);
+		size += part;
+		len -= part;
+	}
+	if (x->chunked)
+		iov_add(iov, &n, "\r\n", 2);
+	return put(x, iov, n, size, false);
 }
 
 static const struct bicorn_str nothing = { NULL, 0 };
@@ -165,17 +226,42 @@ lend_rest(struct exchange *x)
 		loan_give(x->w, x->c);
 }
 
-/* A length that came of a subtraction or a failed snprintf() is seen here. */
+/*
+ * A length that came of a subtraction or a failed snprintf() is seen here.
+ * *len_out is that of all parts.
+ */
 static bool
-are_parts(const struct bicorn_str *parts, size_t count)
+are_parts(const struct bicorn_str *parts, size_t count, size_t *len_out)
 {
+	size_t sum = 0;
+
+	*len_out = 0;
 	if (parts == NULL && count > 0)
 		return false;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		if (parts[i].len > 0 &&
-		    (parts[i].ptr == NULL || parts[i].len > PTRDIFF_MAX))
+		    (parts[i].ptr == NULL || parts[i].len > PTRDIFF_MAX - sum))
 			return false;
+		sum += parts[i].len;
+	}
+	*len_out = sum;
 	return true;
+}
+
+/* More than would be gathered goes out together, and now. */
+static int
+write_many(struct exchange *x, const struct bicorn_str *parts, size_t len)
+{
+	len = allowed(x, len);
+	x->taken += len;
+	if (len == 0)
+		return BICORN_OK;
+	if (x->state == RESPONSE_STARTED)
+		response_commit(x, false);
+	if (!emit_parts(x, parts, len))
+		return BICORN_GONE;
+	lend_rest(x);
+	return BICORN_OK;
 }
 
 int
@@ -183,11 +269,14 @@ response_write(struct exchange *x, const struct bicorn_str *parts,
     size_t count)
 {
 	int rc = body_state(x);
+	size_t len;
 
 	if (rc != BICORN_OK)
 		return rc;
-	if (!are_parts(parts, count))
+	if (!are_parts(parts, count, &len))
 		return BICORN_INVALID;
+	if (count > 1 && !x->no_body && gathered(x) + len > GATHER_MAX)
+		return write_many(x, parts, len);
 	for (size_t i = 0; i < count; i++) {
 		struct bicorn_str part = parts[i];
 
