@@ -293,7 +293,10 @@ socket_option(int fd, int option)
 	return value;
 }
 
-/* The path of a bound unix socket, in the form of a spec. */
+/*
+ * The path of a bound unix socket, in the form of a spec.  Behind one that
+ * fills all of sun_path the kernel counts a NUL for which there is no room.
+ */
 static void
 unix_path(const union name *n, socklen_t len, char out[LISTEN_PATH_ROOM + 1])
 {
@@ -301,6 +304,8 @@ unix_path(const union name *n, socklen_t len, char out[LISTEN_PATH_ROOM + 1])
 	    len - offsetof(struct sockaddr_un, sun_path) :
 	    0;
 
+	if (used > LISTEN_PATH_ROOM)
+		used = LISTEN_PATH_ROOM;
 	memcpy(out, n->un.sun_path, used);
 	out[used] = '\0';
 	if (used > 0 && out[0] == '\0')

@@ -269,6 +269,29 @@ test_inherited(void **state)
 	listen_close(&l, true);
 }
 
+/* One that takes all of the address, without a NUL at its end. */
+static void
+test_inherited_longest(void **state)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	const size_t room = sizeof(a.sun_path);
+	char longest[sizeof(a.sun_path) + 1], fd[32];
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct listener *l;
+
+	(void)state;
+	snprintf(longest, sizeof(longest), "%s/%0*d", dir,
+	    (int)(room - strlen(dir) - 1), 7);
+	memcpy(a.sun_path, longest, room);
+	assert_int_equal(bind(sock, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(sock, 1), 0);
+	snprintf(fd, sizeof(fd), "fd://%d", sock);
+	l = open_ok(fd, 0);
+	assert_string_equal(l->host, longest);
+	listen_close(&l, true);
+	unlink(longest);
+}
+
 #define SERVERS 8
 
 /* Waits until all may begin, opens, says whether it could, and stays. */
@@ -346,6 +369,7 @@ main(void)
 		cmocka_unit_test(test_relative),
 		cmocka_unit_test(test_abstract),
 		cmocka_unit_test(test_inherited),
+		cmocka_unit_test(test_inherited_longest),
 		cmocka_unit_test(test_race),
 	};
 
