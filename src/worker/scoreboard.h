@@ -177,8 +177,8 @@ void scoreboard_sum(struct scoreboard *b, size_t worker,
 char *scoreboard_dump(struct scoreboard *b, size_t worker);
 
 /*
- * The descriptor of the memory, owned by b, or -1 and errno; and the view of a process that
- * got it from the arbiter, which takes fd, also on an error.
+ * The descriptor of the memory, owned by b, or -1 and errno; and the view of a
+ * process that got it from the arbiter, which takes fd, also on an error.
  */
 int scoreboard_fd(const struct scoreboard *b);
 struct scoreboard *scoreboard_attach(int fd, struct err *err);
