@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-
 #define FDS 2
 
 /* Room for the descriptors, aligned as it has to be. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "arbiter/backoff.h"
 
-
 static const int64_t delays_ms[] = { 0, 100, 500, 1000, 2000, 5000, 10000 };
 
 #define LEVEL_MAX (sizeof(delays_ms) / sizeof(delays_ms[0]) - 1)

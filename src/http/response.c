@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/response.h"
 
-
 #include "http/bytes.h"
 
 #define REASON(status, text)                                                   \

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "score/counts.h"
 
-
 const struct count_info count_infos[COUNT_COUNT] = {
 #define COUNTER(id, family, label, value, help) \
 	[COUNT_##id] = { family, label, value, help },

@@ -11,7 +11,6 @@
 
 #include "errors.h"
 
-
 #include "free.h"
 #include "report.h"
 

@@ -8,7 +8,6 @@
 
 #include "factory.h"
 
-
 /* A call, taken apart. */
 struct call_parts {
 	PyObject *name;
