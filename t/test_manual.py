@@ -179,7 +179,8 @@ def rows(title):
                       re.M)
 
 
-@pytest.mark.parametrize("title, least", [("UWSGI", 40), ("NGINX UNIT", 33)])
+@pytest.mark.parametrize("title, least", [
+    ("UWSGI", 40), ("WAITRESS", 16), ("MOD_WSGI", 23), ("NGINX UNIT", 33)])
 def test_every_row_leads_somewhere(title, least):
     """What is to be written instead exists; a row says something."""
     table = rows(title)
