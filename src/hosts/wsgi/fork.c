@@ -1,43 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A process that a view forks, as multiprocessing does, inherits the signal
- * handlers of the server, which would tell a worker to stop that it is not:
- * it could not be terminated.  It gets the default actions back.  Programs
- * that are executed have them anyway.
- *
- * The connection is its parent's.  When it comes back from the view it must
- * not answer, nor go on as the pool thread that it is a copy of.
+ * The connection of a process that a view forks, as multiprocessing does, is
+ * its parent's.  When it comes back from the view it must not answer, nor go
+ * on as the pool thread that it is a copy of.
  */
 
 #include "fork.h"
 
 #include "wsgi.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include "report.h"
 #include "thread.h"
-
-static void
-reset_signals(void)
-{
-	static const int signals[] = {
-		SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGABRT
-	};
-	struct sigaction sa;
-	size_t i;
-
-	for (i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		if (sigaction(signals[i], NULL, &sa) != 0 ||
-		    sa.sa_handler == SIG_IGN)
-			continue;
-		sa.sa_handler = SIG_DFL;
-		sa.sa_flags = 0;
-		sigaction(signals[i], &sa, NULL);
-	}
-}
 
 /*
  * The thread that forked is the main one of the child, which only later
@@ -75,7 +51,6 @@ after_fork(PyObject *self, PyObject *unused)
 
 	(void)unused;
 	w->child = true;
-	reset_signals();
 	take_main_thread();
 	Py_RETURN_NONE;
 }
