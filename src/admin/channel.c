@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fd.h"
+
 #define FDS 2
 
 /* Room for the descriptors, aligned as it has to be. */
@@ -53,20 +55,21 @@ channel_send(int fd, const struct channel_message *m)
 	return n == (ssize_t)sizeof(*m);
 }
 
-/* Takes what came along; more or fewer than we expect are closed. */
+/* Takes the two that came along; one that came alone is closed. */
 static void
 take_fds(struct msghdr *h, struct channel_message *out)
 {
 	struct cmsghdr *c;
 
 	for (c = CMSG_FIRSTHDR(h); c != NULL; c = CMSG_NXTHDR(h, c)) {
-		int fds[FDS];
+		int fds[FDS] = { -1, -1 };
 
-		if (c->cmsg_level != SOL_SOCKET ||
-		    c->cmsg_type != SCM_RIGHTS ||
-		    c->cmsg_len != CMSG_LEN(sizeof(fds)))
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+		    c->cmsg_len > CMSG_LEN(sizeof(fds)))
 			continue;
-		memcpy(fds, CMSG_DATA(c), sizeof(fds));
+		memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+		if (c->cmsg_len < CMSG_LEN(sizeof(fds)))
+			fd_close(&fds[0]);
 		out->board = fds[0];
 		out->settings = fds[1];
 	}

@@ -690,6 +690,8 @@ control_obey(struct arbiter *a)
 
 	while (a->control.fd >= 0 &&
 	    channel_receive(a->control.fd, &m) == CHANNEL_GOT) {
+		fd_close(&m.board); /* it has none to send us */
+		fd_close(&m.settings);
 		if (m.kind != CHANNEL_COMMAND)
 			continue;
 		log_command(&m);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -58,6 +59,38 @@ test_descriptors(void **state)
 	close(ends[1]);
 }
 
+/* One that comes alone is not kept open. */
+static void
+test_one_descriptor(void **state)
+{
+	struct channel_message m = { .kind = CHANNEL_GENERATION }, got;
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { .room = "" };
+	struct iovec iov = { &m, sizeof(m) };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control) };
+	int ends[2], before;
+
+	(void)state;
+	assert_int_equal(channel_open(ends), 0);
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &ends[0], sizeof(int));
+	assert_int_equal(sendmsg(ends[0], &h, 0), sizeof(m));
+	before = dup(ends[0]); /* the lowest that is free */
+	close(before);
+	assert_int_equal(channel_receive(ends[1], &got), CHANNEL_GOT);
+	assert_int_equal(got.board, -1);
+	assert_int_equal(got.settings, -1);
+	assert_int_equal(dup(ends[0]), before);
+	close(before);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* One that does not read holds up nobody. */
 static void
 test_full(void **state)
@@ -81,6 +114,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_one_descriptor),
 		cmocka_unit_test(test_full),
 	};
 
