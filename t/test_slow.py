@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 import attack
 import harness
+from test_admin import Admin
 
 BIG = 8 << 20
 # Bytes that a large upload has; 1 GiB takes a disk that is quick enough.
@@ -896,6 +898,42 @@ def test_connections_at_the_limit(server):
         c.send(get("/hello"))
         assert c.response().status == 200
     for c in held:
+        c.close()
+
+
+def test_places_for_others(server):
+    """Where all are taken, who gives nothing has to go and hears why; who
+    goes on stays."""
+    s = server("--worker-connections", 4, "--threads", 1, "--rate-grace", 60,
+               "--body-min-rate", 1000, "--send-min-rate", 1000,
+               "--header-timeout", 60, "--body-timeout", 60,
+               "--send-timeout", 60, "--admin-bind", "127.0.0.1:0")
+    half, stopped, reader, steady = (s.connect(timeout=20) for _ in range(4))
+    half.send("GET / HT")
+    stopped.send(post("Content-Length: 1000") + b"x" * 100)
+    reader.send(get("/big"))
+    left = 2000000
+    steady.send(post("Content-Length: %d" % left))
+    served = []
+    while len(served) < 3:
+        c = s.connect()
+        c.send(get("/hello"))
+        while not select.select([c.sock], [], [], 0.1)[0]:
+            steady.send(b"x" * 2000)
+            left -= 2000
+            for other in served:
+                assert other.get("/hello").status == 200
+        assert c.response().status == 200
+        served.append(c)
+    steady.send(b"x" * left)
+    assert steady.response().status == 200
+    for c in half, stopped:
+        assert c.response().status == 408
+        assert c.rest() == b""
+    assert len(reader.rest()) < BIG
+    counters = Admin(s).status()["counters"]
+    assert counters["evicted_connections"] == 3
+    for c in served:
         c.close()
 
 
