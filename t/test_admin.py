@@ -178,6 +178,20 @@ def test_never_back(watched):
     assert m["bicorn_reloads_total"] == 1
 
 
+def test_failed_reloads(watched, tmp_path):
+    conf = tmp_path / "c"
+    conf.write_text("threads = 2;")
+    server, admin = watched("-c", conf)
+    conf.write_text("threads = none;")
+    for count in 1, 2:
+        mark = server.mark()
+        server.signal(signal.SIGHUP)
+        server.wait_log("Reload failed", since=mark)
+        wait_for(lambda: admin.metrics()["bicorn_failed_reloads_total"] ==
+                 count, "the count")
+    assert admin.metrics()["bicorn_reloads_total"] == 0
+
+
 def test_lost_requests(watched):
     server, admin = watched("--threads", 2)
     with server.connect() as c:

@@ -228,6 +228,33 @@ def test_clients_that_leave(bicorn, work, connect, faults,  # noqa: F811
     assert server.stop() == 0
 
 
+def test_an_application_that_wants_sigpipe(wsgi, connect, tmp_path):
+    """Who leaves does not end the worker, as the call knows no flag."""
+    server = wsgi("""
+        import signal, time
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        def app(environ, start_response):
+            end = time.perf_counter() + 0.00006
+            while time.perf_counter() < end:
+                pass
+            start_response("200 OK", [("Content-Length", "5")])
+            return [b"hello"]
+        """, "--workers", "1", "--threads", "1",
+        bind="unix:%s" % (tmp_path / "s"))
+    conns = connect(server)
+    workers = server.workers()
+    for _ in range(10):
+        gone = [server.connect() for _ in range(20)]
+        for c in conns + gone:
+            c.send(request())
+        for c in gone:
+            c.close()
+        for c in conns:
+            assert c.response().body == b"hello"
+    assert server.workers() == workers
+    assert server.stop() == 0
+
+
 def test_the_last_of_a_connection(bicorn, work, connect):
     """Connection: close beside those that go on."""
     server = bicorn("--workers", "1", "--threads", "1", work)

@@ -2471,3 +2471,17 @@ def test_input_of_unknown_length_in_parts(wsgi):
         c.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
                "\r\n6\r\nabcdef\r\n1\r\ng\r\n0\r\n\r\n")
         assert c.response().body == b"[b'abc', b'de', b'fg', b'']"
+
+
+def test_errors_without_an_end_of_line(wsgi):
+    """The end of a request ends a line, and so does a great length."""
+    server = wsgi('''
+        def app(environ, start_response):
+            environ["wsgi.errors"].write("x" * 20000)
+            environ["wsgi.errors"].write("short")
+            start_response("204 No Content", [])
+            return []
+    ''')
+    assert server.get("/").status == 204
+    server.wait_log("^x{20000}$")
+    server.wait_log("^short$")
