@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bicorn(8): settings, then run, check or print. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,21 +19,6 @@ complain(const char *text)
 {
 	log_complain("error", text);
 	return 1;
-}
-
-/* A socket must never become somebody's standard output. */
-static int
-open_standard(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= 2);
-	if (fd < 0)
-		return -1;
-	close(fd);
-	return 0;
 }
 
 static int
@@ -120,7 +104,7 @@ main(int argc, char **argv)
 	struct err err;
 	int status = 1;
 
-	if (open_standard() != 0) {
+	if (fd_standard() != 0) {
 		err_sys(&err, "/dev/null");
 		return complain(err.text);
 	}

@@ -313,6 +313,56 @@ def test_object_that_ends_who_opens_it(run, compile_app, code, said):
         app, said) in r.stderr
 
 
+@pytest.mark.parametrize("code,said", [
+    ("(void)l;", "%s: its helper() failed"),
+    ("memset(l->error, 'A', l->error_size);", "[ERROR] " + 511 * "A")])
+def test_helper_fails(run, compile_app, code, said):
+    """With no word, and with more than there is room for."""
+    app = compile_app("""
+        #include <bicorn/app.h>
+        static void handle(struct bicorn_exchange *x) { (void)x; }
+        static int helper(struct bicorn_load *l) { %s return 3; }
+        static int event(void *app, const struct bicorn_event *e)
+        {
+            return app != NULL && e != NULL;
+        }
+        BICORN_APP(.handle = handle, .helper = helper, .event = event,
+            .events = BICORN_MOMENT(BICORN_WHEN_READY))
+    """ % code)
+    r = run("--bind", "127.0.0.1:0", app)
+    assert r.returncode == 1
+    assert (said % app if "%" in said else said) + (
+        "," if "%" in said else "\n") in r.stderr
+
+
+def test_load_closes_the_standard_descriptors(bicorn, compile_app):
+    """No socket gets their numbers, into which logs would be written."""
+    server = bicorn(compile_app("""
+        #include <bicorn/app.h>
+        #include <sys/stat.h>
+        #include <unistd.h>
+        static int load(struct bicorn_load *l)
+        {
+            (void)l;
+            return close(0) + close(1) + close(2);
+        }
+        static void handle(struct bicorn_exchange *x)
+        {
+            char kinds[3];
+            int fd;
+            for (fd = 0; fd < 3; fd++) {
+                struct stat st;
+                int rc = fstat(fd, &st);
+                kinds[fd] = rc == 0 && S_ISCHR(st.st_mode) ? 'c' : '?';
+            }
+            bicorn_reply(x, 200, NULL, kinds, 3);
+        }
+        BICORN_APP(.handle = handle, .load = load)
+    """))
+    for _ in range(3):
+        assert server.get().body == b"ccc"
+
+
 def test_load_blocks_signals(bicorn, compile_app):
     """So that the threads it starts have peace; the worker hears them."""
     server = bicorn("--graceful-timeout", "600", compile_app("""

@@ -13,6 +13,7 @@
 #include "app/python.h"
 #include "app/target.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "conf/conf.h"
 
 #ifndef BICORN_PKGLIBDIR
@@ -237,6 +238,7 @@ call_load(const struct settings *s, const struct bicorn_server *server,
 	if (!APP_HAS(a->ops, load))
 		return 0;
 	rc = a->ops->load(&l);
+	fd_standard(); /* it may have closed them, as daemon(3) does */
 	a->instance = l.app;
 	a->traits |= l.traits;
 	if (rc == BICORN_LOADED)

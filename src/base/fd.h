@@ -14,6 +14,12 @@ void fd_close(int *fd);
 /* Closes all from first to last that are open. */
 void fd_close_range(unsigned first, unsigned last);
 
+/*
+ * Opens /dev/null for those of 0, 1 and 2 that are closed: a socket must never
+ * become somebody's standard output.  0, or -1 with errno.
+ */
+int fd_standard(void);
+
 /* 0, or -1 with errno. */
 int fd_nonblock(int fd, bool on);
 int fd_cloexec(int fd, bool on);

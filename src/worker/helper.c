@@ -116,6 +116,7 @@ read_settings(const struct settings *base, const char *name, int fd)
 		    name);
 	else if (app.ops->settings(&a.pub) != 0 && why[0] == '\0')
 		snprintf(why, sizeof(why), "%s: cannot be read", name);
+	why[sizeof(why) - 1] = '\0';
 	if (why[0] != '\0')
 		a.out.len = 0;
 	answer_end(&a, why);
@@ -486,8 +487,12 @@ prepare_module(struct helper *h, struct listener_module *m,
 		return 0;
 	rc = m->app.ops->helper(&l);
 	m->app.instance = l.app;
-	if (rc != BICORN_LOADED)
+	why[sizeof(why) - 1] = '\0';
+	if (rc != BICORN_LOADED && why[0] != '\0')
 		log_error("%s", why);
+	else if (rc != BICORN_LOADED)
+		log_error("%s: its helper() failed, and does not say why",
+		    *target != '\0' ? target : h->w.settings->app);
 	return rc;
 }
 

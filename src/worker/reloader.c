@@ -167,7 +167,8 @@ add(struct reloader *r, const char *path)
 static void
 add_module(void *arg, const char *path)
 {
-	add(arg, path);
+	if (path != NULL)
+		add(arg, path);
 }
 
 static void
