@@ -90,8 +90,9 @@ void tls_bundle_paths(const struct tls_bundle *b,
 
 /*
  * Makes a context of b and checks all that can be checked: that keys and
- * certificates belong together, that names of ciphers exist.  warn, which may
- * be NULL, hears of certificates that are out of date, or soon will be.
+ * certificates belong together, that names of ciphers exist.  warn hears of
+ * certificates that are out of date, or soon will be; NULL: the same bundle
+ * was checked before, and what takes long is not checked again.
  * Constant from then on: any thread may use it; neither c nor b is needed
  * further.  The caller frees with tls_free(), at any time: connections keep
  * it as long as they need it.
