@@ -39,10 +39,11 @@
  *	               bicorn_note(), bicorn_notes(), bicorn_variables(),
  *	               bicorn_waited(), bicorn_listener_at(),
  *	               bicorn_access_line(),
+ *	               bicorn_take_over() with status 0,
  *	               bicorn_request.id, BICORN_LOG_PLAIN, BICORN_LOG_ACCESS;
  *	               moments: events, event(), helper();
- *	               settings(), files();
- *	               bicorn_load.flags, .number and .arbiter;
+ *	               settings(), files(), thread_idle(), traits;
+ *	               bicorn_load.flags, .number, .arbiter and .traits;
  *	               fork_prepare(), fork_parent(), fork_child()
  */
 
@@ -820,10 +821,10 @@ bicorn_notes(const struct bicorn_server *server, const struct bicorn_str **out)
 /*
  * Copies what access_log_format makes of this request as it is now, best
  * after bicorn_finish(), without an end of line and not terminated, and
- * returns its length.  The server then
- * logs no line for it: that is left to the application, which may do it by
- * BICORN_LOG_ACCESS.  size of BICORN_ACCESS_LINE_MAX is enough; 0 when nobody
- * wants an access log.  Since 1.1.
+ * returns its length.  The server then logs no line for it: that is left to
+ * the application, which may do it by BICORN_LOG_ACCESS.  size of
+ * BICORN_ACCESS_LINE_MAX is enough; 0 when nobody wants an access log.  Since
+ * 1.1.
  */
 static inline size_t
 bicorn_access_line(struct bicorn_exchange *x, char *buf, size_t size)

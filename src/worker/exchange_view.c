@@ -74,20 +74,20 @@ exchange_listener(const struct bicorn_server *server, size_t number,
 {
 	const struct lent *lent = (const struct lent *)(const void *)server;
 	const struct worker *w = lent->worker;
+	struct bicorn_listener all = { .size = out->size };
 	const struct listener *l;
 
-	if (out->size < sizeof(*out) || number >= w->listener_count)
+	if (number >= w->listener_count)
 		return BICORN_INVALID;
 	l = w->listeners[number];
-	*out = (struct bicorn_listener){
-		.size = out->size,
-		.name = str_from(l->name),
-		.bind = str_from(l->spec),
-		.address = str_from(l->host),
-		.port = l->port,
-		.is_unix = l->is_unix,
-		.tls = l->tls,
-	};
+	all.name = str_from(l->name);
+	all.bind = str_from(l->spec);
+	all.address = str_from(l->host);
+	all.port = l->port;
+	all.is_unix = l->is_unix;
+	all.tls = l->tls;
+	/* As much of it as the application was built to know. */
+	memcpy(out, &all, out->size < sizeof(all) ? out->size : sizeof(all));
 	return BICORN_OK;
 }
 

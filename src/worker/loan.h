@@ -22,8 +22,8 @@ void loan_give(struct worker *w, struct client *c);
 /*
  * Lends what is kept of earlier answers, by output_hold() above all: the
  * acceptor offers it to the socket when the thread has not done so within a
- * millisecond or two.  The pool thread that
- * owns c, and that has put it where pool_held() finds it.
+ * millisecond or two.  The pool thread that owns c, and that has put it where
+ * pool_held() finds it.
  */
 void loan_hold(struct worker *w, struct client *c);
 

@@ -342,14 +342,6 @@ serve_one(struct exchange *x, struct client *c)
 
 /* --- what comes after it -------------------------------------------------- */
 
-/* True when nobody is left to read an answer. */
-static bool
-is_lost(const struct client *c)
-{
-	return (atomic_load_explicit(&c->owner, memory_order_relaxed) &
-		   EVENT_LOST) != 0;
-}
-
 /*
  * When the client asked for the end and has nothing more to say, the socket
  * can go at once: no byte is there whose arrival could answer with a reset.
@@ -359,7 +351,7 @@ may_close_now(const struct exchange *x, const struct client *c)
 {
 	const struct inbound *in = c->in;
 
-	if (x->broken || is_lost(c))
+	if (x->broken || client_vanished(c, 0))
 		return true;
 	return x->state == RESPONSE_DONE && !in->head.keep_alive &&
 	    !c->readable && inbound_is_all(in) &&
