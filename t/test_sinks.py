@@ -631,6 +631,21 @@ def test_logconfig(wsgi, tmp_path, how):
                     else r"\[DEBUG\] a debug entry")
 
 
+def test_logconfig_with_handlers_of_its_own(wsgi, tmp_path):
+    """And none for root, which gunicorn does not take."""
+    path = tmp_path / "logging.json"
+    path.write_text(json.dumps({
+        "version": 1,
+        "formatters": {"own": {"format": "OWN %(message)s"}},
+        "handlers": {"out": {"class": "logging.StreamHandler",
+                             "formatter": "own",
+                             "stream": "ext://sys.stdout"}},
+        "loggers": {"shop": {"level": "DEBUG", "handlers": ["out"]}}}))
+    server = wsgi(LOGGING_APP, "--log-config-json", path)
+    assert server.get("/").body == b"10 1"
+    server.wait_out("^OWN a debug entry")
+
+
 def test_logconfig_that_is_wrong(wsgi):
     server = wsgi(LOGGING_APP, "--log-config", "/nonexistent/x", wait=False)
     server.wait_log("FileNotFoundError: /nonexistent/x")

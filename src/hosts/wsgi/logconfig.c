@@ -3,7 +3,9 @@
 /*
  * gunicorn configures logging for its own process, which is the
  * application's: loggers of the application are set up there, on top of the
- * names below, which files written for gunicorn refer to.
+ * names below, which files written for gunicorn refer to.  Handlers and
+ * formatters of a dictionary stand beside those below and not in their place,
+ * other than in gunicorn, where root then has a handler that is not there.
  */
 
 #include "logconfig.h"
@@ -147,9 +149,12 @@ static const char code[] =
     "else:\n"
     "    if kind == 'logconfig_json':\n"
     "        with open(value, encoding='utf-8') as f:\n"
-    "            base.update(json.load(f))\n"
+    "            given = json.load(f)\n"
     "    else:\n"
-    "        base.update(json.loads(value))\n"
+    "        given = json.loads(value)\n"
+    "    for group in 'handlers', 'formatters':\n"
+    "        given[group] = {**base[group], **given.get(group, {})}\n"
+    "    base.update(given)\n"
     "    logging.config.dictConfig(base)\n";
 
 static const char *const kinds[] = { "logconfig_dict", "logconfig_json",
