@@ -106,6 +106,27 @@ def test_a_child_comes_back(wsgi, tmp_path, how, body):
         2 if how == "returns" else 1)
 
 
+def test_a_child_can_be_terminated(wsgi):
+    """By itself: the worker does not hear of it."""
+    server = wsgi("""
+        import os, signal, time
+        def app(environ, start_response):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(30)
+                while True:
+                    time.sleep(1)
+            os.kill(pid, signal.SIGTERM)
+            _, status = os.waitpid(pid, 0)
+            start_response("200 OK", [])
+            return [b"%d" % os.waitstatus_to_exitcode(status)]
+        """)
+    workers = server.workers()
+    for _ in range(2):
+        assert server.get("/").body == b"-15"
+    assert server.workers() == workers
+
+
 def test_by_tls(wsgi, tmp_path):
     """Without a close notify, after which the client would read no more."""
     tlskit.require()

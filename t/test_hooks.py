@@ -91,6 +91,24 @@ def test_all_of_them(bicorn, conf):
 
 
 @python
+def test_requests_are_told_beside_a_log_of_errors(bicorn, conf):
+    """Python has the error log only, and the hooks of requests go on."""
+    where = conf('''
+        logconfig_dict = {
+            "version": 1, "disable_existing_loggers": False,
+            "handlers": {"h": {"class": "logging.StreamHandler"}},
+            "root": {"handlers": ["h"]},
+            "loggers": {"gunicorn.error": {
+                "handlers": ["h"], "level": "INFO", "propagate": False}}}
+        def pre_request(worker, req):
+            worker.log.info("H pre_request %s", req.path)
+    ''')
+    server = bicorn("app:app", cwd=where)
+    server.get("/there")
+    server.wait_log("H pre_request /there")
+
+
+@python
 def test_no_helper_without_hooks(bicorn, conf):
     server = bicorn("app:app", cwd=conf("threads = 2"))
     assert helper_of(server) is None

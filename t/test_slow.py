@@ -904,10 +904,10 @@ def test_connections_at_the_limit(server):
 def test_places_for_others(server):
     """Where all are taken, who gives nothing has to go and hears why; who
     goes on stays."""
-    s = server("--worker-connections", 4, "--threads", 1, "--rate-grace", 60,
+    s = server("--worker-connections", 4, "--threads", 1, "--rate-grace", 600,
                "--body-min-rate", 1000, "--send-min-rate", 1000,
-               "--header-timeout", 60, "--body-timeout", 60,
-               "--send-timeout", 60, "--admin-bind", "127.0.0.1:0")
+               "--header-timeout", 600, "--body-timeout", 600,
+               "--send-timeout", 600, "--admin-bind", "127.0.0.1:0")
     half, stopped, reader, steady = (s.connect(timeout=20) for _ in range(4))
     half.send("GET / HT")
     stopped.send(post("Content-Length: 1000") + b"x" * 100)

@@ -1383,6 +1383,13 @@ FILES = """
             f.seek(0)
         if kind == "empty":
             f.seek(0, 2)
+        if kind == "beyond":
+            f.seek(10, 2)
+        if kind == "inside":
+            class Inside:
+                file = gzip.open("data.gz", "rb")
+                read, fileno = file.read, file.fileno
+            return wrap(Inside())
         if kind == "sizeless":
             f = open("/proc/version", "rb")
         if kind == "blksize":
@@ -1448,6 +1455,7 @@ def test_file_wrapper(files, args):
             ("readahead", data[10:]), ("raw", data[10:]), ("empty", b""),
             ("blksize", data), ("keyword", data), ("noclose", data),
             ("bytesio", data), ("gzip", b"plain text" * 1000),
+            ("inside", b"plain text" * 1000), ("beyond", b""),
             ("iterated", data), ("indexed", data[:20]),
             ("temporary", b"in a temporary file"), ("closed", data),
             ("sizeless", open("/proc/version", "rb").read()),
@@ -2485,3 +2493,22 @@ def test_errors_without_an_end_of_line(wsgi):
     assert server.get("/").status == 204
     server.wait_log("^x{20000}$")
     server.wait_log("^short$")
+
+
+def test_errors_of_the_system_are_told(wsgi):
+    """They are the application's as long as the client is there."""
+    server = wsgi('''
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/begun":
+                start_response("200 OK", [("Content-Length", "9")])
+                yield b"x"
+            open("/no/such/file")
+    ''')
+    for path in "/", "/begun":
+        mark = server.mark()
+        with server.connect() as c:
+            c.send(harness.request(target=path))
+            _, status, _, _ = c.head()
+            assert status == (500 if path == "/" else 200)
+            c.rest()
+        server.wait_log("FileNotFoundError: .*/no/such/file", since=mark)
