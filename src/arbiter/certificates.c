@@ -26,7 +26,7 @@
 #include "tls/tls.h"
 #include "tls/vault.h"
 
-/* Checking some thousand certificates takes a second. */
+/* Checking a thousand new certificates takes a second. */
 #define CHECK_MS 30000
 
 /* What was read for one generation. */
@@ -93,9 +93,36 @@ read_files(const struct sockets *k, bool loud, struct reading *out,
 
 /* --- checking ------------------------------------------------------------- */
 
-static int
-check_all(const struct reading *r, int64_t *expiry_out, struct err *err)
+/*
+ * What those who serve have was checked before: with thousands of certificates
+ * that takes seconds, and most are the same.  By listener; NULL: none.
+ */
+static struct tls_bundle **
+known_bundles(const struct arbiter *a)
 {
+	const struct generation *g = a->serving;
+	struct tls_bundle **known;
+	uint64_t version;
+	struct err ignored;
+
+	if (g == NULL || g->certificates.vault == NULL)
+		return NULL;
+	known = calloc(g->sockets.count + 1, sizeof(*known));
+	if (known != NULL && vault_get(g->certificates.vault, known,
+		g->sockets.count, &version, &ignored) != 0) {
+		free(known);
+		known = NULL;
+	}
+	return known;
+}
+
+/* In a process that ends with it. */
+static int
+check_all(const struct arbiter *a, const struct reading *r,
+    int64_t *expiry_out, struct err *err)
+{
+	struct tls_bundle **known = known_bundles(a);
+
 	*expiry_out = INT64_MAX;
 	for (size_t i = 0; i < r->sockets->count; i++) {
 		struct tls_config config;
@@ -104,6 +131,8 @@ check_all(const struct reading *r, int64_t *expiry_out, struct err *err)
 		if (r->bundles[i] == NULL)
 			continue;
 		tls_config_of(r->sockets->items[i]->settings, &config);
+		if (known != NULL && i < a->serving->sockets.count)
+			config.known = known[i];
 		if (tls_new(&config, r->bundles[i], warn, NULL, &t, err) != 0)
 			return -1;
 		if (tls_expiry(t) < *expiry_out)
@@ -130,7 +159,7 @@ check_in_child(const struct arbiter *a, const struct reading *r, int fd)
 
 	rc = privileges_drop(&kept, &err);
 	if (rc == 0)
-		rc = check_all(r, &expiry_s, &err);
+		rc = check_all(a, r, &expiry_s, &err);
 	if (rc != 0)
 		fd_write_all(fd, err.text, strlen(err.text));
 	else

@@ -60,6 +60,8 @@ struct certs {
 struct making {
 	struct certs *c;
 	const struct bundle_entry *passphrase; /* NULL: none */
+	const struct tls_bundle *known;
+	size_t known_at; /* behind what was found in it */
 	tls_warn_fn *warn;
 	void *arg;
 	struct err *err;
@@ -414,6 +416,57 @@ check_curve(const struct making *m, struct cert *cert)
 	return -1;
 }
 
+static bool
+same_text(const struct bundle_entry *a, const struct bundle_entry *b)
+{
+	return a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
+}
+
+/* From m->known_at on, as the order is the same most of the time. */
+static bool
+find_known(struct making *m, const struct bundle_entry *cert,
+    const struct bundle_entry *key)
+{
+	struct bundle_entry e;
+	bool near = false;
+	size_t at = m->known_at;
+
+	while (bundle_next(m->known, &at, &e)) {
+		if (near && e.kind == BUNDLE_KEY && same_text(&e, key)) {
+			m->known_at = at;
+			return true;
+		}
+		near = e.kind == BUNDLE_CERT && same_text(&e, cert);
+	}
+	return false;
+}
+
+static bool
+is_known(struct making *m, const struct bundle_entry *cert,
+    const struct bundle_entry *key)
+{
+	size_t before = m->known_at;
+
+	if (m->known == NULL)
+		return false;
+	if (find_known(m, cert, key))
+		return true;
+	m->known_at = 0;
+	if (before > 0 && find_known(m, cert, key))
+		return true;
+	m->known_at = before;
+	return false;
+}
+
+/* Almost all that a key of EC takes: a multiplication on its curve. */
+static bool
+belong_together(struct making *m, const struct cert *new,
+    const struct bundle_entry *cert, const struct bundle_entry *key)
+{
+	return m->warn == NULL || is_known(m, cert, key) ||
+	    compat_check_pair(&new->chain.pk, &new->key, tls_random) == 0;
+}
+
 static int
 make_pair(struct making *m, const struct bundle_entry *cert,
     const struct bundle_entry *key)
@@ -427,9 +480,7 @@ make_pair(struct making *m, const struct bundle_entry *cert,
 		return no_memory(m);
 	if (parse_chain(m, new, cert) != 0 || parse_key(m, new, key) != 0)
 		return -1;
-	/* Almost all that a key of EC takes: a multiplication on its curve. */
-	if (m->warn != NULL &&
-	    compat_check_pair(&new->chain.pk, &new->key, tls_random) != 0) {
+	if (!belong_together(m, new, cert, key)) {
 		err_set(m->err, "keyfile = %s: is not the key of certfile = "
 		    "%s", key->name, cert->name);
 		return -1;
@@ -472,11 +523,11 @@ make_all(struct making *m, const struct tls_bundle *b)
 }
 
 int
-certs_new(const struct tls_bundle *b, tls_warn_fn *warning, void *arg,
-    struct certs **out, struct err *err)
+certs_new(const struct tls_bundle *b, const struct tls_bundle *known,
+    tls_warn_fn *warning, void *arg, struct certs **out, struct err *err)
 {
-	struct making m = { calloc(1, sizeof(*m.c)), NULL, warning, arg,
-		err };
+	struct making m = { .c = calloc(1, sizeof(*m.c)), .known = known,
+		.warn = warning, .arg = arg, .err = err };
 
 	*out = NULL;
 	if (m.c == NULL)

@@ -22,8 +22,8 @@ struct certs_pair {
 };
 
 /* The caller frees with certs_free(), which wipes the keys. */
-int certs_new(const struct tls_bundle *b, tls_warn_fn *warn, void *arg,
-    struct certs **out, struct err *err);
+int certs_new(const struct tls_bundle *b, const struct tls_bundle *known,
+    tls_warn_fn *warn, void *arg, struct certs **out, struct err *err);
 void certs_free(struct certs **cp);
 
 /*

@@ -313,7 +313,8 @@ set_certificates(const struct making *m)
 	size_t count;
 	int rc;
 
-	if (certs_new(m->bundle, m->warn, m->arg, &t->certs, m->err) != 0)
+	if (certs_new(m->bundle, m->config->known, m->warn, m->arg,
+		&t->certs, m->err) != 0)
 		return -1;
 	count = certs_find(t->certs, "", 0, pairs);
 	for (size_t i = 0; i < count; i++) {

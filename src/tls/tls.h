@@ -49,6 +49,9 @@ struct tls_config {
 	 * only part that must live as long as the context.
 	 */
 	const struct bulletin *tickets;
+
+	/* Where pairs are from that were checked before, or NULL. */
+	const struct tls_bundle *known;
 };
 
 /* A warning for the operator, one line. */
