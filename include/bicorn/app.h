@@ -715,7 +715,7 @@ bicorn_flush(struct bicorn_exchange *x)
 
 /*
  * Sets trailer fields, sent behind a chunked body; ignored where the body
- * is not chunked.  At most once, before bicorn_finish().
+ * is not chunked.  Before bicorn_finish(); the last call counts.
  */
 static inline int
 bicorn_trailers(struct bicorn_exchange *x, const struct bicorn_header *headers,
@@ -748,7 +748,7 @@ bicorn_abort(struct bicorn_exchange *x)
 /*
  * Sends an informational response now: 103 with Link fields (RFC 8297), or
  * 100.  Fields that bicorn_respond() leaves out are left out here, too.
- * Ignored for HTTP/1.0.  BICORN_STATE once the head is on its way.
+ * Ignored for HTTP/1.0.  BICORN_STATE after bicorn_respond().
  */
 static inline int
 bicorn_inform(struct bicorn_exchange *x, unsigned status,
@@ -799,7 +799,8 @@ bicorn_status(struct bicorn_exchange *x)
 
 /*
  * Says what {name}e in the format of the access log stands for in the line
- * of this request; the last one counts.  Copied.  Since 1.1.
+ * of this request; the last one counts.  Copied; BICORN_NO_MEMORY for more
+ * than 64 KiB of them.  Since 1.1.
  */
 static inline int
 bicorn_note(struct bicorn_exchange *x, const char *name,
