@@ -452,6 +452,22 @@ def test_readers_that_stop_are_told(server):
         c.close()
 
 
+@pytest.mark.skipif(bool(harness.SANITIZERS), reason="another allocator")
+def test_memory_of_those_who_left_is_given_back(server):
+    """What slow clients have filled does not stay with the worker."""
+    s = server("--response-buffer", "8M")
+    pid = s.workers()[0]
+    readers = [s.connect() for _ in range(12)]
+    for c in readers:
+        c.send(get("/big/pieces"))
+    alive(s)
+    harness.wait_for(lambda: own_memory(pid) > 64 << 20, "the responses")
+    s.get("/wait?1500")  # it is looked at once a second
+    for c in readers:
+        c.close()
+    harness.wait_for(lambda: own_memory(pid) < 24 << 20, "its end")
+
+
 def test_killed_workers_cut_bodies(server):
     """Nobody is left who could say that there is more."""
     s = server("--threads", 1)

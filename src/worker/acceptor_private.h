@@ -64,6 +64,8 @@ struct acceptor {
 	int64_t watch_ms; /* when the watchdog looks next; CLOCK_NEVER: it
 			     has nothing to look at */
 	int64_t status_ms;  /* when to tell the scoreboard how things are */
+	int64_t filled;     /* worker.buffered, at the most of late ... */
+	int64_t filled_ms;  /* ... and when it was last near to that */
 	unsigned busy;      /* threads, as the title says */
 	int64_t parent_ms;  /* when to look next whether the arbiter lives */
 	int64_t sweep_ms;   /* when to look next for vanished clients */

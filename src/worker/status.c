@@ -16,6 +16,9 @@
 #define STATUS_MS 1000
 /* Connections are looked at one by one only while somebody asked of late. */
 #define WATCHED_MS (3 * 60 * 1000)
+/* So many bytes are worth giving back when they were not needed for so long. */
+#define GIVE_BACK (32 * 1024 * 1024)
+#define GIVE_BACK_MS 5000
 
 static enum score_connection
 connection_state(const struct client *c)
@@ -96,6 +99,27 @@ heed_log_level(const struct acceptor *a)
 		log_level_set((enum log_level)(level - 1));
 }
 
+/*
+ * What a crowd of slow clients has filled would stay with the process when
+ * they have left: the allocator keeps it.
+ */
+static void
+give_memory_back(struct acceptor *a)
+{
+	int64_t filled = atomic_load_explicit(&a->w->buffered,
+	    memory_order_relaxed);
+
+	if (filled > a->filled / 4) {
+		if (filled > a->filled)
+			a->filled = filled;
+		a->filled_ms = a->now_ms;
+	} else if (a->filled >= GIVE_BACK &&
+	    a->now_ms - a->filled_ms >= GIVE_BACK_MS) {
+		a->filled = filled;
+		watchdog_trim(a->w->watchdog);
+	}
+}
+
 void
 status_update(struct acceptor *a)
 {
@@ -109,6 +133,7 @@ status_update(struct acceptor *a)
 		count_connections(a);
 	show_title(a);
 	heed_log_level(a);
+	give_memory_back(a);
 	watchdog_dump_board(a->w->watchdog,
 	    atomic_load_explicit(&s->dump_wanted, memory_order_relaxed));
 }

@@ -2,6 +2,7 @@
 #include "worker/watchdog.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -54,6 +55,7 @@ struct watchdog {
 
 	sem_t work; /* posted when there is something to do */
 	_Atomic bool dump_all;
+	_Atomic bool trim;
 	_Atomic uint32_t dump_asked; /* for the scoreboard; 0: nothing yet */
 	_Atomic bool leave;
 	_Atomic bool aborts;
@@ -176,6 +178,15 @@ interrupt(struct watchdog *d, size_t i)
 	atomic_store(&d->threads[i].in_interrupt, false);
 }
 
+/* Takes a moment for each page, which nobody who serves can spare. */
+static void
+trim_memory(void)
+{
+#ifdef HAVE_MALLOC_TRIM
+	malloc_trim(0);
+#endif
+}
+
 static void *
 watchdog_main(void *arg)
 {
@@ -193,6 +204,8 @@ watchdog_main(void *arg)
 		}
 		if (atomic_exchange(&d->dump_all, false))
 			dump_all(d);
+		if (atomic_exchange(&d->trim, false))
+			trim_memory();
 		dump_to_board(d);
 		for (size_t i = 0; i < d->count; i++) {
 			show_slow(d, i);
@@ -325,6 +338,13 @@ void
 watchdog_dump(struct watchdog *d)
 {
 	atomic_store(&d->dump_all, true);
+	must(sem_post(&d->work) == 0);
+}
+
+void
+watchdog_trim(struct watchdog *d)
+{
+	atomic_store(&d->trim, true);
 	must(sem_post(&d->work) == 0);
 }
 

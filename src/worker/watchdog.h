@@ -41,6 +41,9 @@ bool watchdog_look(struct watchdog *d, int64_t now_ms);
 /* Has the stacks of all pool threads written to the error log. */
 void watchdog_dump(struct watchdog *d);
 
+/* Has memory that is free given back to the system. */
+void watchdog_trim(struct watchdog *d);
+
 /*
  * Has them written to the scoreboard, when that was not `asked` for under
  * the same number before.
