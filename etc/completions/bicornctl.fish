@@ -39,7 +39,7 @@ complete -c bicornctl -n $first -a top -d 'The same, live'
 complete -c bicornctl -n $first -a workers -d 'The workers'
 complete -c bicornctl -n $first -a requests -d 'The requests in flight'
 complete -c bicornctl -n $first -a stacks -d 'What the threads do'
-complete -c bicornctl -n $first -a settings -d 'The settings in force'
+complete -c bicornctl -n $first -a settings -d 'The settings as they were read'
 complete -c bicornctl -n $first -a reload \
 	-d 'Read settings and application again'
 complete -c bicornctl -n $first -a reopen -d 'Open the logs again'

@@ -342,7 +342,7 @@ static const struct {
 	{ "workers", 0, run_workers, "the workers" },
 	{ "requests", 0, run_requests, "the requests in flight, oldest first" },
 	{ "stacks", 1, run_stacks, "[PID]  what the threads are doing" },
-	{ "settings", 1, run_settings, "[NAME]  the settings in force" },
+	{ "settings", 1, run_settings, "[NAME]  the settings as they were read" },
 	{ "reload", 0, run_reload, "reads settings and application again" },
 	{ "reopen", 0, run_reopen, "opens the logs again" },
 	{ "scale", 1, run_number, "N  so many workers, until the next reload" },
