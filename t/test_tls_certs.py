@@ -341,6 +341,14 @@ def test_finished_handshakes_do_not_count(bicorn, site, pki):
     held = [server.connect(tls=ctx) for _ in range(20)]
     for c in held:
         assert c.get("/hello").body == b"hello"
+    with socket.create_connection(server.address) as stalled:
+        for _ in range(10):
+            with server.connect(tls=ctx) as c:
+                assert c.get("/hello").body == b"hello"
+        stalled.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it need not make room
+            stalled.recv(1)
+    for c in held:
         c.close()
 
 

@@ -2467,18 +2467,35 @@ def test_a_head_that_is_refused_takes_the_first_away(wsgi):
 
 
 def test_input_of_unknown_length_in_parts(wsgi):
-    """As much as was asked for is enough."""
+    """As much as was asked for is enough, and none is made up."""
     server = wsgi('''
         def app(environ, start_response):
             body = environ["wsgi.input"]
+            environ["wsgi.errors"].write("reading\\n")
             parts = [body.read(3), body.read(2), body.read(9), body.read(1)]
+            if environ["PATH_INFO"] == "/long":
+                parts = [b"%d" % len(x) for x in parts]
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [repr(parts).encode()]
-    ''', "--stream-body")
-    with server.connect() as c:
-        c.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-               "\r\n6\r\nabcdef\r\n1\r\ng\r\n0\r\n\r\n")
-        assert c.response().body == b"[b'abc', b'de', b'fg', b'']"
+    '''.replace("9", "300000"), "--stream-body")
+
+    def asked(path, *pieces):
+        """Each chunk comes when what was there is read."""
+        with server.connect() as c:
+            mark = server.mark()
+            c.send("POST %s HTTP/1.1\r\nHost: x\r\n"
+                   "Transfer-Encoding: chunked\r\n\r\n" % path)
+            server.wait_log("reading", since=mark)
+            for piece in pieces:
+                c.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+            c.send("0\r\n\r\n")
+            return c.response().body
+
+    assert asked("/", b"abcdef", b"g") == b"[b'abc', b'de', b'fg', b'']"
+    assert asked("/long", b"abcde", *[b"x" * 1000] * 250) == \
+        b"[b'3', b'2', b'250000', b'0']"
+    assert asked("/long", b"abcde", *[b"x" * 1000] * 300, b"y") == \
+        b"[b'3', b'2', b'300000', b'1']"
 
 
 def test_errors_without_an_end_of_line(wsgi):
