@@ -107,6 +107,7 @@ def test_a_burst_is_shared(server):
     assert False, share
 
 
+@pytest.mark.alone  # a worker that gets no processor for 0.1 s is not free
 def test_whoever_is_busy_gets_no_more(server):
     """One thread each: a request never queues behind a long one while
     another worker has nothing to do."""
