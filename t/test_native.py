@@ -1699,7 +1699,7 @@ WRONG = r"""
 #include <unistd.h>
 #include <bicorn/app.h>
 
-static struct bicorn_header fields[12];
+static struct bicorn_header fields[13];
 
 static int
 begin(struct bicorn_exchange *x)
@@ -1828,7 +1828,8 @@ error_with_fields(struct bicorn_exchange *x)
 {
 	for (int i = 0; i < 12; i++)
 		fields[i] = bicorn_field("X-Many", "1");
-	bicorn_error(x, 404, fields, 12);
+	fields[12] = bicorn_field("content-type", "x/y");
+	bicorn_error(x, 404, fields, 13);
 }
 
 static void
@@ -1949,6 +1950,8 @@ def test_error_page_with_many_fields(wrong):
     r = wrong.get("/error")
     assert r.status == 404
     assert [v for n, v in r.headers if n == "X-Many"] == ["1"] * 12
+    types = [v for n, v in r.headers if n.lower() == "content-type"]
+    assert len(types) == 1 and types[0].startswith("text/"), types
 
 
 @pytest.mark.parametrize("how", ["pipe", "directory"])

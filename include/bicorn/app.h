@@ -778,7 +778,8 @@ bicorn_reply(struct bicorn_exchange *x, unsigned status,
 /*
  * A whole response that says what went wrong: the server's own page for that
  * status (400 to 599), as HTML, JSON or text, as the client accepts, or the
- * operator's from error_pages.  headers are added.  Since 1.1.
+ * operator's from error_pages.  headers are added, but for Content-Type, which
+ * is the page's.  Since 1.1.
  */
 static inline int
 bicorn_error(struct bicorn_exchange *x, unsigned status,

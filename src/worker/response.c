@@ -484,6 +484,15 @@ response_finish(struct exchange *x)
 	return sent ? BICORN_OK : BICORN_GONE;
 }
 
+/* The page has a type of its own. */
+static bool
+is_type(const struct bicorn_header *h)
+{
+	return h->name.ptr != NULL &&
+	    span_ieq((struct span){ h->name.ptr, h->name.len },
+		SPAN("content-type"));
+}
+
 int
 response_page(struct exchange *x, unsigned status, const char *why,
     const struct bicorn_header *headers, size_t count)
@@ -491,6 +500,7 @@ response_page(struct exchange *x, unsigned status, const char *why,
 	struct bicorn_header few[8], *own = few;
 	struct bicorn_str part;
 	struct page page;
+	size_t n = 1;
 	int rc;
 
 	if (headers == NULL && count > 0)
@@ -503,11 +513,11 @@ response_page(struct exchange *x, unsigned status, const char *why,
 	    record_field(x->c, SPAN("accept")), ident_span(&x->id), &page);
 	own[0] = (struct bicorn_header){ { "Content-Type", 12 },
 		{ page.type.ptr, page.type.len } };
-	if (count > 0)
-		memcpy(own + 1, headers, count * sizeof(*headers));
+	for (size_t i = 0; i < count; i++)
+		if (!is_type(&headers[i]))
+			own[n++] = headers[i];
 	part = (struct bicorn_str){ page.body.ptr, page.body.len };
-	rc = response_start(x, status, SPAN_NONE, own, count + 1,
-	    (int64_t)part.len);
+	rc = response_start(x, status, SPAN_NONE, own, n, (int64_t)part.len);
 	if (own != few)
 		free(own);
 	return rc == BICORN_OK ? response_write(x, &part, 1) : rc;
