@@ -115,7 +115,7 @@ has_to_copy(const struct reply *r, size_t len)
 
 	return f->content != NULL &&
 	    (f->fd < 0 || len < CACHE_SENDFILE_MIN ||
-		bicorn_str_eq(r->x->request->scheme, "https"));
+		bicorn_tls(r->x, "SSL_PROTOCOL").ptr != NULL);
 }
 
 /*
